@@ -1,0 +1,59 @@
+# make lab opens the course, make test checks all of it; both set up .venv first if it is not there. Needs python3, pip, make.
+PYTHON ?= python3
+# The small CPU build of torch. Empty it for CUDA: make TORCH_INDEX= lab
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+LAB_OPTIONS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
+# JupyterLab refuses to run as root unless told so; containers and Colab-like machines are root.
+ROOT_OPTION := $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises sample constraints clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: $(VENV)/.ok  ## create .venv with every package at its pinned version
+
+$(VENV)/.ok: pyproject.toml constraints.txt
+	@$(PYTHON) scripts/setup_env.py --torch-index "$(TORCH_INDEX)"
+
+lab: setup  ## open the course in JupyterLab
+	$(BIN)/jupyter lab $(ROOT_OPTION) $(LAB_OPTIONS) notebooks/00_start_here.ipynb
+
+test: lint unit notebooks-test  ## check everything: style, unit tests, every notebook
+
+lint: setup  ## check style and spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+unit: setup  ## run the unit tests
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests
+
+notebooks-test: setup  ## run every notebook top to bottom, cell by cell
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
+	  --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+
+bench: setup  ## run every benchmark that needs no GPU; writes benchmarks/results.json and RESULTS.md
+	$(BIN)/python benchmarks/run_all.py
+
+notebooks: setup  ## run the notebooks and store their outputs
+	$(BIN)/python scripts/run_notebooks.py
+
+exercises: setup  ## make notebooks/exercises from notebooks/solutions
+	$(BIN)/python scripts/make_exercises.py
+
+sample: setup  ## write data/comments.csv and data/reviews.csv anew (the same bytes every time)
+	$(BIN)/python scripts/make_sample.py comments
+	$(BIN)/python scripts/make_sample.py reviews
+
+constraints: setup  ## resolve the newest versions that fit pyproject.toml and pin them in constraints.txt
+	$(PYTHON) scripts/make_constraints.py
+
+clean:  ## remove .venv and every cache
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

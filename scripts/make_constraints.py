@@ -1,0 +1,64 @@
+"""Pin every package: resolve the ranges of pyproject.toml in a fresh environment and write constraints.txt.
+
+    make constraints
+
+Run it with the Python version that environment.yml names, then run `make test`, then commit the three files together.
+"""
+
+import argparse
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import setup_env
+
+ROOT = setup_env.ROOT
+HEADER = """\
+# Exact versions of every package, made by `make constraints` with Python {python}; never edited by hand.
+# pyproject.toml holds the ranges and says what each package is for.
+"""
+LOCAL_VERSION = re.compile(r"\+[\w.]+$")
+
+
+def portable(frozen: str) -> list[str]:
+    """Lines of `pip freeze` that any machine can resolve: sorted `name==version` without a local part such as +cpu."""
+    lines = [LOCAL_VERSION.sub("", line.strip()) for line in frozen.splitlines()]
+    pins = [line for line in lines if re.match(r"(?!pip==|wheel==)[\w.-]+==\S+$", line)]
+    return sorted(pins, key=str.lower)
+
+
+def resolve(extras: str, torch: str, index: str) -> list[str]:
+    """Install torch, then the course with its extras, in a temporary environment; return what was installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv = Path(folder, "venv")
+        setup_env.create_venv(venv)
+        pip = [str(setup_env.python_of(venv)), "-m", "pip"]
+        index_options = ["--retries", "0", "--extra-index-url", index] if index else []
+        subprocess.run([*pip, "install", "-qq", "--no-deps", *index_options, torch], check=True)
+        subprocess.run([*pip, "install", "-qq", "--editable", f"{ROOT}[{extras}]"], check=True)
+        freeze = [*pip, "freeze", "--all", "--exclude-editable"]
+        frozen = subprocess.run(freeze, check=True, capture_output=True, text=True)
+    return portable(frozen.stdout)
+
+
+def main() -> int:
+    """Write constraints.txt under a temporary name and rename it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--extras", default="lab,download,test,dev", help="extras of pyproject.toml to pin as well")
+    parser.add_argument("--torch", default="torch", help="requirement for torch, such as torch==2.13.0")
+    parser.add_argument("--torch-index", default=setup_env.CPU_INDEX, help="where torch's CPU build is; '' for none")
+    options = parser.parse_args()
+    pins = resolve(options.extras, options.torch, options.torch_index)
+    target = ROOT / "constraints.txt"
+    partial = target.with_suffix(".part")
+    partial.write_text(HEADER.format(python=platform.python_version()) + "\n".join(pins) + "\n", encoding="utf-8")
+    partial.replace(target)
+    print(f"{len(pins)} packages pinned in constraints.txt")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
