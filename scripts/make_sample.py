@@ -1,0 +1,47 @@
+"""Write one of the bundled data sets from its grammar: the same bytes on every run and machine.
+
+python scripts/make_sample.py comments [--out data/comments.csv]
+python scripts/make_sample.py reviews [--out data/reviews.csv]
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # `scripts` is a folder of programs, not an installed package
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as UTF-8 CSV with Unix line ends, to a temporary name first, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            table.to_csv(stream, index=False, lineterminator="\n")
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def main() -> None:
+    """Read the command line, make the table, write it, say so."""
+    parser = argparse.ArgumentParser(description="Write a bundled data set from its grammar.")
+    parser.add_argument("which", choices=("comments", "reviews"))
+    parser.add_argument("--out", type=Path, help="the CSV to write (default: data/<which>.csv)")
+    arguments = parser.parse_args()
+    out = arguments.out or ROOT / "data" / f"{arguments.which}.csv"
+    table = importlib.import_module(f"scripts.grammar.{arguments.which}").make()
+    write(table, out)
+    print(f"{out}: {len(table):,} rows")
+
+
+if __name__ == "__main__":
+    main()
