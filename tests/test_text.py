@@ -1,0 +1,114 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import config, text
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("Don't STOOOOP!!!", "dont stoop"),
+        ("see https://example.org/x?y=1, please", "see url please"),
+        ("reverted by 192.0.2.17 (talk) 21:51", "reverted by ipaddress talk number number"),
+        ("a_b\tc\n\nd", "a b c d"),
+        ("ﬁne x² １２３", "fine x number number"),
+        ("Straße, naïve, İstanbul", "strasse naïve i̇stanbul"),
+        ("हिन्दी में", "हिन्दी में"),
+        ("l'été d’hier", "lété dhier"),
+        ("😀 !!! ...", ""),
+        ("", ""),
+    ],
+)
+def test_clean_text_does_what_its_docstring_says(raw, cleaned):
+    assert text.clean_text(raw) == cleaned
+
+
+@given(st.text())
+@settings(max_examples=500)
+def test_clean_text_is_idempotent_and_leaves_single_spaces(raw):
+    cleaned = text.clean_text(raw)
+    assert text.clean_text(cleaned) == cleaned
+    assert cleaned == " ".join(cleaned.split())
+
+
+@given(st.text(), st.text(alphabet=" \t\n.!?-", max_size=5))
+def test_clean_text_ignores_signs_and_spaces_around(raw, around):
+    assert text.clean_text(f"{around} {raw} {around}") == text.clean_text(raw)
+
+
+@given(st.lists(st.sampled_from(["stop", "ΣΊΣΥΦΟΣ", "naïve", "привет", "日本", "हिन्दी"]), max_size=6))
+def test_clean_text_keeps_words_of_every_script(words):
+    assert len(text.clean_text(" ".join(words)).split()) == len(words)
+
+
+def test_token_counts_equal_row_by_row_tokenization():
+    texts = ["Hello there", "", "unaffable " * 600, "日本 😀"]
+    tokenizer = text.load_tokenizer()
+    one_by_one = [len(tokenizer(t, truncation=False, verbose=False)["input_ids"]) for t in texts]
+    assert text.token_counts(iter(texts), batch_size=2).tolist() == one_by_one
+    assert one_by_one[1] == 2
+    assert text.token_counts(pd.Series(texts), tokenizer).tolist() == one_by_one
+
+
+def test_the_packaged_tokenizer_is_the_real_one_and_tries_no_network():
+    code = (
+        "import socket\n"
+        "def refuse(*a, **k): raise RuntimeError('network tried')\n"
+        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
+        "from helpers import text; t = text.load_tokenizer(); print(len(t), t.tokenize('unaffable'))"
+    )
+    env = {k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.stdout.strip() == "30522 ['una', '##ffa', '##ble']", done.stderr
+
+
+def test_an_unknown_encoder_offline_names_the_three_ways_out(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(OSError, match=r"no tokenizer for encoder 'no/such-encoder'\. Three ways out") as caught:
+        text.load_tokenizer("no/such-encoder")
+    assert config.PACKAGED_ENCODER in str(caught.value)
+
+
+def test_marking_words_follows_the_published_formula():
+    texts = ["bad bad dog", "bad cat", "good dog", "good cat", "good bird", "dog bird"]
+    marked = [True, True, False, False, False, False]
+    table = text.marking_words(texts, marked, prior=10, min_rows=1)
+    inside, outside = {"bad": 2, "dog": 1, "cat": 1}, {"good": 3, "dog": 2, "cat": 1, "bird": 2}
+    total = sum(inside.values()) + sum(outside.values())
+    alpha = {w: 10 * (inside.get(w, 0) + outside.get(w, 0)) / total for w in (*inside, *outside)}
+    for word in alpha:
+        a, b = inside.get(word, 0) + alpha[word], outside.get(word, 0) + alpha[word]
+        n, m = sum(inside.values()) + 10, sum(outside.values()) + 10
+        expected = (np.log(a / (n - a)) - np.log(b / (m - b))) / np.sqrt(1 / a + 1 / b)
+        assert table.loc[word, "z"] == pytest.approx(expected)
+    assert table.index[0] == "bad"
+    assert table.loc["bad", ["marked", "others"]].tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("marked", [[True, True], [False, False]])
+def test_marking_words_needs_both_groups(marked):
+    with pytest.raises(ValueError, match="both groups need at least one text"):
+        text.marking_words(["a b", "c d"], marked)
+
+
+def test_marking_words_names_both_lengths():
+    with pytest.raises(ValueError, match=r"2 texts, and marked has shape \(3,\)"):
+        text.marking_words(["a b", "c d"], [True, False, True])
+
+
+def test_as_html_lets_nothing_run():
+    frame = pd.DataFrame({"comment_text": ["<script>alert('x')</script> & <b>bold</b>", "y" * 500], "toxic": [1, 0]})
+    shown = text.as_html(frame, labels=["toxic"], most=100)
+    assert "<script" not in shown
+    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &lt;b&gt;bold" in shown
+    assert "<b>toxic</b>" in shown
+    assert "<b>clean</b>" in shown
+    assert "y" * 100 + "…" in shown
+    assert "y" * 101 not in shown
