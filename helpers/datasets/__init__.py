@@ -1,0 +1,32 @@
+"""From a file to DataFrames that can be trusted: find, download, load, validate, split, balance.
+
+A table of comments has the columns `id`, `comment_text`, then one column a label: int8 with 0 and 1, or float32 where
+some labels are unknown (NaN). It is validated once, when it is loaded; every later function trusts it.
+"""
+
+from helpers.datasets.comments import JIGSAW_LABELS, load_comments
+from helpers.datasets.downloading import DownloadError, download
+from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups, near_duplicate_pairs
+from helpers.datasets.inventory import available
+from helpers.datasets.reading import DataError
+from helpers.datasets.reviews import load_reviews
+from helpers.datasets.splitting import Split, balance, share_table, split
+from helpers.datasets.validation import label_names
+
+__all__ = [
+    "JIGSAW_LABELS",
+    "DataError",
+    "DownloadError",
+    "Split",
+    "available",
+    "balance",
+    "download",
+    "duplicate_groups",
+    "label_names",
+    "load_comments",
+    "load_reviews",
+    "near_duplicate_groups",
+    "near_duplicate_pairs",
+    "share_table",
+    "split",
+]

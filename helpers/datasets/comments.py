@@ -1,0 +1,137 @@
+"""Load tables of comments: the bundled sample, Kaggle's Jigsaw files as they come, any CSV with other labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from helpers import config
+from helpers.datasets.reading import DataError, RawFile, find_file, parse_csv, read_file
+from helpers.datasets.validation import OnEmpty, check_columns, tidy
+
+JIGSAW_LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
+JIGSAW_ROWS = 159_571
+JIGSAW_HASHES = {
+    "7c2081f2e2f02d79d354c359a41e84bcec7cc92f": "train.csv",
+    "8b736d48a6983c68249611f52a6fd6ca57f7967d": "test.csv",
+}
+_OUTER_ZIP = "jigsaw-toxic-comment-classification-challenge.zip"
+_ADVICE = (
+    "Fetch it with your own Kaggle account: python -m helpers download jigsaw\n"
+    "or put Kaggle's files into data/jigsaw/, or name a folder that holds jigsaw/ in COURSE_DATA"
+)
+
+
+def load_comments(
+    source: str | Path = "sample",
+    *,
+    subset: str = "train",
+    labels: Sequence[str] | None = None,
+    text: str = "comment_text",
+    id: str | None = "id",
+    keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    on_empty: OnEmpty = "error",
+    allow_unknown: bool = False,
+    encoding: str = "utf-8",
+) -> pd.DataFrame:
+    """Load and validate a table of comments.
+
+    Args:
+        source: `sample` (bundled, authored), `jigsaw` (Kaggle's files, looked for as `config.data_folders` says), or
+            the path of a `.csv` or `.zip` file of your own.
+        subset: `train` or `test`, for `jigsaw` only. Kaggle's test labels of -1 become NaN.
+        labels: label columns; None takes Jigsaw's six, or in a file of your own every column that has no other role.
+        text: the column that holds the text.
+        id: the column that holds a unique id, empty ones are numbered; None numbers all rows.
+        keep: further columns to carry along, after the labels.
+        drop: further columns to leave out.
+        on_empty: `error` or `drop` rows without text.
+        allow_unknown: accept -1 and empty label cells as unknown (NaN).
+        encoding: of the file.
+
+    Returns:
+        `id`, `comment_text`, one column a label (int8, or float32 where NaN marks an unknown one), `keep`.
+        `attrs["source"]` says in words what was loaded, and whether it is a whole Kaggle file or a part.
+
+    Raises:
+        FileNotFoundError: no such file, or Jigsaw's files are not there; the message says how to get them.
+        DataError: the file cannot be trusted; the message names file, row, column, and what to do.
+    """
+    options = {"keep": keep, "on_empty": on_empty}
+    if source == "sample":
+        path = find_file(
+            config.bundled_folders(),
+            ["comments.csv"],
+            "It is part of the course's repository: git checkout data/comments.csv",
+        )
+        return _load(read_file(path), "bundled sample", JIGSAW_LABELS, **options)
+    if source != "jigsaw":
+        raw = read_file(Path(source))
+        frame = parse_csv(raw, text_columns=[c for c in (id, text) if c], encoding=encoding)
+        roles = [c for c in (id, text) if c]
+        if labels is None:
+            labels = [c for c in frame.columns if c not in (*roles, *keep, *drop)]
+        check_columns(raw.name, frame.columns, [*roles, *labels, *keep], drop)
+        if not labels:
+            raise DataError(f"{raw.name}: no label column beside {', '.join(roles)}")
+        names = {"text": text, "id_column": id, "labels": labels, "allow_unknown": allow_unknown}
+        return _told(tidy(frame, raw.name, **names, **options), Path(source).name)
+    if subset == "train":
+        return _load(_jigsaw_file("train.csv"), "Jigsaw", JIGSAW_LABELS, **options)
+    if subset == "test":
+        return _load_jigsaw_test(**options)
+    raise DataError(f"subset {subset!r} does not exist: Jigsaw has 'train' and 'test'")
+
+
+def _load(raw: RawFile, title: str, labels: Sequence[str], keep: Sequence[str], on_empty: OnEmpty) -> pd.DataFrame:
+    frame = parse_csv(raw, text_columns=["id", "comment_text"])
+    check_columns(raw.name, frame.columns, ["id", "comment_text", *labels, *keep], ["train_row", "part"])
+    result = tidy(frame, raw.name, text="comment_text", id_column="id", labels=labels, keep=keep, on_empty=on_empty)
+    return _told(result, _origin(raw, title, len(frame)))
+
+
+def _origin(raw: RawFile, title: str, rows: int) -> str:
+    if title != "Jigsaw":
+        return title
+    whole = JIGSAW_HASHES.get(raw.git_blob_hash())
+    return f"Jigsaw {whole}, whole" if whole else f"part of Jigsaw train.csv, which has {JIGSAW_ROWS:,} rows"
+
+
+def _told(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
+    frame.attrs["source"] = f"{origin}: {len(frame):,} rows"
+    return frame
+
+
+def _jigsaw_file(name: str) -> RawFile:
+    folders = [folder / "jigsaw" for folder in config.data_folders()]
+    path = find_file(folders, [name, f"{name}.zip", _OUTER_ZIP], _ADVICE)
+    return read_file(path, member=name if path.suffix == ".zip" else None)
+
+
+def _load_jigsaw_test(keep: Sequence[str], on_empty: OnEmpty) -> pd.DataFrame:
+    texts, answers = _jigsaw_file("test.csv"), _jigsaw_file("test_labels.csv")
+    comments = parse_csv(texts, text_columns=["id", "comment_text"])
+    check_columns(texts.name, comments.columns, ["id", "comment_text", *keep])
+    labels = parse_csv(answers, text_columns=["id"])
+    check_columns(answers.name, labels.columns, ["id", *JIGSAW_LABELS])
+    unmatched = set(comments["id"]) ^ set(labels["id"])
+    if unmatched or len(comments) != len(labels):
+        example = f", such as {min(unmatched)}" if unmatched else ""
+        raise DataError(
+            f"{texts.name} has {len(comments):,} rows and {answers.name} {len(labels):,}; {len(unmatched):,} ids "
+            f"stand in one of them only{example}. Both must come from the same download"
+        )
+    frame = comments.merge(labels, on="id", validate="one_to_one")
+    result = tidy(
+        frame,
+        texts.name,
+        text="comment_text",
+        id_column="id",
+        labels=JIGSAW_LABELS,
+        keep=keep,
+        on_empty=on_empty,
+        allow_unknown=True,
+    )
+    whole = JIGSAW_HASHES.get(texts.git_blob_hash())
+    return _told(result, f"Jigsaw {whole}, whole" if whole else "part of Jigsaw test.csv")

@@ -1,0 +1,129 @@
+"""Fetch the real data with the reader's own account, into a data folder, whole or not at all."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from helpers import config
+from helpers.datasets.comments import JIGSAW_HASHES
+from helpers.datasets.reading import DataError, read_file
+
+JIGSAW_COMPETITION = "jigsaw-toxic-comment-classification-challenge"
+JIGSAW_FILES = ("train.csv", "test.csv", "test_labels.csv")
+IMDB_DATASET = "stanfordnlp/imdb"
+
+_BY_HAND = (
+    f"Or fetch the files in a browser from kaggle.com/c/{JIGSAW_COMPETITION}/data and put the zip, as it is, "
+    "into {folder}"
+)
+_NEED_EXTRA = "{package} is not installed: pip install 'counts-to-bert[download]' (or pip install {package})"
+
+
+class DownloadError(RuntimeError):
+    """The data could not be fetched; the message says what the reader can do."""
+
+
+def download(name: str, folder: str | Path | None = None, *, force: bool = False) -> list[Path]:
+    """Fetch a data set and put its files into a folder, each under a temporary name first.
+
+    A broken download is taken up again by the next call: finished parts stay in the library's own cache.
+
+    Args:
+        name: `jigsaw` (Kaggle; needs an account that accepted the competition's rules) or `imdb` (Hugging Face).
+        folder: where `jigsaw/` or `imdb/` is made; None takes the course's `data`, or `./data` outside it.
+        force: fetch again what is there.
+
+    Returns:
+        The files.
+
+    Raises:
+        DownloadError: no account, no network, rules not accepted, a damaged file; with the way out.
+    """
+    fetchers: dict[str, Callable[[Path], list[Path]]] = {"jigsaw": _fetch_jigsaw, "imdb": _fetch_imdb}
+    if name not in fetchers:
+        raise DownloadError(f"{name!r} cannot be downloaded; choose from {', '.join(fetchers)}")
+    repository = config.repository_folder()
+    base = Path(folder) if folder else (repository or Path.cwd()) / "data"
+    target = base.expanduser().resolve() / name
+    wanted = [target / file for file in (JIGSAW_FILES if name == "jigsaw" else ("imdb.csv",))]
+    if not force and all(file.is_file() for file in wanted):
+        return wanted
+    return fetchers[name](target)
+
+
+def _library(package: str) -> ModuleType:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise DownloadError(_NEED_EXTRA.format(package=package)) from error
+
+
+def _fetch_jigsaw(target: Path) -> list[Path]:
+    kagglehub = _library("kagglehub")
+    refusals = importlib.import_module("kagglehub.exceptions")
+    by_hand = _BY_HAND.format(folder=target)
+    try:
+        fetched = Path(kagglehub.competition_download(JIGSAW_COMPETITION))
+    except (refusals.UnauthenticatedError, refusals.CredentialError) as error:
+        raise DownloadError(
+            "Kaggle does not know you yet. 1. Make a free account at kaggle.com. 2. Accept the rules at "
+            f"kaggle.com/c/{JIGSAW_COMPETITION}/rules. 3. Settings > API > create a token, and set KAGGLE_API_TOKEN to "
+            f"it (or save kaggle.json where Kaggle says). 4. Run this command again.\n{by_hand}"
+        ) from error
+    except refusals.KaggleApiHTTPError as error:
+        raise DownloadError(
+            f"Kaggle refused ({error}). Most often the rules are not accepted yet: "
+            f"kaggle.com/c/{JIGSAW_COMPETITION}/rules\n{by_hand}"
+        ) from error
+    except refusals.DataCorruptionError as error:
+        raise DownloadError(f"the download arrived damaged ({error}): run the same command again\n{by_hand}") from error
+    except OSError as error:
+        raise DownloadError(f"Kaggle cannot be reached ({_first_line(error)}): check the network\n{by_hand}") from error
+    return [_place(fetched, name, target) for name in JIGSAW_FILES]
+
+
+def _place(fetched: Path, name: str, target: Path) -> Path:
+    """Copy one CSV file out of what Kaggle sent, whatever it is wrapped in, under a temporary name, then rename it."""
+    root = fetched.resolve()
+    found = [p for p in sorted(root.rglob("*")) if p.is_file() and p.resolve().is_relative_to(root)]
+    plain = [p for p in found if p.name in (name, f"{name}.zip", f"{JIGSAW_COMPETITION}.zip")]
+    if not plain:
+        raise DownloadError(f"Kaggle sent no {name}; it sent {', '.join(p.name for p in found) or 'nothing'}")
+    try:
+        raw = read_file(plain[0], member=name if plain[0].suffix == ".zip" else None)
+    except DataError as error:
+        raise DownloadError(f"{error}\nRun the same command again with --force") from error
+    if name in JIGSAW_HASHES.values() and JIGSAW_HASHES.get(raw.git_blob_hash()) != name:
+        raise DownloadError(f"{raw.name} is not the competition's {name} (its hash differs): run again with --force")
+    target.mkdir(parents=True, exist_ok=True)
+    partial = target / f"{name}.part"
+    partial.write_bytes(raw.content)
+    return partial.replace(target / name)
+
+
+def _fetch_imdb(target: Path) -> list[Path]:
+    datasets = _library("datasets")
+    pandas = _library("pandas")
+    try:
+        parts = [
+            datasets.load_dataset(IMDB_DATASET, split=part).to_pandas().assign(split=part) for part in ("train", "test")
+        ]
+    except OSError as error:
+        raise DownloadError(
+            f"Hugging Face cannot be reached ({_first_line(error)}): check the network, and that HF_HUB_OFFLINE is not "
+            "set.\n"
+            f"Or put a CSV file with the columns review,sentiment,split into {target} under the name imdb.csv"
+        ) from error
+    frame = pandas.concat(parts, ignore_index=True)
+    frame["sentiment"] = frame["label"].map({1: "positive", 0: "negative"})
+    frame = frame.rename(columns={"text": "review"})[["review", "sentiment", "split"]]
+    target.mkdir(parents=True, exist_ok=True)
+    partial = target / "imdb.csv.part"
+    frame.to_csv(partial, index=False, lineterminator="\n")
+    return [partial.replace(target / "imdb.csv")]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else type(error).__name__

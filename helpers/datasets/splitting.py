@@ -1,0 +1,189 @@
+"""Split a table into train, valid and test so that every label keeps its share; downsample clean rows."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups
+from helpers.datasets.reading import DataError
+from helpers.datasets.validation import label_names
+
+_PASSES = 20
+KeepTogether = Literal["duplicates", "near-duplicates"] | Sequence | None
+
+
+class Split(NamedTuple):
+    """Three tables with the columns of the table that was split, rows in its order."""
+
+    train: pd.DataFrame
+    valid: pd.DataFrame
+    test: pd.DataFrame
+
+
+def split(
+    frame: pd.DataFrame,
+    *,
+    valid: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    labels: Sequence[str] | None = None,
+    stratify: bool = True,
+    keep_together: KeepTogether = None,
+) -> Split:
+    """Split rows at random into train, valid and test.
+
+    With `stratify`, equal rows (same labels) are dealt out in exact proportion, and what is left over goes, rows with
+    the rarest labels first, to the part that lacks its labels most. The idea is that of iterative
+    stratification (Sechidis, Tsoumakas, Vlahavas 2011), over distinct rows instead of all rows, which makes it fast.
+
+    Args:
+        frame: a table of comments, N rows.
+        valid: share of the rows for `valid`, from 0 to 1.
+        test: share of the rows for `test`; the rest is `train`.
+        seed: the same seed and table give the same split.
+        labels: label columns; None takes those of the table. An unknown label (NaN) counts as absent.
+        stratify: False draws rows regardless of their labels.
+        keep_together: `duplicates` or `near-duplicates` keeps such rows in one part; (N,) group names, such as the
+            authors of the comments, keep each group in one part.
+
+    Returns:
+        The three parts. Each label's positives are within about one row of their share when rows are dealt singly.
+
+    Raises:
+        DataError: shares out of range, a part without rows, group names of another length.
+    """
+    if valid < 0 or test < 0 or valid + test >= 1:
+        raise DataError(f"valid={valid} and test={test} must be 0 or more and leave a share for train (sum below 1)")
+    shares = np.array([1 - valid - test, valid, test])
+    rng = np.random.default_rng(seed)
+    names = list(labels) if labels is not None else label_names(frame)
+    positives = np.nan_to_num(frame[names].to_numpy(dtype=float)) if stratify else np.zeros((len(frame), 0))
+    groups = _groups(frame, keep_together)
+    unit_of_row = np.arange(len(frame)) if groups is None else pd.factorize(groups)[0]
+    units = _sum_by(unit_of_row, np.column_stack([np.ones(len(frame)), positives]))
+    part = _deal(units, shares, rng)[unit_of_row]
+    for number, share in enumerate(shares):
+        if share > 0 and not (part == number).any():
+            raise DataError(f"{len(frame):,} rows leave none for {Split._fields[number]} at a share of {share:.3g}")
+    return Split(*(frame[part == number].reset_index(drop=True) for number in range(3)))
+
+
+def balance(
+    frame: pd.DataFrame, *, clean: int = 15_000, seed: int = 0, labels: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Keep every row with at least one label and a random sample of the rows without any.
+
+    For training rows only: scores on balanced rows say nothing of natural ones. The published tagging tutorial with
+    Lightning keeps 15,000 clean rows.
+
+    Args:
+        frame: a table of comments.
+        clean: number of rows without a label to keep.
+        seed: the same seed and table give the same rows.
+        labels: label columns; None takes those of the table. A row whose labels are all absent or unknown is clean.
+
+    Returns:
+        The rows kept, in the table's order.
+
+    Raises:
+        DataError: fewer clean rows than asked for, or no row with a label.
+    """
+    names = list(labels) if labels is not None else label_names(frame)
+    tagged = frame[names].gt(0).any(axis=1).to_numpy()
+    if not tagged.any():
+        raise DataError(f"no row has a label ({', '.join(names)}): nothing to balance")
+    without = np.flatnonzero(~tagged)
+    if not 0 <= clean <= len(without):
+        raise DataError(f"clean={clean:,}, and the table has {len(without):,} rows without a label")
+    chosen = np.random.default_rng(seed).permutation(without)[:clean]
+    rows = np.sort(np.concatenate([np.flatnonzero(tagged), chosen]))
+    return frame.iloc[rows].reset_index(drop=True)
+
+
+def share_table(parts: Split, labels: Sequence[str] | None = None) -> pd.DataFrame:
+    """How each label's positives fall on the parts.
+
+    Args:
+        parts: what `split` gave.
+        labels: label columns; None takes those of the tables.
+
+    Returns:
+        One row for `rows` and one a label; columns `train`, `valid`, `test` (counts), then `train %` and so on.
+    """
+    names = list(labels) if labels is not None else label_names(parts.train)
+    counts = pd.DataFrame(
+        {name: [len(part), *part[names].sum().astype(int)] for name, part in zip(Split._fields, parts, strict=True)},
+        index=["rows", *names],
+    )
+    percent = counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0).mul(100).add_suffix(" %")
+    return pd.concat([counts, percent], axis=1)
+
+
+def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray | None:
+    if keep_together is None:
+        return None
+    if isinstance(keep_together, str):
+        grouping = {"duplicates": duplicate_groups, "near-duplicates": near_duplicate_groups}.get(keep_together)
+        if grouping is None:
+            raise DataError(
+                f"keep_together={keep_together!r}: choose 'duplicates', 'near-duplicates' or pass group names"
+            )
+        return grouping(frame["comment_text"].tolist())
+    groups = np.asarray(keep_together)
+    if groups.shape != (len(frame),):
+        raise DataError(f"keep_together has shape {groups.shape}, the table has {len(frame):,} rows")
+    return groups
+
+
+def _sum_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sum the rows of `values` (N, C) by group number (N,): (groups, C)."""
+    sums = np.zeros((group.max() + 1 if len(group) else 0, values.shape[1]))
+    np.add.at(sums, group, values)
+    return sums
+
+
+def _deal(units: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Deal units to parts. `units` (U, 1 + L): rows and positives of each unit; returns the part of each, (U,)."""
+    kinds, kind_of_unit, copies = np.unique(units, axis=0, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(units))
+    order = order[np.argsort(kind_of_unit.ravel()[order], kind="stable")]
+    whole = np.floor(copies[:, None] * shares + 1e-9).astype(int)
+    part = np.full(len(units), -1)
+    starts = np.cumsum(copies) - copies
+    rank = np.arange(len(units)) - np.repeat(starts, copies)
+    edges = np.cumsum(whole, axis=1)[np.repeat(np.arange(len(kinds)), copies)]
+    dealt = (rank[:, None] >= edges).sum(axis=1)
+    part[order] = np.where(dealt < len(shares), dealt, -1)
+    lacking = np.outer(shares, units.sum(axis=0)) - np.array([units[part == p].sum(axis=0) for p in range(len(shares))])
+    _deal_rest(units, np.flatnonzero(part < 0), part, lacking, shares, rng)
+    return part
+
+
+def _deal_rest(
+    units: np.ndarray,
+    rest: np.ndarray,
+    part: np.ndarray,
+    lacking: np.ndarray,
+    shares: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Deal the units of `rest`, then move them while that lessens the weighted squared lack; fills `part` in place."""
+    weight = 1 / np.maximum(units.sum(axis=0), 1)
+    rarity = (units[rest] * weight).max(axis=1)
+    closed = np.where(shares > 0, 0.0, -np.inf)
+    rest = rest[np.lexsort((rng.random(len(rest)), -rarity))]
+    for _ in range(_PASSES):
+        moved = False
+        for unit in rest:
+            here = part[unit]
+            if here >= 0:
+                lacking[here] += units[unit]
+            gain = (lacking * (units[unit] * weight)).sum(axis=1) + closed
+            best = here if here >= 0 and gain[here] >= gain.max() - 1e-12 else int(np.argmax(gain))
+            moved |= best != here
+            part[unit] = best
+            lacking[best] -= units[unit]
+        if not moved:
+            return

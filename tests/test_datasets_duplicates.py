@@ -1,0 +1,77 @@
+import subprocess
+import sys
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import datasets
+
+LONG = "please do not remove the notice again because the article still needs a reliable source for its first claim"
+
+
+def jaccard(a: str, b: str) -> float:
+    x, y = ({tuple(t.split()[i : i + 3]) for i in range(len(t.split()) - 2)} for t in (a, b))
+    return len(x & y) / len(x | y)
+
+
+def test_exact_duplicates_ignore_case_spacing_and_signs():
+    texts = ["Stop it!", "other", "stop   IT", "STOP, it...", "", "!!!", "??", "!!!"]
+    assert datasets.duplicate_groups(texts).tolist() == [0, 1, 0, 0, 2, 3, 4, 3]
+
+
+def test_near_duplicates_are_found_and_distant_texts_are_not():
+    changed = LONG + " thanks"
+    other = "an entirely different sentence about trains and tunnels and the weather of last week"
+    texts = [LONG, other, changed, LONG.upper()]
+    pairs = datasets.near_duplicate_pairs(texts)
+    assert pairs[["first", "second"]].values.tolist() == [[0, 2]]
+    assert pairs["jaccard"][0] == pytest.approx(jaccard(LONG, changed))
+    assert datasets.near_duplicate_groups(texts).tolist() == [0, 1, 0, 0]
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_pairs_equal_those_of_comparing_all(seed):
+    rng = np.random.default_rng(seed)
+    words = np.array([f"w{i}" for i in range(300)])
+    texts = [" ".join(rng.choice(words, rng.integers(8, 40))) for _ in range(30)]
+    for source in rng.integers(0, 30, 30):
+        copy = texts[source].split()
+        for place in rng.integers(0, len(copy), rng.integers(0, 3)):
+            copy[place] = rng.choice(words)
+        texts.append(" ".join(copy))
+    texts = list(dict.fromkeys(texts))
+    expected = {(i, j) for i, j in combinations(range(len(texts)), 2) if jaccard(texts[i], texts[j]) > 0.8}
+    found = datasets.near_duplicate_pairs(texts)
+    assert set(zip(found["first"], found["second"], strict=True)) == expected
+
+
+def test_groups_link_over_several_steps():
+    words = LONG.split() * 2
+    chain = [" ".join(words + [f"extra{i}" for i in range(n)]) for n in range(0, 12, 2)]
+    assert jaccard(chain[0], chain[-1]) < 0.8
+    assert len(set(datasets.near_duplicate_groups(chain))) == 1
+
+
+def test_no_texts_and_one_text():
+    assert datasets.near_duplicate_groups([]).tolist() == []
+    assert datasets.near_duplicate_groups(["alone"]).tolist() == [0]
+    assert datasets.near_duplicate_pairs([]).empty
+
+
+def test_groups_do_not_depend_on_the_order_or_the_process():
+    code = (
+        "from helpers import datasets; f = datasets.load_comments();"
+        "print(len(set(datasets.near_duplicate_groups(f['comment_text'][::-1]))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == len(set(datasets.near_duplicate_groups(datasets.load_comments()["comment_text"])))
+
+
+@pytest.mark.parametrize("threshold", [0.3, 1.0, 2])
+def test_thresholds_out_of_range(threshold):
+    with pytest.raises(datasets.DataError, match=r"is not from 0\.5 to below 1"):
+        datasets.near_duplicate_pairs(["a"], threshold=threshold)

@@ -1,0 +1,159 @@
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import datasets
+from helpers.datasets import comments as comments_module
+
+LABELS = list(datasets.JIGSAW_LABELS)
+REAL = os.environ.get("COURSE_DATA")
+needs_real = pytest.mark.skipif(not REAL, reason="set COURSE_DATA to a folder with the real data")
+
+
+def zipped(path: Path, *files: Path, names=None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place, file in enumerate(files):
+            archive.write(file, names[place] if names else file.name)
+    return path
+
+
+def test_the_bundled_sample_has_the_contract():
+    frame = datasets.load_comments()
+    assert list(frame.columns) == ["id", "comment_text", *LABELS]
+    assert all(frame[label].dtype == np.int8 for label in LABELS)
+    assert datasets.label_names(frame) == LABELS
+    assert frame.attrs["source"] == "bundled sample: 8,000 rows"
+
+
+def test_texts_that_look_like_missing_values_stay_texts(comments_file):
+    texts = ["NA", "null", "nan", "None"]
+    assert datasets.load_comments(comments_file(comment_text=texts))["comment_text"].tolist() == texts
+
+
+def test_a_file_of_ones_own_labels(tmp_path):
+    path = tmp_path / "tickets.csv"
+    path.write_text("key,message,author,billing,urgent\n7,hello,ann,1,0\n8,bye,bob,0.0,1.0\n")
+    frame = datasets.load_comments(path, id="key", text="message", keep=["author"])
+    assert list(frame.columns) == ["id", "comment_text", "billing", "urgent", "author"]
+    assert frame["id"].tolist() == ["7", "8"]
+    assert datasets.label_names(frame) == ["billing", "urgent"]
+    named = datasets.load_comments(path, id=None, text="message", labels=["urgent"], drop=["author", "key", "billing"])
+    assert named["id"].tolist() == ["row-1", "row-2"]
+    assert named.attrs["source"] == "tickets.csv: 2 rows"
+
+
+def test_unknown_labels_become_nan_when_allowed(comments_file):
+    frame = datasets.load_comments(comments_file(toxic=["1", "-1", "", "0"]), allow_unknown=True)
+    np.testing.assert_array_equal(frame["toxic"], np.array([1, np.nan, np.nan, 0], dtype=np.float32))
+    assert frame["insult"].dtype == np.int8
+    assert datasets.label_names(frame) == LABELS
+
+
+def test_empty_ids_are_numbered(comments_file):
+    frame = datasets.load_comments(comments_file(id=["a", "", "b", ""]))
+    assert frame["id"].tolist() == ["a", "row-2", "b", "row-4"]
+
+
+def test_empty_texts_can_be_dropped(comments_file):
+    frame = datasets.load_comments(comments_file(comment_text=["a", " ", "b", ""]), on_empty="drop")
+    assert frame["comment_text"].tolist() == ["a", "b"]
+    assert frame.index.tolist() == [0, 1]
+
+
+def test_another_encoding_can_be_named(tmp_path):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("id,comment_text,rude\n1,café,0\n2,ok,1\n".encode("cp1252"))
+    assert datasets.load_comments(path, encoding="cp1252")["comment_text"][0] == "café"
+
+
+def test_a_byte_order_mark_does_not_become_part_of_the_first_column(tmp_path):
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbfid,comment_text,rude\n1,a,0\n2,b,1\n")
+    assert datasets.load_comments(path).columns[0] == "id"
+
+
+def test_jigsaw_as_kaggle_ships_it_in_every_wrapping(comments_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    plain = comments_file("jigsaw/train.csv")
+    as_csv = datasets.load_comments("jigsaw")
+    assert as_csv.attrs["source"] == "part of Jigsaw train.csv, which has 159,571 rows: 4 rows"
+    inner = zipped(plain.with_name("train.csv.zip"), plain)
+    plain.unlink()
+    pd.testing.assert_frame_equal(datasets.load_comments("jigsaw"), as_csv)
+    zipped(inner.with_name("jigsaw-toxic-comment-classification-challenge.zip"), inner)
+    inner.unlink()
+    pd.testing.assert_frame_equal(datasets.load_comments("jigsaw"), as_csv)
+
+
+def test_a_whole_kaggle_file_is_recognised_by_its_hash(comments_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    path = comments_file("jigsaw/train.csv")
+    blob = datasets.reading.read_file(path).git_blob_hash()
+    monkeypatch.setitem(comments_module.JIGSAW_HASHES, blob, "train.csv")
+    assert datasets.load_comments("jigsaw").attrs["source"] == "Jigsaw train.csv, whole: 4 rows"
+
+
+def test_the_hash_is_gits(tmp_path):
+    path = tmp_path / "hello.csv"
+    path.write_bytes(b"hello\n")
+    assert datasets.reading.read_file(path).git_blob_hash() == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_jigsaws_test_labels_of_minus_one_become_nan(comments_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    comments_file("jigsaw/test.csv", drop=LABELS)
+    comments_file("jigsaw/test_labels.csv", drop=["comment_text"], **{label: [-1, 1, 0, -1] for label in LABELS})
+    frame = datasets.load_comments("jigsaw", subset="test")
+    assert frame["toxic"].dtype == np.float32
+    np.testing.assert_array_equal(frame[LABELS].isna().all(axis=1), [True, False, False, True])
+    assert frame.attrs["source"] == "part of Jigsaw test.csv: 4 rows"
+
+
+def test_the_bundled_reviews_have_the_same_contract():
+    frame = datasets.load_reviews()
+    assert list(frame.columns) == ["id", "comment_text", "positive"]
+    assert datasets.label_names(frame) == ["positive"]
+    assert frame["id"].is_unique
+    assert frame.attrs["source"] == "bundled sample: 2,000 rows"
+
+
+def test_reviews_with_a_split_column(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    (tmp_path / "imdb").mkdir()
+    table = {"review": list("abcd"), "sentiment": ["positive", "negative"] * 2, "split": ["train"] * 3 + ["test"]}
+    pd.DataFrame(table).to_csv(tmp_path / "imdb" / "imdb.csv", index=False)
+    train = datasets.load_reviews("imdb", subset="train")
+    assert train["positive"].tolist() == [1, 0, 1]
+    assert train.attrs["source"] == "part of IMDB train, which has 25,000 rows: 3 rows"
+    assert "split" in datasets.load_reviews("imdb", keep=["split"]).columns
+    with pytest.raises(datasets.DataError, match="no row of subset 'valid'; the column 'split' holds test, train"):
+        datasets.load_reviews("imdb", subset="valid")
+
+
+@needs_real
+def test_the_real_jigsaw_rows():
+    frame = datasets.load_comments("jigsaw", keep=["part"])
+    assert frame["id"].is_unique
+    assert frame["comment_text"].str.strip().ne("").all()
+    head = frame[frame["part"].eq("head")]
+    assert 0.09 < head["toxic"].mean() < 0.11
+    assert frame.loc[frame["severe_toxic"].eq(1), "toxic"].eq(1).all()
+
+
+@needs_real
+def test_the_real_imdb_rows():
+    assert len(datasets.load_reviews("imdb", subset="train")) == 25_000
+    assert datasets.load_reviews("imdb", subset="test")["positive"].mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_inventory_says_what_is_here_and_how_to_get_the_rest(comments_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    shown = datasets.available()
+    assert shown["here"].tolist()[:2] == [True, True]
+    assert shown.loc["IMDB reviews", "to get it"] == "python -m helpers download imdb"
+    comments_file("jigsaw/train.csv.zip")
+    assert datasets.available().loc["Jigsaw comments", ["here", "file"]].tolist() == [True, "train.csv.zip"]

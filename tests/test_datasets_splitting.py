@@ -1,0 +1,158 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import datasets
+
+LABELS = list(datasets.JIGSAW_LABELS)
+
+
+def table(positives: np.ndarray, texts=None) -> pd.DataFrame:
+    names = [f"label_{i}" for i in range(positives.shape[1])]
+    frame = pd.DataFrame(positives.astype(np.int8), columns=names)
+    frame.insert(0, "comment_text", texts if texts is not None else [f"text {i}" for i in range(len(frame))])
+    frame.insert(0, "id", [str(i) for i in range(len(frame))])
+    return frame
+
+
+def assert_partition(parts: datasets.Split, frame: pd.DataFrame):
+    ids = [row for part in parts for row in part["id"]]
+    assert len(ids) == len(frame)
+    assert set(ids) == set(frame["id"])
+    for part in parts:
+        assert part["id"].astype(int).is_monotonic_increasing
+        assert part.index.tolist() == list(range(len(part)))
+
+
+def assert_shares(parts: datasets.Split, frame: pd.DataFrame, shares, tolerance_rare=2.0, tolerance=0.01):
+    for label in datasets.label_names(frame):
+        count = frame[label].sum()
+        allowed = tolerance_rare if count < 200 else tolerance * count
+        for part, share in zip(parts, shares, strict=True):
+            assert abs(part[label].sum() - share * count) <= allowed, (label, count, part[label].sum(), share)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 9),
+    st.sampled_from([(0.8, 0.1, 0.1), (0.6, 0.15, 0.25), (0.9, 0.05, 0.05)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_label_keeps_its_share(seed, labels, shares):
+    rng = np.random.default_rng(seed)
+    rates = rng.choice([0.003, 0.01, 0.05, 0.1, 0.4], labels)
+    frame = table(rng.random((2000, labels)) < rates)
+    parts = datasets.split(frame, valid=shares[1], test=shares[2], seed=seed)
+    assert_partition(parts, frame)
+    assert_shares(parts, frame, shares)
+    for part, share in zip(parts, shares, strict=True):
+        assert abs(len(part) - share * len(frame)) <= 20
+
+
+def test_hundreds_of_labels_keep_their_shares_too():
+    rng = np.random.default_rng(0)
+    frame = table(rng.random((4000, 300)) < 0.02)
+    parts = datasets.split(frame, valid=0.1, test=0.2)
+    assert_shares(parts, frame, (0.7, 0.1, 0.2), tolerance_rare=4)
+
+
+def test_the_bundled_comments_keep_their_shares_alone_and_in_groups():
+    frame = datasets.load_comments().assign(id=lambda f: np.arange(len(f)).astype(str))
+    assert_shares(datasets.split(frame), frame, (0.8, 0.1, 0.1))
+    grouped = datasets.split(frame, keep_together="near-duplicates")
+    assert_partition(grouped, frame)
+    assert_shares(grouped, frame, (0.8, 0.1, 0.1), tolerance_rare=3, tolerance=0.02)
+    groups = datasets.near_duplicate_groups(frame["comment_text"].tolist())
+    part_of_row = {row: name for name, part in zip(grouped._fields, grouped, strict=True) for row in part["id"]}
+    parts_per_group = pd.Series(frame["id"].map(part_of_row)).groupby(groups).nunique()
+    assert parts_per_group.max() == 1
+    assert pd.Series(groups).duplicated().any()
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others():
+    frame = table(np.random.default_rng(0).random((500, 3)) < 0.2)
+    first, again, other = (datasets.split(frame, seed=seed) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(first.test, again.test)
+    assert set(first.test["id"]) != set(other.test["id"])
+
+
+def test_every_row_has_the_same_chance_of_each_part():
+    frame = table((np.arange(40) % 4 == 0)[:, None])
+    in_test = np.zeros(40)
+    for seed in range(400):
+        in_test[datasets.split(frame, valid=0, test=0.25, seed=seed).test["id"].astype(int)] += 1
+    assert in_test.min() > 400 * 0.25 - 5 * np.sqrt(400 * 0.25 * 0.75)
+    assert in_test.max() < 400 * 0.25 + 5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_without_stratification_rare_labels_wander():
+    frame = table(np.arange(2000)[:, None] % 100 == 0)
+    counts = [datasets.split(frame, seed=s, stratify=False).test["label_0"].sum() for s in range(30)]
+    assert np.std(counts) > 0.5
+    assert {datasets.split(frame, seed=s).test["label_0"].sum() for s in range(30)} == {2}
+
+
+def test_groups_of_the_readers_own_stay_together():
+    frame = table(np.random.default_rng(0).random((300, 2)) < 0.3)
+    authors = np.array([f"author {i % 50}" for i in range(300)])
+    parts = datasets.split(frame, valid=0.2, test=0.2, keep_together=authors)
+    seen = [set(authors[part["id"].astype(int)]) for part in parts]
+    assert not seen[0] & seen[1] | seen[0] & seen[2] | seen[1] & seen[2]
+    assert_shares(parts, frame, (0.6, 0.2, 0.2), tolerance_rare=3)
+
+
+def test_unknown_labels_count_as_absent():
+    frame = table(np.arange(100)[:, None] % 5 == 0).astype({"label_0": np.float32})
+    frame.loc[1::5, "label_0"] = np.nan
+    assert datasets.split(frame, valid=0.1, test=0.1).test["label_0"].sum() == 2
+
+
+def test_zero_share_gives_an_empty_part():
+    parts = datasets.split(table(np.ones((10, 1))), valid=0, test=0.2)
+    assert [len(part) for part in parts] == [8, 0, 2]
+
+
+@pytest.mark.parametrize(("valid", "test"), [(-0.1, 0.1), (0.5, 0.5), (1.2, 0)])
+def test_shares_out_of_range(valid, test):
+    with pytest.raises(datasets.DataError, match="must be 0 or more and leave a share for train"):
+        datasets.split(table(np.ones((10, 1))), valid=valid, test=test)
+
+
+def test_too_few_rows():
+    with pytest.raises(datasets.DataError, match="3 rows leave none for"):
+        datasets.split(table(np.ones((3, 1))), valid=0.1, test=0.1)
+
+
+def test_bad_groups():
+    frame = table(np.ones((10, 1)))
+    with pytest.raises(datasets.DataError, match="choose 'duplicates', 'near-duplicates' or pass group names"):
+        datasets.split(frame, keep_together="similar")
+    with pytest.raises(datasets.DataError, match=r"shape \(3,\), the table has 10 rows"):
+        datasets.split(frame, keep_together=[1, 2, 3])
+
+
+def test_share_table_counts_what_is_there():
+    frame = table(np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 5))
+    shown = datasets.share_table(datasets.split(frame, valid=0.2, test=0.2))
+    assert shown.loc["rows", ["train", "valid", "test"]].tolist() == [12, 4, 4]
+    assert shown.loc["label_0", "train %"] == pytest.approx(60)
+
+
+def test_balance_keeps_every_tagged_row_and_so_many_clean_ones():
+    frame = table(np.arange(1000)[:, None] % 10 == 0)
+    kept = datasets.balance(frame, clean=150, seed=3)
+    assert kept["label_0"].sum() == 100
+    assert len(kept) == 250
+    assert kept["id"].astype(int).is_monotonic_increasing
+    pd.testing.assert_frame_equal(kept, datasets.balance(frame, clean=150, seed=3))
+    assert set(kept["id"]) != set(datasets.balance(frame, clean=150, seed=4)["id"])
+
+
+def test_balance_refuses_what_it_cannot_do():
+    frame = table(np.arange(100)[:, None] % 10 == 0)
+    with pytest.raises(datasets.DataError, match="clean=91, and the table has 90 rows without a label"):
+        datasets.balance(frame, clean=91)
+    with pytest.raises(datasets.DataError, match="no row has a label"):
+        datasets.balance(frame[frame["label_0"].eq(0)], clean=1)
