@@ -1,0 +1,106 @@
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+
+from helpers import datasets, plots
+
+LABELS = list(datasets.JIGSAW_LABELS)
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def comments():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.random((200, 6)) < [0.3, 0.1, 0.2, 0.05, 0.2, 0.1], columns=LABELS).astype(np.int8)
+    return frame.assign(id=[str(i) for i in range(200)], comment_text="text")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_labels_keep_their_colours_in_any_company():
+    everyone = plots.label_colors(LABELS)
+    assert plots.label_colors(["threat", "toxic"]) == {name: everyone[name] for name in ("threat", "toxic")}
+    assert len(set(everyone.values())) == 6
+    assert len(set(plots.label_colors([f"topic {i}" for i in range(23)]).values())) == 23
+
+
+def test_label_counts_draw_the_counts_in_order(comments):
+    ax = plots.label_counts(comments)
+    widths = [bar.get_width() for bar in ax.patches]
+    assert widths == sorted(comments[LABELS].sum())
+    top = comments[LABELS].sum().max()
+    assert texts(ax)[-1] == f"{top:,}  ({top / 200:.1%})"
+    assert ax.get_xlabel() == "comments"
+
+
+def test_a_given_ax_is_drawn_on_and_returned(comments):
+    ax = plt.subplots()[1]
+    assert plots.label_counts(comments, ax=ax) is ax
+    assert plots.columns(pd.Series([1, 2]), ax=ax) is ax
+
+
+def test_lengths_say_what_each_cut_leaves_out():
+    ax = plots.lengths(list(range(1, 101)), unit="tokens", cuts=(50, 90))
+    assert [text.strip() for text in texts(ax)] == ["50.0% > 50", "10.0% > 90"]
+    assert ax.get_xscale() == "log"
+    assert "log axis" in ax.get_xlabel()
+    assert sum(bar.get_height() for bar in ax.patches) == 100
+
+
+def test_the_curve_of_what_is_cut_passes_through_its_marks():
+    ax = plots.share_longer(list(range(1, 1001)), unit="tokens", cuts=(250,))
+    assert texts(ax) == ["250: 75.0%"]
+    limits, shares = ax.lines[0].get_data()
+    assert np.interp(250, limits, shares) == pytest.approx(0.75, abs=0.01)
+    assert (np.diff(shares) <= 0).all()
+
+
+def test_lengths_by_label_show_the_median(comments):
+    sizes = np.arange(1, 201)
+    ax = plots.lengths_by_label(comments, sizes, unit="words")
+    shown = dict(zip([t.get_text().split(" ")[0] for t in ax.get_yticklabels()], texts(ax), strict=True))
+    assert shown["toxic"] == f"{np.median(sizes[comments['toxic'] == 1]):.0f}"
+    assert next(iter(shown)) == "clean"
+
+
+def test_heat_map_writes_every_number():
+    table = pd.DataFrame([[1, 0.25], [0.5, 1]], index=["a", "b"], columns=["a", "b"])
+    assert texts(plots.heat_map(table, number_format=".0%")) == ["100%", "25%", "50%", "100%"]
+
+
+def test_marking_words_draw_the_strongest_on_top():
+    table = pd.DataFrame({"z": [3.0, 2.0, 1.0], "marked": [9, 5, 2], "others": [1, 2, 3]}, index=["x", "y", "z"])
+    ax = plots.marking_words(table, most=2)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["y", "x"]
+    assert texts(ax) == ["5 | 2", "9 | 1"]
+
+
+def test_spread_draws_every_draw_and_the_aim():
+    ax = plots.spread({"random": [1, 5, 3], "stratified": [3, 3]}, target=3, unit="threats")
+    assert [len(line.get_xdata()) for line in ax.lines[:2]] == [3, 2]
+    assert ax.lines[2].get_xdata() == [3, 3]
+
+
+def test_the_road_greys_what_is_not_ready():
+    ax = plots.road([("00", "a"), ("01", "b"), ("02", "c")], ready=["00", "02"], per_row=2)
+    dots = [line.get_color() for line in ax.lines if line.get_marker() == "o"]
+    assert dots == [plots.PALETTE[0], plots.GREY, plots.PALETTE[0]]
+
+
+def test_no_function_shows_the_figure_itself(comments, monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda *a, **k: pytest.fail("plt.show() was called"))
+    plots.use_style()
+    plots.label_counts(comments)
+    plots.lengths([1, 2, 3], unit="words")
