@@ -147,3 +147,13 @@ def test_the_data_card_gives_the_rates_of_the_file(comments):
     card = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     for label in COLUMNS:
         assert f"| `{label}` | {comments[label].sum():,} | {comments[label].mean():.2%} |" in card
+
+
+def test_wrong_labels_and_copies_stand_anywhere_in_the_file(comments):
+    texts = comments["comment_text"].str.lower()
+    unmarked = ~texts.str.contains(r"\b(?:you|your|crap|damn|bloody|idiot|stupid)\b", regex=True)
+    doubtful = (comments["toxic"].eq(1) & unmarked).to_numpy()
+    copied = texts.duplicated(keep=False).to_numpy()
+    for rows in (doubtful, copied):
+        tenths = [rows[start : start + ROWS // 10].mean() for start in range(0, ROWS, ROWS // 10)]
+        assert max(tenths) < 0.35 * sum(tenths)

@@ -66,15 +66,20 @@ class Seen:
         return True
 
 
-def plan(lexicon: Lexicon) -> tuple[list[Labels], list[Labels]]:
-    """For each row the labels it carries and the labels its text deserves; they differ where the rater erred."""
-    labels = [combination for combination, count in JOINT.items() for _ in range(count)]
-    labels += [CLEAN] * (ROWS - len(labels))
+def shuffled(lexicon: Lexicon) -> list[int]:
+    """The row numbers in random order (Fisher and Yates)."""
     order = list(range(ROWS))
     for i in range(ROWS - 1, 0, -1):
         j = lexicon.below(i + 1)
         order[i], order[j] = order[j], order[i]
-    labels = [labels[i] for i in order]
+    return order
+
+
+def plan(lexicon: Lexicon) -> tuple[list[Labels], list[Labels]]:
+    """For each row the labels it carries and the labels its text deserves; they differ where the rater erred."""
+    labels = [combination for combination, count in JOINT.items() for _ in range(count)]
+    labels += [CLEAN] * (ROWS - len(labels))
+    labels = [labels[i] for i in shuffled(lexicon)]
     deserved = list(labels)
     rude = [i for i in range(ROWS) if labels[i] != CLEAN]
     clean = [i for i in range(ROWS) if labels[i] == CLEAN]
@@ -134,6 +139,8 @@ def make(seed: int = 2009) -> pd.DataFrame:
             text = composer.comment(wanted)
         texts.append(text)
     repost(texts, deserved, lexicon)
+    order = shuffled(lexicon)  # wrong labels were planned at the top, copies at both ends
+    texts, labels = [texts[i] for i in order], [labels[i] for i in order]
     ids = [hashlib.sha256(f"{seed}:{row}".encode()).hexdigest()[:16] for row in range(ROWS)]
     columns = {"id": ids, "comment_text": texts}
     columns |= {name: [row[i] for row in labels] for i, name in enumerate(COLUMNS)}
