@@ -16,7 +16,7 @@ from helpers.datasets.comments import JIGSAW_LABELS
 from helpers.datasets.validation import label_names
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#555555")
-GREY, DARK, CLEAN = "#BBBBBB", "#333333", "#999999"
+GREY, DARK, CLEAN = "#777777", "#333333", "#999999"
 
 
 def use_style() -> None:
@@ -81,10 +81,37 @@ def bars(
     drawn = ax.barh([str(name) for name in values.index], values.to_numpy(), color=colors or PALETTE[0])
     texts = texts if texts is not None else [_short(value) for value in values]
     ax.bar_label(drawn, labels=texts, padding=4, color=DARK)
-    ax.margins(x=0.22)
-    ax.grid(axis="y", visible=False)
+    ax.margins(x=0.3)
+    ax.grid(visible=False)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     return ax
+
+
+def compare(tables: dict[str, pd.DataFrame], *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Scores of several models beside each other: a panel for each score, a group of bars for each row.
+
+    Args:
+        tables: for each model the same (R, C) table of shares from 0 to 1; first row at the bottom.
+        axes: C axes to draw on; None draws on a new figure.
+
+    Returns:
+        The axes, one for each column.
+    """
+    first = next(iter(tables.values()))
+    axes = axes if axes is not None else plt.subplots(1, first.shape[1], figsize=(10.5, 4), sharey=True)[1]
+    height = 0.8 / len(tables)
+    for ax, column in zip(axes, first.columns, strict=True):
+        for place, (name, table) in enumerate(tables.items()):
+            ys = np.arange(len(table)) + (len(tables) / 2 - place - 0.5) * height
+            drawn = ax.barh(ys, table[column], height=height, color=PALETTE[place % len(PALETTE)], label=name)
+            ax.bar_label(drawn, labels=[f"{v:.0%}" for v in table[column]], padding=3, fontsize=9, color=DARK)
+        ax.set_yticks(range(len(first)), first.index)
+        ax.set_xlim(0, 1.15)
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+        ax.set_xlabel(column)
+        ax.grid(visible=False)
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(tables))
+    return axes
 
 
 def columns(
@@ -102,7 +129,7 @@ def columns(
     drawn = ax.bar([str(name) for name in values.index], values.to_numpy(), color=color or PALETTE[0])
     ax.bar_label(drawn, labels=texts if texts is not None else [_short(v) for v in values], padding=3, color=DARK)
     ax.margins(y=0.12)
-    ax.grid(axis="x", visible=False)
+    ax.grid(visible=False)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     return ax
 
@@ -110,7 +137,7 @@ def columns(
 def lengths(
     values: Sequence[int], *, unit: str, cuts: Sequence[int] = (), bins: int = 60, ax: Axes | None = None
 ) -> Axes:
-    """Histogram of lengths on a log axis; each cut carries the share of texts that are longer.
+    """Histogram of lengths on a log axis; each cut is a line.
 
     Args:
         values: (N,) lengths; those below 1 count as 1.
@@ -126,11 +153,9 @@ def lengths(
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     ax.margins(y=0.18)
-    for place, cut in enumerate(sorted(cuts)):
+    for cut in cuts:
         ax.axvline(cut, color=PALETTE[1], linewidth=1.5)
-        share = (sizes > cut).mean()
-        height = ("data", "axes fraction")
-        ax.annotate(f" {share:.1%} > {cut}", (cut, 0.99 - 0.09 * place), xycoords=height, va="top", color=PALETTE[1])
+        ax.annotate(f" {cut}", (cut, 0.99), xycoords=("data", "axes fraction"), va="top", color=PALETTE[1])
     ax.set_xlabel(f"{unit} (log axis)")
     ax.set_ylabel("comments")
     return ax
@@ -152,8 +177,8 @@ def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: A
     for cut in cuts:
         share = (ordered > cut).mean()
         ax.plot(cut, share, "o", color=PALETTE[1])
-        ax.annotate(f"{cut}: {share:.1%}", (cut, share), xytext=(8, 8), textcoords="offset points", color=PALETTE[1])
-    ax.set_xscale("log", base=2)
+        ax.annotate(f"{cut}: {share:.1%}", (cut, share), xytext=(8, 12), textcoords="offset points", color=PALETTE[1])
+    ax.set_xscale("log", base=4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     ax.set_xlabel(f"limit in {unit} (log axis)")
@@ -188,7 +213,9 @@ def lengths_by_label(
         ax.plot([low, high], [place, place], color=colors[name], linewidth=1.5)
         ax.plot([q1, q3], [place, place], color=colors[name], linewidth=10, solid_capstyle="butt")
         ax.plot(middle, place, "o", color="white", markeredgecolor=DARK, markersize=7)
-        ax.annotate(f"{middle:.0f}", (high, place), xytext=(6, 0), textcoords="offset points", va="center", color=DARK)
+        ax.annotate(
+            f"{middle:.0f}", (middle, place), xytext=(0, 8), textcoords="offset points", ha="center", color=DARK
+        )
     ax.set_yticks(range(len(masks)), [f"{name} (n={int(mask.sum()):,})" for name, mask in masks.items()])
     ax.invert_yaxis()
     ax.set_xscale("log")
@@ -275,7 +302,7 @@ def road(
     places = [(i % per_row, -(i // per_row)) for i in range(len(stops))]
     for row in range(rows):
         inside = [x for x, y in places if y == -row]
-        ax.plot([min(inside), max(inside)], [-row, -row], color=GREY, linewidth=6, zorder=1)
+        ax.plot([min(inside), max(inside)], [-row, -row], color="#CCCCCC", linewidth=6, zorder=1)
     for (x, y), (number, words) in zip(places, stops, strict=True):
         color = PALETTE[0] if ready is None or number in ready else GREY
         ax.plot(x, y, "o", markersize=36, color=color, zorder=2)

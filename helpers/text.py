@@ -25,6 +25,8 @@ _STEPS = (
     (regex.compile(r"(\p{L})\1{2,}"), r"\1\1"),
 )
 
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+
 
 def clean_text(text: str) -> str:
     """Bring a text to the plain words that a bag of words counts.
@@ -151,13 +153,19 @@ def marking_words(
     return table.sort_values("z", ascending=False, kind="stable")
 
 
-def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: int = 300) -> str:
+def mask(text: str) -> str:
+    """The text with all but the first letter of each word replaced by `*`, for a screen that others see."""
+    return _WORD.sub(lambda word: word[0][0] + "*" * (len(word[0]) - 1), text)
+
+
+def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: int = 300, masked: bool = False) -> str:
     """Comments as an HTML list in which nothing of a comment can run: every sign of the text is escaped.
 
     Args:
         frame: a table of comments.
         labels: label columns whose positives are named before the text; None for none.
         most: characters shown of a text.
+        masked: show the texts as `mask` gives them.
 
     Returns:
         HTML for `IPython.display.HTML`.
@@ -167,5 +175,6 @@ def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: i
         tags = [label for label in labels or () if row[label] == 1]
         head = f"<b>{html.escape(', '.join(tags) or 'clean')}</b> " if labels else ""
         cut = row["comment_text"][:most] + ("…" if len(row["comment_text"]) > most else "")
-        items.append(f"<li>{head}<span style='white-space: pre-wrap'>{html.escape(cut)}</span></li>")
+        shown = html.escape(mask(cut) if masked else cut)
+        items.append(f"<li>{head}<span style='white-space: pre-wrap'>{shown}</span></li>")
     return f"<ul>{''.join(items)}</ul>"

@@ -51,9 +51,10 @@ def test_a_given_ax_is_drawn_on_and_returned(comments):
     assert plots.columns(pd.Series([1, 2]), ax=ax) is ax
 
 
-def test_lengths_say_what_each_cut_leaves_out():
+def test_lengths_count_every_text_and_draw_the_cuts():
     ax = plots.lengths(list(range(1, 101)), unit="tokens", cuts=(50, 90))
-    assert [text.strip() for text in texts(ax)] == ["50.0% > 50", "10.0% > 90"]
+    assert [text.strip() for text in texts(ax)] == ["50", "90"]
+    assert [line.get_xdata()[0] for line in ax.lines] == [50, 90]
     assert ax.get_xscale() == "log"
     assert "log axis" in ax.get_xlabel()
     assert sum(bar.get_height() for bar in ax.patches) == 100
@@ -104,3 +105,11 @@ def test_no_function_shows_the_figure_itself(comments, monkeypatch):
     plots.use_style()
     plots.label_counts(comments)
     plots.lengths([1, 2, 3], unit="words")
+
+
+def test_compare_draws_a_panel_for_each_score_and_a_bar_for_each_model():
+    table = pd.DataFrame({"accuracy": [0.9, 0.5], "recall": [0.0, 1.0]}, index=["a", "b"])
+    axes = plots.compare({"one": table, "two": 1 - table})
+    assert [ax.get_xlabel() for ax in axes] == ["accuracy", "recall"]
+    assert [bar.get_width() for bar in axes[1].patches] == pytest.approx([0.0, 1.0, 1.0, 0.0])
+    assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()] == ["one", "two"]

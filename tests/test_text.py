@@ -112,3 +112,9 @@ def test_as_html_lets_nothing_run():
     assert "<b>clean</b>" in shown
     assert "y" * 100 + "…" in shown
     assert "y" * 101 not in shown
+
+
+def test_mask_leaves_first_letters_signs_and_lengths():
+    assert text.mask("You are a fool, naïve one!") == "Y** a** a f***, n**** o**!"
+    frame = pd.DataFrame({"comment_text": ["<b>Fool</b>"], "toxic": [1]})
+    assert "&lt;b&gt;F***&lt;/b&gt;" in text.as_html(frame, masked=True)
