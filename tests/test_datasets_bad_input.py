@@ -20,6 +20,10 @@ def refused(call, *fragments):
 
 
 CASES = {
+    "column twice": (b"id,comment_text,rude,rude\n1,a,0,1\n", ["column rude stands twice in the header"]),
+    "column without a name": (b",id,comment_text,rude\n0,1,a,0\n", ["column 1 has no name", "saved index"]),
+    "semicolons": (b"id;comment_text;rude\n1;a;0\n", ["not divided by commas"]),
+    "label called id": (b"key,message,id\n1,a,0\n", ["missing column comment_text", "found key, message, id"]),
     "empty file": (b" \n", ["the file is empty"]),
     "header only": (HEADER.encode(), ["a header and no rows"]),
     "missing column": (b"id,rude\n1,0\n", ["missing column comment_text", "found id, rude", "text="]),
@@ -102,6 +106,64 @@ def test_jigsaw_test_files_from_two_downloads(comments_file, tmp_path, monkeypat
     comments_file("jigsaw/test.csv", drop=datasets.JIGSAW_LABELS)
     comments_file("jigsaw/test_labels.csv", drop=["comment_text"], id=["a", "b", "c", "d"])
     refused(lambda: datasets.load_comments("jigsaw", subset="test"), "8 ids stand in one of them only", "same download")
+
+
+def test_roles_that_would_overwrite_each_other(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("key,message,comment_text,id\n1,a,b,0\n2,c,d,1\n")
+    names = {"id": "key", "text": "message"}
+    refused(
+        lambda: datasets.load_comments(path, keep=["comment_text"], labels=["id"], **names), "comment_text, id would"
+    )
+    refused(lambda: datasets.load_comments(path, drop=["comment_text"], **names), "id would stand twice", "rename")
+    reviews = tmp_path / "reviews.csv"
+    reviews.write_text("review,sentiment,positive\na,1,9\nb,0,8\n")
+    refused(lambda: datasets.load_reviews(reviews, keep=["positive"]), "'positive' is taken by the label")
+
+
+def test_a_kept_column_that_is_a_label(comments_file):
+    refused(
+        lambda: datasets.load_comments(
+            comments_file(drop=datasets.JIGSAW_LABELS[1:]), keep=["toxic"], labels=["toxic"]
+        ),
+        "toxic would stand twice",
+    )
+
+
+def test_an_option_that_does_not_exist_or_does_not_apply(comments_file):
+    refused(
+        lambda: datasets.load_comments(comments_file(), on_empty="skip"), "on_empty='skip': choose 'error' or 'drop'"
+    )
+    refused(
+        lambda: datasets.load_comments("sample", labels=["toxic"], text="x"), "labels, text cannot be set for 'sample'"
+    )
+    refused(lambda: datasets.load_comments(comments_file(), subset="test"), "subset='test' goes with 'jigsaw' only")
+
+
+def test_a_column_like_a_label_with_other_values(comments_file):
+    frame = datasets.load_comments(comments_file()).assign(score=pd.Series([3, 0, 1, 2], dtype="int8"))
+    refused(lambda: datasets.label_names(frame), "column score is int8 like a label", "other values than 0 and 1")
+
+
+@pytest.mark.parametrize("place", [60, 300, 700])
+def test_a_damaged_compressed_zip(comments_file, tmp_path, place):
+    path = tmp_path / "comments.csv.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(comments_file(rows=400), "comments.csv")
+    content = bytearray(path.read_bytes())
+    content[place] ^= 255
+    content[place + 1] ^= 255
+    path.write_bytes(content)
+    refused(lambda: datasets.load_comments(path), "torn or damaged zip")
+
+
+def test_a_zip_that_packs_its_folder(comments_file, tmp_path):
+    path = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("./", "")
+        archive.write(comments_file(), "comments.csv")
+        archive.writestr("._comments.csv", "left by another system")
+    assert len(datasets.load_comments(path)) == 4
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.95])

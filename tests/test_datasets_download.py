@@ -64,7 +64,9 @@ def test_an_unknown_name_is_refused():
 
 def test_a_missing_library_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(datasets.DownloadError, match=r"pip install 'counts-to-bert\[download\]'"):
+    with pytest.raises(
+        datasets.DownloadError, match="kagglehub is not installed; in a notebook: %pip install kagglehub"
+    ):
         datasets.download("jigsaw", tmp_path)
 
 
@@ -72,7 +74,7 @@ def test_what_kaggle_sends_becomes_files_that_load(comments_file, tmp_path, monk
     import kagglehub
 
     files = kaggle_zip(tmp_path / "sent", comments_file)
-    monkeypatch.setattr(kagglehub, "competition_download", lambda name: str(tmp_path / "sent"))
+    monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: str(tmp_path / "sent"))
     hashes = {datasets.reading.read_file(files[name]).git_blob_hash(): name for name in ("train.csv", "test.csv")}
     monkeypatch.setattr(downloading, "JIGSAW_HASHES", hashes)
     placed = datasets.download("jigsaw", tmp_path / "data")
@@ -80,7 +82,7 @@ def test_what_kaggle_sends_becomes_files_that_load(comments_file, tmp_path, monk
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
     assert len(datasets.load_comments("jigsaw")) == 4
     assert len(datasets.load_comments("jigsaw", subset="test")) == 4
-    monkeypatch.setattr(kagglehub, "competition_download", lambda name: pytest.fail("fetched again"))
+    monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: pytest.fail("fetched again"))
     assert datasets.download("jigsaw", tmp_path / "data") == placed
 
 
@@ -88,7 +90,7 @@ def test_a_file_that_is_not_the_competitions_is_not_kept(comments_file, tmp_path
     import kagglehub
 
     kaggle_zip(tmp_path / "sent", comments_file)
-    monkeypatch.setattr(kagglehub, "competition_download", lambda name: str(tmp_path / "sent"))
+    monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: str(tmp_path / "sent"))
     with pytest.raises(datasets.DownloadError, match=r"not the competition's train\.csv \(its hash differs\)"):
         datasets.download("jigsaw", tmp_path / "data")
     assert not list((tmp_path / "data").rglob("*.csv*"))
@@ -100,7 +102,7 @@ def test_a_link_that_leads_out_of_what_was_sent_is_not_followed(comments_file, t
     sent = tmp_path / "sent"
     sent.mkdir()
     (sent / "train.csv").symlink_to(comments_file("elsewhere/train.csv"))
-    monkeypatch.setattr(kagglehub, "competition_download", lambda name: str(sent))
+    monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: str(sent))
     with pytest.raises(datasets.DownloadError, match=r"Kaggle sent no train\.csv; it sent nothing"):
         datasets.download("jigsaw", tmp_path / "data")
 
@@ -109,7 +111,7 @@ def test_what_the_hub_sends_becomes_a_file_that_loads(tmp_path, monkeypatch):
     import datasets as hub
 
     parts = {"train": {"text": ["good", "bad, <br />"], "label": [1, 0]}, "test": {"text": ["fine"], "label": [1]}}
-    monkeypatch.setattr(hub, "load_dataset", lambda name, split: hub.Dataset.from_dict(parts[split]))
+    monkeypatch.setattr(hub, "load_dataset", lambda name, split, download_mode: hub.Dataset.from_dict(parts[split]))
     assert [file.name for file in datasets.download("imdb", tmp_path)] == ["imdb.csv"]
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     frame = datasets.load_reviews("imdb", subset="train")
@@ -121,3 +123,25 @@ def test_the_command_line_lists_its_commands():
     assert done.returncode == 0
     assert "download" in done.stdout
     assert run_command_line("download", "enron").returncode == 2
+
+
+def test_force_fetches_again_and_a_failure_leaves_what_was_there(comments_file, tmp_path, monkeypatch):
+    import kagglehub
+
+    files = kaggle_zip(tmp_path / "sent", comments_file)
+    forced = []
+    monkeypatch.setattr(
+        kagglehub,
+        "competition_download",
+        lambda name, force_download: forced.append(force_download) or tmp_path / "sent",
+    )
+    hashes = {datasets.reading.read_file(files[name]).git_blob_hash(): name for name in ("train.csv", "test.csv")}
+    monkeypatch.setattr(downloading, "JIGSAW_HASHES", hashes)
+    placed = datasets.download("jigsaw", tmp_path / "data")
+    before = [file.read_bytes() for file in placed]
+    monkeypatch.setattr(downloading, "JIGSAW_HASHES", {"0": "test.csv"})
+    with pytest.raises(datasets.DownloadError, match=r"test\.csv \(its hash differs\)"):
+        datasets.download("jigsaw", tmp_path / "data", force=True)
+    assert forced == [False, True]
+    assert [file.read_bytes() for file in placed] == before
+    assert not list((tmp_path / "data").rglob("*.part"))

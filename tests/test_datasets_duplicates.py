@@ -75,3 +75,20 @@ def test_groups_do_not_depend_on_the_order_or_the_process():
 def test_thresholds_out_of_range(threshold):
     with pytest.raises(datasets.DataError, match=r"is not from 0\.5 to below 1"):
         datasets.near_duplicate_pairs(["a"], threshold=threshold)
+
+
+def test_texts_of_one_template_are_grouped_and_their_pairs_refused(monkeypatch):
+    texts = [f"{LONG} says ticket {i}" for i in range(500)]
+    assert set(datasets.near_duplicate_groups(texts)) == {0}
+    monkeypatch.setattr(datasets.duplicates, "_MAX_CANDIDATES", 1000)
+    with pytest.raises(datasets.DataError, match="more than 1,000 pairs may be similar: the texts follow a template"):
+        datasets.near_duplicate_pairs(texts)
+
+
+@pytest.mark.parametrize(("one", "other"), [("कि", "की"), ("กิน", "กีน"), ("resumé", "resume")])
+def test_accents_and_vowel_signs_belong_to_the_word(one, other):
+    assert datasets.duplicate_groups([one, other]).tolist() == [0, 1]
+
+
+def test_composed_and_decomposed_accents_are_the_same_word():
+    assert datasets.duplicate_groups(["Résumé", "re\u0301sume\u0301", "STRASSE", "straße"]).tolist() == [0, 0, 1, 1]

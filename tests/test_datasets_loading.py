@@ -151,9 +151,20 @@ def test_the_real_imdb_rows():
 
 
 def test_the_inventory_says_what_is_here_and_how_to_get_the_rest(comments_file, tmp_path, monkeypatch):
+    assert datasets.available()["here"].tolist()[:2] == [True, True]
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    monkeypatch.setattr("helpers.config.repository_folder", lambda: None)
+    monkeypatch.chdir(tmp_path)
     shown = datasets.available()
-    assert shown["here"].tolist()[:2] == [True, True]
+    assert shown["here"].tolist() == [False] * 4
     assert shown.loc["IMDB reviews", "to get it"] == "python -m helpers download imdb"
     comments_file("jigsaw/train.csv.zip")
     assert datasets.available().loc["Jigsaw comments", ["here", "file"]].tolist() == [True, "train.csv.zip"]
+
+
+def test_true_and_false_are_labels_too_and_long_fields_and_a_blank_last_line_are_no_fault(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text(f"id,rude,comment_text,note\n1,True,{'x' * 200_000},\n2,False,b,c\n   \n".replace("   \n", "\n"))
+    frame = datasets.load_comments(path, labels=["rude"], keep=["note"])
+    assert frame["rude"].tolist() == [1, 0]
+    assert frame["note"].tolist() == ["", "c"]

@@ -16,6 +16,14 @@ JIGSAW_HASHES = {
     "8b736d48a6983c68249611f52a6fd6ca57f7967d": "test.csv",
 }
 _OUTER_ZIP = "jigsaw-toxic-comment-classification-challenge.zip"
+_OWN_DEFAULTS = {
+    "labels": None,
+    "text": "comment_text",
+    "id": "id",
+    "drop": (),
+    "allow_unknown": False,
+    "encoding": "utf-8",
+}
 _ADVICE = (
     "Fetch it with your own Kaggle account: python -m helpers download jigsaw\n"
     "or put Kaggle's files into data/jigsaw/, or name a folder that holds jigsaw/ in COURSE_DATA"
@@ -59,6 +67,11 @@ def load_comments(
         DataError: the file cannot be trusted; the message names file, row, column, and what to do.
     """
     options = {"keep": keep, "on_empty": on_empty}
+    own = {"labels": labels, "text": text, "id": id, "drop": drop, "allow_unknown": allow_unknown, "encoding": encoding}
+    if source in ("sample", "jigsaw") and (changed := [name for name in own if own[name] != _OWN_DEFAULTS[name]]):
+        raise DataError(f"{', '.join(changed)} cannot be set for {source!r}, whose columns are known; leave it out")
+    if source != "jigsaw" and subset != "train":
+        raise DataError(f"subset={subset!r} goes with 'jigsaw' only, which has two files")
     if source == "sample":
         path = find_file(
             config.bundled_folders(),

@@ -1,13 +1,14 @@
 """Fetch the real data with the reader's own account, into a data folder, whole or not at all."""
 
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 from helpers import config
 from helpers.datasets.comments import JIGSAW_HASHES
-from helpers.datasets.reading import DataError, read_file
+from helpers.datasets.reading import DataError, RawFile, read_file
 
 JIGSAW_COMPETITION = "jigsaw-toxic-comment-classification-challenge"
 JIGSAW_FILES = ("train.csv", "test.csv", "test_labels.csv")
@@ -17,7 +18,9 @@ _BY_HAND = (
     f"Or fetch the files in a browser from kaggle.com/c/{JIGSAW_COMPETITION}/data and put the zip, as it is, "
     "into {folder}"
 )
-_NEED_EXTRA = "{package} is not installed: pip install 'counts-to-bert[download]' (or pip install {package})"
+_NEED_EXTRA = (
+    "{package} is not installed; in a notebook: %pip install {package}, in a terminal: {python} -m pip install it"
+)
 
 
 class DownloadError(RuntimeError):
@@ -40,7 +43,7 @@ def download(name: str, folder: str | Path | None = None, *, force: bool = False
     Raises:
         DownloadError: no account, no network, rules not accepted, a damaged file; with the way out.
     """
-    fetchers: dict[str, Callable[[Path], list[Path]]] = {"jigsaw": _fetch_jigsaw, "imdb": _fetch_imdb}
+    fetchers: dict[str, Callable[[Path, bool], list[Path]]] = {"jigsaw": _fetch_jigsaw, "imdb": _fetch_imdb}
     if name not in fetchers:
         raise DownloadError(f"{name!r} cannot be downloaded; choose from {', '.join(fetchers)}")
     repository = config.repository_folder()
@@ -49,22 +52,22 @@ def download(name: str, folder: str | Path | None = None, *, force: bool = False
     wanted = [target / file for file in (JIGSAW_FILES if name == "jigsaw" else ("imdb.csv",))]
     if not force and all(file.is_file() for file in wanted):
         return wanted
-    return fetchers[name](target)
+    return fetchers[name](target, force)
 
 
 def _library(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise DownloadError(_NEED_EXTRA.format(package=package)) from error
+        raise DownloadError(_NEED_EXTRA.format(package=package, python=sys.executable)) from error
 
 
-def _fetch_jigsaw(target: Path) -> list[Path]:
+def _fetch_jigsaw(target: Path, force: bool) -> list[Path]:
     kagglehub = _library("kagglehub")
     refusals = importlib.import_module("kagglehub.exceptions")
     by_hand = _BY_HAND.format(folder=target)
     try:
-        fetched = Path(kagglehub.competition_download(JIGSAW_COMPETITION))
+        fetched = Path(kagglehub.competition_download(JIGSAW_COMPETITION, force_download=force))
     except (refusals.UnauthenticatedError, refusals.CredentialError) as error:
         raise DownloadError(
             "Kaggle does not know you yet. 1. Make a free account at kaggle.com. 2. Accept the rules at "
@@ -72,19 +75,24 @@ def _fetch_jigsaw(target: Path) -> list[Path]:
             f"it (or save kaggle.json where Kaggle says). 4. Run this command again.\n{by_hand}"
         ) from error
     except refusals.KaggleApiHTTPError as error:
-        raise DownloadError(
-            f"Kaggle refused ({error}). Most often the rules are not accepted yet: "
-            f"kaggle.com/c/{JIGSAW_COMPETITION}/rules\n{by_hand}"
-        ) from error
+        status = getattr(error.response, "status_code", None)
+        reason = (
+            f"accept the rules at kaggle.com/c/{JIGSAW_COMPETITION}/rules first" if status == 403 else "try again later"
+        )
+        raise DownloadError(f"Kaggle refused ({_first_line(error)}): {reason}\n{by_hand}") from error
     except refusals.DataCorruptionError as error:
         raise DownloadError(f"the download arrived damaged ({error}): run the same command again\n{by_hand}") from error
     except OSError as error:
         raise DownloadError(f"Kaggle cannot be reached ({_first_line(error)}): check the network\n{by_hand}") from error
-    return [_place(fetched, name, target) for name in JIGSAW_FILES]
+    files = {name: _checked(fetched, name) for name in JIGSAW_FILES}
+    target.mkdir(parents=True, exist_ok=True)
+    for name, raw in files.items():
+        (target / f"{name}.part").write_bytes(raw.content)
+    return [(target / f"{name}.part").replace(target / name) for name in files]
 
 
-def _place(fetched: Path, name: str, target: Path) -> Path:
-    """Copy one CSV file out of what Kaggle sent, whatever it is wrapped in, under a temporary name, then rename it."""
+def _checked(fetched: Path, name: str) -> RawFile:
+    """Read one CSV file out of what Kaggle sent, whatever it is wrapped in; refuse another file of that name."""
     root = fetched.resolve()
     found = [p for p in sorted(root.rglob("*")) if p.is_file() and p.resolve().is_relative_to(root)]
     plain = [p for p in found if p.name in (name, f"{name}.zip", f"{JIGSAW_COMPETITION}.zip")]
@@ -96,26 +104,22 @@ def _place(fetched: Path, name: str, target: Path) -> Path:
         raise DownloadError(f"{error}\nRun the same command again with --force") from error
     if name in JIGSAW_HASHES.values() and JIGSAW_HASHES.get(raw.git_blob_hash()) != name:
         raise DownloadError(f"{raw.name} is not the competition's {name} (its hash differs): run again with --force")
-    target.mkdir(parents=True, exist_ok=True)
-    partial = target / f"{name}.part"
-    partial.write_bytes(raw.content)
-    return partial.replace(target / name)
+    return raw
 
 
-def _fetch_imdb(target: Path) -> list[Path]:
+def _fetch_imdb(target: Path, force: bool) -> list[Path]:
     datasets = _library("datasets")
     pandas = _library("pandas")
+    mode = "force_redownload" if force else "reuse_dataset_if_exists"
     try:
-        parts = [
-            datasets.load_dataset(IMDB_DATASET, split=part).to_pandas().assign(split=part) for part in ("train", "test")
-        ]
+        hub = {part: datasets.load_dataset(IMDB_DATASET, split=part, download_mode=mode) for part in ("train", "test")}
     except OSError as error:
         raise DownloadError(
             f"Hugging Face cannot be reached ({_first_line(error)}): check the network, and that HF_HUB_OFFLINE is not "
             "set.\n"
             f"Or put a CSV file with the columns review,sentiment,split into {target} under the name imdb.csv"
         ) from error
-    frame = pandas.concat(parts, ignore_index=True)
+    frame = pandas.concat([data.to_pandas().assign(split=part) for part, data in hub.items()], ignore_index=True)
     frame["sentiment"] = frame["label"].map({1: "positive", 0: "negative"})
     frame = frame.rename(columns={"text": "review"})[["review", "sentiment", "split"]]
     target.mkdir(parents=True, exist_ok=True)

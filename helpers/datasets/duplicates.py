@@ -1,18 +1,22 @@
 """Rows that say the same: exact duplicates by their words, near-duplicates by MinHash and an exact check."""
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import regex
+from scipy.cluster.hierarchy import DisjointSet
 
 from helpers.datasets.reading import DataError
 
-_WORD = re.compile(r"\w+")
+_WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
+_ASCII_WORD = re.compile(r"\w+", re.ASCII)
 _SIGNATURE = 128
+_MIXERS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], dtype=np.uint64)
 _CHUNK = 5000
+_MAX_CANDIDATES = 2_000_000
 
 
 def duplicate_groups(texts: Sequence[str]) -> np.ndarray:
@@ -26,15 +30,15 @@ def duplicate_groups(texts: Sequence[str]) -> np.ndarray:
     Returns:
         (N,) group numbers from 0, in order of first appearance.
     """
-    return pd.factorize(np.array([_key(text) for text in texts], dtype=object))[0]
+    return pd.factorize(np.array(_keys(texts), dtype=object))[0]
 
 
 def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0) -> pd.DataFrame:
     """Pairs of texts whose sets of word 3-grams have a Jaccard similarity above the threshold.
 
     Candidates come from MinHash signatures in bands (Broder 1997; library: rensa), which find a pair at the threshold
-    with a probability above 0.999; each candidate is then checked exactly, so no pair is reported wrongly. Of
-    texts that share all their words only the first is compared.
+    with a probability above 0.999; each candidate is then checked exactly, so no pair is reported wrongly. Of texts
+    that share all their words only the first is compared.
 
     Args:
         texts: N texts.
@@ -45,18 +49,23 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: 
         `first`, `second` (row positions, first < second) and `jaccard`, most similar first.
 
     Raises:
-        DataError: the threshold is out of range.
+        DataError: the threshold is out of range, or the texts follow a template, so that millions of pairs are similar.
     """
-    if not 0.5 <= threshold < 1:
-        raise DataError(f"threshold {threshold} is not from 0.5 to below 1")
-    texts = list(texts)
-    rows = np.unique(duplicate_groups(texts), return_index=True)[1] if texts else np.array([], dtype=int)
-    candidates = _candidates([texts[row] for row in rows], threshold, seed)
-    shingles = {i: _shingles(texts[rows[i]]) for i in np.unique(candidates)}
-    similarity = np.array([_jaccard(shingles[i], shingles[j]) for i, j in candidates.tolist()])
-    close = similarity > threshold
-    pairs = np.sort(rows[candidates[close]], axis=1)
-    table = pd.DataFrame({"first": pairs[:, 0], "second": pairs[:, 1], "jaccard": similarity[close]})
+    keys = _keys(texts)
+    rows = _first_rows(pd.factorize(np.array(keys, dtype=object))[0])
+    distinct = [keys[row] for row in rows]
+    candidates: set[tuple[int, int]] = set()
+    for bucket in _buckets(_signatures(distinct, seed), threshold):
+        candidates.update((i, j) for place, i in enumerate(bucket) for j in bucket[place + 1 :])
+        if len(candidates) > _MAX_CANDIDATES:
+            raise DataError(
+                f"more than {_MAX_CANDIDATES:,} pairs may be similar: the texts follow a template. "
+                "near_duplicate_groups finds the groups without listing the pairs"
+            )
+    shingles = _Shingles(distinct)
+    found = [(rows[i], rows[j], shingles.jaccard(i, j)) for i, j in candidates]
+    table = pd.DataFrame([row for row in found if row[2] > threshold], columns=["first", "second", "jaccard"])
+    table = table.astype({"first": int, "second": int, "jaccard": float})
     return table.sort_values(["jaccard", "first", "second"], ascending=[False, True, True], ignore_index=True)
 
 
@@ -70,43 +79,103 @@ def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed:
 
     Returns:
         (N,) group numbers from 0, in order of first appearance.
+
+    Raises:
+        DataError: the threshold is out of range.
     """
-    texts = list(texts)
-    pairs = near_duplicate_pairs(texts, threshold=threshold, seed=seed)
-    same = duplicate_groups(texts)
-    count = int(same.max()) + 1 if texts else 0
-    links = (np.ones(len(pairs), dtype=bool), (same[pairs["first"]], same[pairs["second"]]))
-    component = connected_components(coo_array(links, shape=(count, count)), directed=False)[1]
-    return pd.factorize(component[same])[0]
+    keys = _keys(texts)
+    same = pd.factorize(np.array(keys, dtype=object))[0]
+    distinct = [keys[row] for row in _first_rows(same)]
+    groups, shingles = DisjointSet(range(len(distinct))), _Shingles(distinct)
+    signatures = _signatures(distinct, seed)
+    for bucket in _buckets(signatures, threshold):
+        _link(np.array(bucket), groups, signatures, shingles, threshold)
+    return pd.factorize(np.array([groups[group] for group in same], dtype=int))[0]
 
 
-def _key(text: str) -> str:
-    return " ".join(_WORD.findall(text.casefold())) or text.strip()
+class _Shingles:
+    """Sets of word 3-grams of texts, made when first asked for."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._sets: dict[int, set[str]] = {}
+
+    def of(self, number: int) -> set[str]:
+        if number not in self._sets:
+            self._sets[number] = _shingles(self._texts[number])
+        return self._sets[number]
+
+    def jaccard(self, i: int, j: int) -> float:
+        a, b = self.of(i), self.of(j)
+        shared = len(a & b)
+        return shared / (len(a) + len(b) - shared)
 
 
-def _shingles(text: str) -> set[str]:
-    words = _key(text).split(" ")
+def _keys(texts: Sequence[str]) -> list[str]:
+    """The words of each text, joined by spaces; combining marks belong to their word."""
+    return [" ".join(_words(text)) or text.strip() for text in texts]
+
+
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
+    return _WORD.findall(unicodedata.normalize("NFC", text).casefold())
+
+
+def _shingles(key: str) -> set[str]:
+    words = key.split(" ")
     return {" ".join(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
 
 
-def _jaccard(a: set[str], b: set[str]) -> float:
-    shared = len(a & b)
-    return shared / (len(a) + len(b) - shared)
+def _first_rows(groups: np.ndarray) -> np.ndarray:
+    return np.unique(groups, return_index=True)[1] if len(groups) else groups
 
 
-def _candidates(texts: list[str], threshold: float, seed: int) -> np.ndarray:
-    """Pairs (P, 2) of positions whose signatures agree in at least one band."""
-    from rensa import RMinHash, RMinHashLSH
+def _signatures(texts: Sequence[str], seed: int) -> np.ndarray:
+    """MinHash signatures, (N, 128) uint64."""
+    from rensa import RMinHash
 
-    signatures = []
+    chunks = [np.zeros((0, _SIGNATURE), dtype=np.uint64)]
     for start in range(0, len(texts), _CHUNK):
-        shingles = [list(_shingles(text)) for text in texts[start : start + _CHUNK]]
-        signatures += RMinHash.from_token_sets(shingles, _SIGNATURE, seed)
-    rows_per_band = 4 if threshold >= 0.7 else 2
-    index = RMinHashLSH(threshold, _SIGNATURE, _SIGNATURE // rows_per_band)
-    index.insert_many(signatures)
-    found = index.query_all(signatures)
-    second = np.repeat(np.arange(len(found)), [len(near) for near in found])
-    first = np.fromiter((i for near in found for i in near), dtype=int, count=len(second))
-    pairs = np.stack([first, second], axis=1)[first < second]
-    return np.unique(pairs, axis=0) if len(pairs) else pairs
+        shingles = [[*_shingles(text)] for text in texts[start : start + _CHUNK]]
+        chunks.append(np.array(RMinHash.digests_from_token_sets(shingles, _SIGNATURE, seed), dtype=np.uint64))
+    return np.concatenate(chunks)
+
+
+def _buckets(signatures: np.ndarray, threshold: float) -> Iterator[list[int]]:
+    """Texts that agree in a band of their signatures, two or more at a time, in ascending order."""
+    if not 0.5 <= threshold < 1:
+        raise DataError(f"threshold {threshold} is not from 0.5 to below 1")
+    width = 4 if threshold >= 0.7 else 2
+    seen: set[tuple[int, ...]] = set()
+    for start in range(0, _SIGNATURE, width):
+        bands = signatures[:, start : start + width] @ _MIXERS[:width]
+        _, bucket, sizes = np.unique(bands, return_inverse=True, return_counts=True)
+        order = np.argsort(bucket, kind="stable")
+        ends = np.cumsum(sizes)
+        for number in np.flatnonzero(sizes > 1):
+            members = tuple(order[ends[number] - sizes[number] : ends[number]].tolist())
+            if members not in seen:
+                seen.add(members)
+                yield list(members)
+
+
+def _link(
+    bucket: np.ndarray, groups: DisjointSet, signatures: np.ndarray, shingles: _Shingles, threshold: float
+) -> None:
+    """Merge the groups of similar texts of a bucket.
+
+    Pairs whose signatures agree in far fewer places than the threshold (four standard deviations) are not compared;
+    while all texts so far are in one group, a text that is similar to the first needs no other.
+    """
+    least = threshold - 4 * (threshold * (1 - threshold) / _SIGNATURE) ** 0.5
+    first, all_linked = bucket[0], True
+    for place, text in enumerate(bucket[1:], start=1):
+        if all_linked and (groups.connected(first, text) or shingles.jaccard(first, text) > threshold):
+            groups.merge(first, text)
+            continue
+        agree = (signatures[bucket[:place]] == signatures[text]).mean(axis=1)
+        for other in bucket[:place][agree >= least]:
+            if not groups.connected(other, text) and shingles.jaccard(other, text) > threshold:
+                groups.merge(other, text)
+        all_linked = all_linked and groups.connected(first, text)

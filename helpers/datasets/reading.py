@@ -3,9 +3,11 @@
 import csv
 import hashlib
 import io
+import lzma
 import warnings
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -72,8 +74,10 @@ def _from_zip(name: str, content: bytes, member: str | None) -> RawFile:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             chosen = _choose_member(name, archive, member)
             data = archive.read(chosen)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         raise DataError(f"{name}: torn or damaged zip ({error}); download it again") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{name}: cannot be unpacked ({error}); unpack it by hand and give the CSV file") from error
     inner = f"{name}: {chosen.filename}"
     return _from_zip(inner, data, member) if chosen.filename.lower().endswith(".zip") else RawFile(inner, data)
 
@@ -81,7 +85,7 @@ def _from_zip(name: str, content: bytes, member: str | None) -> RawFile:
 def _choose_member(name: str, archive: zipfile.ZipFile, member: str | None) -> zipfile.ZipInfo:
     for info in archive.infolist():
         parts = PurePosixPath(info.filename.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+        if parts.is_absolute() or ".." in parts.parts or any(":" in part for part in parts.parts[:1]):
             raise DataError(f"{name}: member {info.filename!r} points outside the folder; do not use this file")
     tables = [i for i in archive.infolist() if i.filename.lower().endswith((".csv", ".csv.zip")) and _is_own(i)]
     if member is not None:
@@ -97,7 +101,8 @@ def _choose_member(name: str, archive: zipfile.ZipFile, member: str | None) -> z
 
 
 def _is_own(info: zipfile.ZipInfo) -> bool:
-    return not info.is_dir() and not info.filename.startswith("__MACOSX/")
+    hidden = PurePosixPath(info.filename).name.startswith("._")
+    return not info.is_dir() and not hidden and not info.filename.startswith("__MACOSX/")
 
 
 def parse_csv(raw: RawFile, *, text_columns: Sequence[str], encoding: str = "utf-8") -> pd.DataFrame:
@@ -106,7 +111,8 @@ def parse_csv(raw: RawFile, *, text_columns: Sequence[str], encoding: str = "utf
     Raises:
         DataError: wrong encoding, a broken quote, a row with too many or too few fields, no rows.
     """
-    _check_encoding(raw, encoding)
+    text = _decode(raw, encoding)
+    _check_header(raw, text)
     codec = "utf-8-sig" if encoding.replace("_", "-").lower() in ("utf-8", "utf8") else encoding
     try:
         with warnings.catch_warnings():
@@ -130,7 +136,7 @@ def parse_csv(raw: RawFile, *, text_columns: Sequence[str], encoding: str = "utf
         ) from error
     if frame.empty:
         raise DataError(f"{raw.name}: a header and no rows")
-    short = _short_rows(raw.content.decode(codec), frame)
+    short = _short_rows(text, frame)
     if short:
         raise DataError(
             f"{raw.name}: {rows_in_words(short)}: fewer fields than the header names; the file may be cut off"
@@ -143,15 +149,36 @@ def _short_rows(text: str, frame: pd.DataFrame) -> list[int]:
     last = frame.iloc[:, -1]
     if pd.api.types.is_numeric_dtype(last) or not last.eq("").any():
         return []
-    csv.field_size_limit(MAX_BYTES // 2)
-    rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row)
+    rows = (row for row in _rows(text) if row and row != [""])
     next(rows)
     return [place for place, row in enumerate(rows) if len(row) < frame.shape[1]]
 
 
-def _check_encoding(raw: RawFile, encoding: str) -> None:
+def _rows(text: str) -> Iterator[list[str]]:
+    """Rows of a CSV text, fields of any length."""
+    before = csv.field_size_limit(2**31 - 1)
     try:
-        raw.content.decode(encoding)
+        yield from csv.reader(io.StringIO(text, newline=""))
+    finally:
+        csv.field_size_limit(before)
+
+
+def _check_header(raw: RawFile, text: str) -> None:
+    names = next(_rows(text.removeprefix("\ufeff").lstrip()), [])
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DataError(f"{raw.name}: column {', '.join(repeated)} stands twice in the header; rename one")
+    if "" in names:
+        raise DataError(
+            f"{raw.name}: column {names.index('') + 1} has no name (a saved index?); name it or leave it out"
+        )
+    if len(names) == 1 and any(sign in names[0] for sign in ";\t|"):
+        raise DataError(f"{raw.name}: the columns are not divided by commas; save the file with commas")
+
+
+def _decode(raw: RawFile, encoding: str) -> str:
+    try:
+        return raw.content.decode(encoding)
     except LookupError as error:
         raise DataError(f"encoding {encoding!r} is unknown to Python; use for example 'utf-8' or 'cp1252'") from error
     except UnicodeDecodeError as error:

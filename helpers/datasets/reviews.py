@@ -54,7 +54,10 @@ def load_reviews(
     frame = parse_csv(raw, text_columns=[text, sentiment, "id"], encoding=encoding)
     optional = [c for c in ("id", "split") if c in frame.columns]
     check_columns(raw.name, frame.columns, [text, sentiment, *keep], [*optional, *drop])
-    frame["positive"] = _verdicts(frame[sentiment], raw.name, sentiment)
+    verdicts = _verdicts(frame[sentiment], raw.name, sentiment)
+    if "positive" in (text, *keep):
+        raise DataError(f"{raw.name}: the name 'positive' is taken by the label; rename that column in the file")
+    frame = frame.assign(positive=verdicts)
     carried = [*keep, "split"] if subset and "split" in frame.columns and "split" not in keep else list(keep)
     id_column = "id" if "id" in frame.columns else None
     result = tidy(frame, raw.name, text=text, id_column=id_column, labels=["positive"], keep=carried, on_empty=on_empty)
@@ -81,7 +84,7 @@ def _find(source: str | Path) -> tuple[RawFile, str]:
 
 def _verdicts(column: pd.Series, name: str, label: str) -> pd.Series:
     words = column.str.strip().str.lower()
-    verdicts = words.map({"positive": 1, "negative": 0, "1": 1, "0": 0})
+    verdicts = words.map({"positive": 1, "negative": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0})
     bad = np.flatnonzero(verdicts.isna().to_numpy())
     if len(bad):
         raise DataError(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups
-from helpers.datasets.reading import DataError
+from helpers.datasets.reading import DataError, rows_in_words
 from helpers.datasets.validation import label_names
 
 _PASSES = 20
@@ -52,16 +52,15 @@ def split(
         The three parts. Each label's positives are within about one row of their share when rows are dealt singly.
 
     Raises:
-        DataError: shares out of range, a part without rows, group names of another length.
+        DataError: shares out of range, a part without rows, unknown label columns, group names that are missing or of
+            another number than the rows.
     """
-    if valid < 0 or test < 0 or valid + test >= 1:
+    if not (valid >= 0 and test >= 0 and valid + test < 1):
         raise DataError(f"valid={valid} and test={test} must be 0 or more and leave a share for train (sum below 1)")
     shares = np.array([1 - valid - test, valid, test])
     rng = np.random.default_rng(seed)
-    names = list(labels) if labels is not None else label_names(frame)
-    positives = np.nan_to_num(frame[names].to_numpy(dtype=float)) if stratify else np.zeros((len(frame), 0))
-    groups = _groups(frame, keep_together)
-    unit_of_row = np.arange(len(frame)) if groups is None else pd.factorize(groups)[0]
+    positives = _positives(frame, labels) if stratify else np.zeros((len(frame), 0))
+    unit_of_row = _groups(frame, keep_together)
     units = _sum_by(unit_of_row, np.column_stack([np.ones(len(frame)), positives]))
     part = _deal(units, shares, rng)[unit_of_row]
     for number, share in enumerate(shares):
@@ -70,9 +69,7 @@ def split(
     return Split(*(frame[part == number].reset_index(drop=True) for number in range(3)))
 
 
-def balance(
-    frame: pd.DataFrame, *, clean: int = 15_000, seed: int = 0, labels: Sequence[str] | None = None
-) -> pd.DataFrame:
+def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Sequence[str] | None = None) -> pd.DataFrame:
     """Keep every row with at least one label and a random sample of the rows without any.
 
     For training rows only: scores on balanced rows say nothing of natural ones. The published tagging tutorial with
@@ -90,14 +87,13 @@ def balance(
     Raises:
         DataError: fewer clean rows than asked for, or no row with a label.
     """
-    names = list(labels) if labels is not None else label_names(frame)
-    tagged = frame[names].gt(0).any(axis=1).to_numpy()
+    tagged = _positives(frame, labels).any(axis=1)
     if not tagged.any():
-        raise DataError(f"no row has a label ({', '.join(names)}): nothing to balance")
+        raise DataError(f"no row has a label ({', '.join(labels or label_names(frame))}): nothing to balance")
     without = np.flatnonzero(~tagged)
-    if not 0 <= clean <= len(without):
+    if clean != int(clean) or not 0 <= clean <= len(without):
         raise DataError(f"clean={clean:,}, and the table has {len(without):,} rows without a label")
-    chosen = np.random.default_rng(seed).permutation(without)[:clean]
+    chosen = np.random.default_rng(seed).permutation(without)[: int(clean)]
     rows = np.sort(np.concatenate([np.flatnonzero(tagged), chosen]))
     return frame.iloc[rows].reset_index(drop=True)
 
@@ -121,9 +117,18 @@ def share_table(parts: Split, labels: Sequence[str] | None = None) -> pd.DataFra
     return pd.concat([counts, percent], axis=1)
 
 
-def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray | None:
+def _positives(frame: pd.DataFrame, labels: Sequence[str] | None) -> np.ndarray:
+    """Where each label is present, (N, L) bool; unknown is absent."""
+    names = list(labels) if labels is not None else label_names(frame)
+    if missing := [name for name in names if name not in frame.columns]:
+        raise DataError(f"no label column {', '.join(map(str, missing))}; the table has {', '.join(frame.columns)}")
+    return frame[names].eq(1).to_numpy()
+
+
+def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray:
+    """The number of the group that each row belongs to, (N,); every row is its own when none is asked for."""
     if keep_together is None:
-        return None
+        return np.arange(len(frame))
     if isinstance(keep_together, str):
         grouping = {"duplicates": duplicate_groups, "near-duplicates": near_duplicate_groups}.get(keep_together)
         if grouping is None:
@@ -131,10 +136,18 @@ def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray | No
                 f"keep_together={keep_together!r}: choose 'duplicates', 'near-duplicates' or pass group names"
             )
         return grouping(frame["comment_text"].tolist())
-    groups = np.asarray(keep_together)
-    if groups.shape != (len(frame),):
-        raise DataError(f"keep_together has shape {groups.shape}, the table has {len(frame):,} rows")
-    return groups
+    groups = pd.Series(list(keep_together), dtype=object)
+    if len(groups) != len(frame):
+        raise DataError(f"keep_together has {len(groups):,} group names, the table has {len(frame):,} rows")
+    if groups.isna().any():
+        missing = rows_in_words(np.flatnonzero(groups.isna()))
+        raise DataError(f"keep_together: {missing} without a group name; give each of these a name of its own")
+    try:
+        return pd.factorize(groups)[0]
+    except TypeError as error:
+        raise DataError(
+            f"keep_together: a group name cannot be a {type(groups[0]).__name__}; join it to text"
+        ) from error
 
 
 def _sum_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -169,21 +182,32 @@ def _deal_rest(
     shares: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """Deal the units of `rest`, then move them while that lessens the weighted squared lack; fills `part` in place."""
-    weight = 1 / np.maximum(units.sum(axis=0), 1)
-    rarity = (units[rest] * weight).max(axis=1)
-    closed = np.where(shares > 0, 0.0, -np.inf)
-    rest = rest[np.lexsort((rng.random(len(rest)), -rarity))]
+    """Deal the units of `rest`, rarest labels first, then move single ones; fills `part` in place.
+
+    Each step goes where it most lowers the sum of lack ** 2 / expected count over parts and labels (chi-square).
+    """
+    open_parts = np.flatnonzero(shares > 0)
+    counts = np.maximum(units.sum(axis=0), 1)
+    weight = 1 / (shares[open_parts, None] * counts)
+    weight[:, 0] *= (
+        units.shape[1] ** 0.5
+    )  # the first column counts rows: the sizes of the parts matter more than one label
+    lack = lacking[open_parts]
+    rest = rest[np.lexsort((rng.random(len(rest)), -(units[rest] / counts).max(axis=1)))]
+    place = np.full(len(rest), -1)
     for _ in range(_PASSES):
         moved = False
-        for unit in rest:
-            here = part[unit]
+        for number, unit in enumerate(units[rest]):
+            here = place[number]
             if here >= 0:
-                lacking[here] += units[unit]
-            gain = (lacking * (units[unit] * weight)).sum(axis=1) + closed
-            best = here if here >= 0 and gain[here] >= gain.max() - 1e-12 else int(np.argmax(gain))
+                lack[here] += unit
+            gain = ((lack - unit / 2) * (unit * weight)).sum(axis=1)
+            best = int(gain.argmax())
+            if here >= 0 and gain[here] >= gain[best] - 1e-12:
+                best = here
             moved |= best != here
-            part[unit] = best
-            lacking[best] -= units[unit]
-        if not moved:
-            return
+            place[number] = best
+            lack[best] -= unit
+        if not moved or np.abs(lack).max() < 1:
+            break
+    part[rest] = open_parts[place]

@@ -15,9 +15,12 @@ def label_names(frame: pd.DataFrame) -> list[str]:
     """The label columns of a table that `load_comments` or `load_reviews` gave: int8 or float32, after the text.
 
     Raises:
-        DataError: the table has no label column.
+        DataError: the table has no label column, or such a column holds other values than 0, 1 and NaN.
     """
     names = [c for c in frame.columns if frame[c].dtype in (np.int8, np.float32)]
+    for name in names:
+        if not frame[name].isin((0, 1)).where(frame[name].notna(), True).all():
+            raise DataError(f"column {name} is {frame[name].dtype} like a label and holds other values than 0 and 1")
     if not names:
         raise DataError(f"no label column (int8 or float32) among {list(frame.columns)}: load it with datasets.load_*")
     return names
@@ -51,6 +54,14 @@ def tidy(
     allow_unknown: bool = False,
 ) -> pd.DataFrame:
     """Check ids, texts and labels, and put the columns in the house's order. Raises DataError with file and row."""
+    if on_empty not in ("error", "drop"):
+        raise DataError(f"on_empty={on_empty!r}: choose 'error' or 'drop'")
+    columns = ["id", "comment_text", *labels, *keep]
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise DataError(
+            f"{name}: {', '.join(twice)} would stand twice in the table of id, comment_text, labels and keep; "
+            "rename the column in the file, or leave it out with drop=[...]"
+        )
     checked = {
         "id": _ids(frame, name, id_column),
         "comment_text": frame[text],
@@ -85,7 +96,7 @@ def _ids(frame: pd.DataFrame, name: str, column: str | None) -> pd.Series:
 
 
 def _labels(column: pd.Series, name: str, label: str, allow_unknown: bool) -> pd.Series:
-    if pd.api.types.is_integer_dtype(column) and column.isin((0, 1)).all():
+    if pd.api.types.is_bool_dtype(column) or (pd.api.types.is_integer_dtype(column) and column.isin((0, 1)).all()):
         return column.astype(np.int8)
     words = column.astype(str).str.strip()
     values = words.map({"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0})
