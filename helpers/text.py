@@ -25,6 +25,7 @@ _STEPS = (
     (regex.compile(r"(\p{L})\1{2,}"), r"\1\1"),
 )
 
+_LEAST_VOCABULARY = 100
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 
@@ -62,6 +63,9 @@ def _clean_once(text: str) -> str:
 def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrainedTokenizerBase":
     """The tokenizer of an encoder.
 
+    Where the vocabulary is missing, transformers 5 may return a tokenizer of special tokens that maps every word to
+    [UNK]; that is refused.
+
     Args:
         encoder: the packaged encoder's name (its vocabulary is checked, no network is tried), a local folder, or a name
             on the Hugging Face hub, looked for in the local cache alone when HF_HUB_OFFLINE=1.
@@ -73,14 +77,18 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
     from transformers import AutoTokenizer
 
     if str(encoder) == config.PACKAGED_ENCODER:
-        return AutoTokenizer.from_pretrained(config.packaged_encoder(check=["vocab.txt"]), local_files_only=True)
+        return AutoTokenizer.from_pretrained(config.packaged_encoder(weights=False), local_files_only=True)
     local = Path(encoder).is_dir() or os.environ.get("HF_HUB_OFFLINE") == "1"
     try:
-        return AutoTokenizer.from_pretrained(encoder, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=local)
+        if len(tokenizer) < _LEAST_VOCABULARY:
+            raise ValueError(f"its vocabulary has {len(tokenizer)} entries: the files of the tokenizer are missing")
+        return tokenizer
     except (OSError, ValueError) as error:
         raise OSError(
             f"no tokenizer for encoder {str(encoder)!r}. Three ways out: take the packaged {config.PACKAGED_ENCODER}; "
             "name a local folder that holds one; or let transformers fetch it (network on, HF_HUB_OFFLINE unset)"
+            f" ({error})"
         ) from error
 
 
@@ -96,9 +104,17 @@ def token_counts(
 
     Returns:
         (N,) int array.
+
+    Raises:
+        ValueError: one text instead of several, an entry that is no text (its number is named).
     """
+    if isinstance(texts, str) or batch_size < 1:
+        raise ValueError("texts must be several texts, not one, and batch_size at least 1")
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer()
     texts, counts = list(texts), []
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"text {number} (counted from 0) is {text!r}, not a text")
     for start in range(0, len(texts), batch_size):
         batch = tokenizer(
             texts[start : start + batch_size],
@@ -131,26 +147,40 @@ def marking_words(
         Indexed by word, strongest mark first: `z` (standard deviations), `marked` and `others` (texts with the word).
 
     Raises:
-        ValueError: the lengths differ, or one of the groups is empty.
+        ValueError: the lengths differ, an entry of `marked` is unknown, one of the groups is empty, or no word stands
+            in `min_rows` texts.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    chosen = np.asarray(marked, dtype=bool)
+    chosen = np.asarray(marked)
     if chosen.shape != (len(texts),):
         raise ValueError(f"{len(texts)} texts, and marked has shape {chosen.shape}")
+    if not np.isin(chosen, (0, 1)).all():
+        raise ValueError("marked holds other values than True and False; leave out rows whose label is unknown")
+    chosen = chosen.astype(bool)
     if not chosen.any() or chosen.all():
         raise ValueError(f"{chosen.sum()} of {len(texts)} texts are marked: both groups need at least one text")
-    vectorizer = CountVectorizer(binary=True, min_df=min_rows, token_pattern=r"(?u)\b\w\w+\b")
+    vectorizer = CountVectorizer(binary=True, analyzer=_long_words)
     counts = vectorizer.fit_transform(texts)
+    kept = np.asarray(counts.sum(axis=0)).ravel() >= min_rows
+    if kept.sum() < 2 or prior <= 0:
+        raise ValueError(
+            f"{kept.sum()} words stand in {min_rows} texts or more, prior={prior}: lower min_rows or mend prior"
+        )
+    counts = counts[:, kept]
     inside, outside = (np.asarray(counts[rows].sum(axis=0)).ravel() for rows in (chosen, ~chosen))
     background = prior * (inside + outside) / (inside + outside).sum()
     a, b = inside + background, outside + background
     log_odds = np.log(a / (a.sum() - a)) - np.log(b / (b.sum() - b))
     table = pd.DataFrame(
         {"z": log_odds / np.sqrt(1 / a + 1 / b), "marked": inside, "others": outside},
-        index=pd.Index(vectorizer.get_feature_names_out(), name="word"),
+        index=pd.Index(vectorizer.get_feature_names_out()[kept], name="word"),
     )
     return table.sort_values("z", ascending=False, kind="stable")
+
+
+def _long_words(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text.lower()) if len(word) > 1]
 
 
 def mask(text: str) -> str:
@@ -159,11 +189,11 @@ def mask(text: str) -> str:
 
 
 def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: int = 300, masked: bool = False) -> str:
-    """Comments as an HTML list in which nothing of a comment can run: every sign of the text is escaped.
+    """Comments as an HTML list in which nothing of a comment can run: mark-up is escaped, formulas are not typeset.
 
     Args:
         frame: a table of comments.
-        labels: label columns whose positives are named before the text; None for none.
+        labels: label columns whose positives are named before the text, unknown ones with `?`; None for none.
         most: characters shown of a text.
         masked: show the texts as `mask` gives them.
 
@@ -172,9 +202,14 @@ def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: i
     """
     items = []
     for row in frame.to_dict("records"):
-        tags = [label for label in labels or () if row[label] == 1]
-        head = f"<b>{html.escape(', '.join(tags) or 'clean')}</b> " if labels else ""
+        head = f"<b>{html.escape(_verdict(row, labels))}</b> " if labels else ""
         cut = row["comment_text"][:most] + ("…" if len(row["comment_text"]) > most else "")
         shown = html.escape(mask(cut) if masked else cut)
         items.append(f"<li>{head}<span style='white-space: pre-wrap'>{shown}</span></li>")
-    return f"<ul>{''.join(items)}</ul>"
+    return f"<ul class='mathjax_ignore tex2jax_ignore'>{''.join(items)}</ul>"
+
+
+def _verdict(row: dict[str, object], labels: Sequence[str]) -> str:
+    tags = [label for label in labels if row[label] == 1]
+    unknown = [label for label in labels if row[label] != row[label]]
+    return ", ".join(tags + [f"{label}?" for label in unknown]) or "clean"

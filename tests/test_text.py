@@ -118,3 +118,48 @@ def test_mask_leaves_first_letters_signs_and_lengths():
     assert text.mask("You are a fool, naïve one!") == "Y** a** a f***, n**** o**!"
     frame = pd.DataFrame({"comment_text": ["<b>Fool</b>"], "toxic": [1]})
     assert "&lt;b&gt;F***&lt;/b&gt;" in text.as_html(frame, masked=True)
+
+
+def test_a_folder_without_a_vocabulary_is_refused(tmp_path):
+    source = config.packaged_encoder(weights=False)
+    (tmp_path / "config.json").write_bytes((source / "config.json").read_bytes())
+    with pytest.raises(OSError, match="Three ways out"):
+        text.load_tokenizer(tmp_path)
+
+
+def test_the_packaged_tokenizer_is_berts_over_the_checked_vocabulary():
+    folder = config.packaged_encoder(weights=False)
+    words = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    tokenizer = text.load_tokenizer()
+    assert [tokenizer.convert_ids_to_tokens(i) for i in range(len(words))] == words
+    ids = tokenizer("Naïve, unaffable!")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", "naive", ",", "una", "##ffa", "##ble", "!", "[SEP]"]
+
+
+@pytest.mark.parametrize("marked", [[1, np.nan, 0, 0], [1, -1, 0, 0]])
+def test_an_unknown_label_does_not_count_as_marked(marked):
+    with pytest.raises(ValueError, match="leave out rows whose label is unknown"):
+        text.marking_words(["a b", "c d", "e f", "g h"], marked)
+
+
+def test_marking_words_reads_every_script():
+    table = text.marking_words(["हिन्दी शब्द", "हिन्दी वाक्य", "other शब्द", "other word"], [1, 1, 0, 0], min_rows=1)
+    assert table.index[0] == "हिन्दी"
+
+
+def test_marking_words_says_when_no_word_is_frequent_enough():
+    with pytest.raises(ValueError, match="0 words stand in 5 texts or more"):
+        text.marking_words(["aa bb", "cc dd"], [True, False])
+
+
+def test_as_html_shows_unknown_labels_and_lets_no_formula_be_typeset():
+    frame = pd.DataFrame({"comment_text": ["$x^2$"], "toxic": [np.nan]})
+    shown = text.as_html(frame, labels=["toxic"])
+    assert "<b>toxic?</b>" in shown
+    assert "mathjax_ignore" in shown
+
+
+@pytest.mark.parametrize(("texts", "said"), [("one text", "several texts"), (["a", None], "text 1 .* is None")])
+def test_token_counts_name_what_is_no_text(texts, said):
+    with pytest.raises(ValueError, match=said):
+        text.token_counts(texts)
