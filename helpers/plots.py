@@ -39,9 +39,12 @@ def use_style() -> None:
 
 def label_colors(labels: Sequence[str]) -> dict[str, str]:
     """A colour for each label: Jigsaw's six keep theirs for the whole course, others follow their place in the list."""
-    fixed = dict(zip(JIGSAW_LABELS, PALETTE, strict=False))
-    many = PALETTE if len(labels) <= len(PALETTE) else sns.color_palette("husl", len(labels)).as_hex()
-    return {label: fixed.get(label, many[place]) for place, label in enumerate(labels)}
+    fixed = {name: color for name, color in zip(JIGSAW_LABELS, PALETTE, strict=False) if name in labels}
+    free = [color for color in PALETTE if color not in fixed.values()]
+    others = [label for label in labels if label not in fixed]
+    if len(others) > len(free):
+        free = sns.color_palette("husl", len(others)).as_hex()
+    return {**fixed, **dict(zip(others, free, strict=False))}
 
 
 def label_counts(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
@@ -174,10 +177,16 @@ def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: A
     ordered = np.sort(np.asarray(values))
     limits = np.unique(np.geomspace(8, max(ordered.max(), 16), 200).astype(int))
     ax.plot(limits, 1 - np.searchsorted(ordered, limits, side="right") / len(ordered), color=PALETTE[0], linewidth=2.5)
-    for cut in cuts:
+    for place, cut in enumerate(sorted(cuts, reverse=True)):
         share = (ordered > cut).mean()
         ax.plot(cut, share, "o", color=PALETTE[1])
-        ax.annotate(f"{cut}: {share:.1%}", (cut, share), xytext=(8, 12), textcoords="offset points", color=PALETTE[1])
+        ax.annotate(
+            f"{cut}: {share:.1%}",
+            (cut, share),
+            xytext=(8, 10 + 16 * place),
+            textcoords="offset points",
+            color=PALETTE[1],
+        )
     ax.set_xscale("log", base=4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
@@ -194,7 +203,9 @@ def lengths_by_label(
     labels: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Middle half (bar), median (dot) and 5-95 % range (line) of the lengths, clean rows on top, then label by label.
+    """Middle half (bar), median (dot) and 5-95 % range (line) of the lengths, clean on top, then label by label.
+
+    A label without rows is left out.
 
     Args:
         frame: a table of comments, N rows.
@@ -208,6 +219,7 @@ def lengths_by_label(
     sizes = np.asarray(values)
     masks = {"clean": frame[names].eq(0).all(axis=1), **{name: frame[name].eq(1) for name in names}}
     colors = {"clean": CLEAN, **label_colors(names)}
+    masks = {name: mask for name, mask in masks.items() if mask.any()}
     for place, (name, mask) in enumerate(masks.items()):
         low, q1, middle, q3, high = np.quantile(sizes[mask.to_numpy()], [0.05, 0.25, 0.5, 0.75, 0.95])
         ax.plot([low, high], [place, place], color=colors[name], linewidth=1.5)
@@ -217,7 +229,7 @@ def lengths_by_label(
             f"{middle:.0f}", (middle, place), xytext=(0, 8), textcoords="offset points", ha="center", color=DARK
         )
     ax.set_yticks(range(len(masks)), [f"{name} (n={int(mask.sum()):,})" for name, mask in masks.items()])
-    ax.invert_yaxis()
+    ax.set_ylim(len(masks) - 0.4, -0.8)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
     ax.grid(axis="y", visible=False)

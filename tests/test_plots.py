@@ -33,6 +33,7 @@ def test_labels_keep_their_colours_in_any_company():
     everyone = plots.label_colors(LABELS)
     assert plots.label_colors(["threat", "toxic"]) == {name: everyone[name] for name in ("threat", "toxic")}
     assert len(set(everyone.values())) == 6
+    assert len(set(plots.label_colors(["other", "toxic", "third"]).values())) == 3
     assert len(set(plots.label_colors([f"topic {i}" for i in range(23)]).values())) == 23
 
 
