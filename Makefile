@@ -3,6 +3,10 @@ PYTHON ?= python3
 # The small CPU build of torch. Empty it for CUDA: make TORCH_INDEX= lab
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 LAB_OPTIONS ?=
+# Kernels start in the folder of their notebook, so a relative path must become absolute.
+ifdef COURSE_DATA
+export COURSE_DATA := $(abspath $(COURSE_DATA))
+endif
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,12 +15,18 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebo
 ROOT_OPTION := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises sample constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(VENV)/.ok  ## create .venv with every package at its pinned version
+
+# A copied or moved .venv still points to its old place: set up anew.
+ifneq ($(CURDIR),$(shell cat $(VENV)/.home 2>/dev/null))
+.PHONY: $(VENV)/.ok
+endif
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	@$(PYTHON) scripts/setup_env.py --torch-index "$(TORCH_INDEX)"
@@ -51,7 +61,7 @@ sample: setup  ## write data/comments.csv and data/reviews.csv anew (the same by
 	$(BIN)/python scripts/make_sample.py comments
 	$(BIN)/python scripts/make_sample.py reviews
 
-constraints: setup  ## resolve the newest versions that fit pyproject.toml and pin them in constraints.txt
+constraints:  ## resolve the newest versions that fit pyproject.toml and pin them in constraints.txt
 	$(PYTHON) scripts/make_constraints.py
 
 clean:  ## remove .venv and every cache

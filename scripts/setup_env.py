@@ -5,6 +5,8 @@ Needs only Python and pip. `make lab` and `make test` call it; without make, run
     python scripts/setup_env.py
 """
 
+from __future__ import annotations
+
 import argparse
 import hashlib
 import os
@@ -48,6 +50,7 @@ def check_machine(venv: Path) -> None:
             f"step 'check' failed: this is Python {platform.python_version()}, the course needs {wanted} or newer.\n"
             f"Install it and name it: make PYTHON=python{wanted} lab"
         )
+    venv.parent.mkdir(parents=True, exist_ok=True)
     free_gb = shutil.disk_usage(venv.parent).free / 1e9
     if free_gb < FREE_GB_NEEDED and not python_of(venv).exists():
         raise SetupError(
@@ -58,15 +61,24 @@ def check_machine(venv: Path) -> None:
 
 def create_venv(venv: Path) -> None:
     """Create the virtual environment, also where Python came without ensurepip (Debian's python3 without -venv)."""
-    if python_of(venv).exists():
+    home = venv / ".home"
+    moved = home.exists() and home.read_text() != str(ROOT)
+    if python_of(venv).exists() and not moved and has_pip(venv):
         return
     have_ensurepip = subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode == 0
     options = [] if have_ensurepip else ["--without-pip"]
     advice = "Delete the folder .venv and run the same command again; on Debian or Ubuntu: apt install python3-venv"
-    run([sys.executable, "-m", "venv", *options, str(venv)], "create .venv", advice)
+    run([sys.executable, "-m", "venv", "--clear", *options, str(venv)], "create .venv", advice)
     if not have_ensurepip:
         command = [sys.executable, "-m", "pip", "--python", str(python_of(venv)), "install", "-qq", "pip"]
         run(command, "create .venv", advice)
+    home.write_text(str(ROOT))
+
+
+def has_pip(venv: Path) -> bool:
+    """Whether the environment's Python starts and has pip; an interrupted creation leaves it without."""
+    probe = [str(python_of(venv)), "-m", "pip", "--version"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
 def pinned(package: str) -> str:
@@ -84,6 +96,7 @@ def install_torch(venv: Path, index: str) -> None:
         small = [*pip, "--retries", "0", "--extra-index-url", index]
         if subprocess.run(small, cwd=ROOT, check=False, stderr=subprocess.DEVNULL).returncode == 0:
             return
+        print("      its index of CPU builds cannot be reached: taking the default build, which may bring CUDA (GBs)")
     run(pip, "install torch", "Check the network (pip must reach its package index), then run the same command again.")
 
 
@@ -100,8 +113,8 @@ def install_course(venv: Path, extras: str) -> None:
 
 
 def fingerprint(extras: str) -> str:
-    """A digest of everything that the installed set depends on."""
-    digest = hashlib.sha256(extras.encode())
+    """A digest of everything that the installed set depends on, the place of the course and its Python among it."""
+    digest = hashlib.sha256(f"{extras}|{ROOT}|{Path(sys.executable).resolve()}".encode())
     for name in ("pyproject.toml", "constraints.txt"):
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()

@@ -134,9 +134,28 @@ def test_a_python_without_ensurepip_gets_its_pip_from_the_one_that_has_it(tmp_pa
     real = subprocess.run
     fail = subprocess.CompletedProcess([], 1)
     monkeypatch.setattr(setup_env.subprocess, "run", lambda c, **k: fail if "ensurepip" in c[-1] else real(c, **k))
+    (tmp_path / "venv").mkdir()
     setup_env.create_venv(tmp_path / "venv")
     assert "--without-pip" in commands[0]
     assert commands[1][1:4] == ["-m", "pip", "--python"]
+
+
+def test_a_moved_environment_and_one_without_pip_are_made_anew(tmp_path, monkeypatch):
+    venv = tmp_path / "venv"
+    commands = []
+    monkeypatch.setattr(setup_env, "run", lambda command, *_: commands.append(command))
+    python = setup_env.python_of(venv)
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    setup_env.create_venv(venv)
+    assert commands == []
+    (venv / ".home").write_text("/elsewhere")
+    setup_env.create_venv(venv)
+    assert "--clear" in commands[0]
+    (venv / ".home").write_text(str(setup_env.ROOT))
+    monkeypatch.setattr(setup_env, "has_pip", lambda venv: False)
+    setup_env.create_venv(venv)
+    assert len(commands) == 2
 
 
 def test_local_versions_are_stripped_from_pins():
