@@ -13,6 +13,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.json"
 PAGE = FOLDER / "RESULTS.md"
+NO_DATA = 3
 FIELDS = ("id", "value", "unit", "asked", "command", "data", "hardware", "date")
 
 
@@ -98,6 +99,7 @@ def render(entries: list[dict[str, Any]]) -> str:
     ]
     rows = [
         f"| `{e['id']}` | {_number(e['value'])} {e['unit']}".rstrip()
+        + _parts(e.get("details", {}))
         + f" | {e['asked']} | {e['data']} | `{e['command']}` | {e['hardware']} | {e['date']} |"
         for e in latest(entries)
     ]
@@ -112,10 +114,17 @@ def data_option(parser: argparse.ArgumentParser) -> None:
 
 
 def use_data(folder: str | None, needed: str = "jigsaw") -> None:
-    """Point the loaders to the real data, or leave with a clear word when it is not there."""
-    if not folder or not Path(folder, needed).is_dir():
-        sys.exit(f"This benchmark needs real data: give a folder that holds {needed}/ with --data or COURSE_DATA.")
-    os.environ["COURSE_DATA"] = str(Path(folder).resolve())
+    """Point the loaders to the real data, or leave with exit status NO_DATA and a clear word when there is none."""
+    if folder and Path(folder, needed).is_dir():
+        os.environ["COURSE_DATA"] = str(Path(folder).resolve())
+    elif not (FOLDER.parent / "data" / needed).is_dir():
+        print(f"This benchmark needs real data: give a folder that holds {needed}/ with --data or COURSE_DATA.")
+        sys.exit(NO_DATA)
+
+
+def _parts(details: dict[str, Any]) -> str:
+    shown = [f"{name} {_number(part)}" for name, part in details.items() if isinstance(part, int | float)]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 def _number(value: float) -> str:

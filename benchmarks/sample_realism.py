@@ -1,14 +1,13 @@
 """How real are the bundled comments? The same five measures on real Jigsaw rows and on `data/comments.csv`.
 
-    python benchmarks/sample_realism.py --data ../shared/data
+    python benchmarks/sample_realism.py --data FOLDER
 
-`--data` (or the environment variable COURSE_DATA) names a folder that holds `jigsaw/train.csv.zip`. Where that file has
-a column `part`, its rows with `part == "head"` are used, else its first 15,000 rows: natural prevalence, in order.
+FOLDER (or the environment variable COURSE_DATA) holds `jigsaw/`, as `python -m helpers download jigsaw` makes it. Of
+the whole file the first 15,000 rows are used, of a part those with `part == "head"`: natural prevalence, in order.
 """
 
 import argparse
 import re
-import sys
 import time
 from collections import Counter
 from itertools import pairwise
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _record import data_option, record
+from _record import data_option, record, use_data
 from scipy.stats import ks_2samp
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -24,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
+from helpers import datasets
 from helpers.text import token_counts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,17 +38,13 @@ MILD = re.compile(
 )
 
 
-def real_rows(folder: Path | None) -> pd.DataFrame:
-    """The first 15,000 rows of the real training data. Exits with what to do when they are not there."""
-    path = folder / "jigsaw" / "train.csv.zip" if folder else None
-    if path is None or not path.is_file():
-        sys.exit(
-            f"Real data not found ({path or 'no folder given'}).\n"
-            "Put train.csv.zip of the Toxic Comment Classification Challenge (Kaggle) into FOLDER/jigsaw/, then run\n"
-            "    python benchmarks/sample_realism.py --data FOLDER        (or set COURSE_DATA=FOLDER)"
-        )
-    rows = pd.read_csv(path, keep_default_na=False)
-    return rows[rows["part"] == "head"] if "part" in rows else rows.head(HEAD_ROWS)
+def real_rows() -> pd.DataFrame:
+    """The first 15,000 rows of the real training data, in natural prevalence."""
+    rows = datasets.load_comments("jigsaw")
+    if len(rows) == datasets.JIGSAW_ROWS:
+        return rows.head(HEAD_ROWS)
+    rows = datasets.load_comments("jigsaw", keep=["part"])
+    return rows[rows["part"] == "head"]
 
 
 def words(text: str) -> list[str]:
@@ -146,7 +142,8 @@ def main() -> None:
     data_option(parser)
     parser.add_argument("--sample", type=Path, default=ROOT / "data" / "comments.csv", help="the CSV to judge")
     arguments = parser.parse_args()
-    real = real_rows(Path(arguments.data) if arguments.data else None)
+    use_data(arguments.data)
+    real = real_rows()
     sample = pd.read_csv(arguments.sample, keep_default_na=False)
     start = time.perf_counter()
     table = measure(real, sample)
@@ -157,9 +154,9 @@ def main() -> None:
         return  # a trial, not the bundled file
     data = f"Jigsaw train.csv, first {len(real):,} rows; data/comments.csv, {len(sample):,} rows"
     for name in table.index[:5]:
-        record(
-            name, float(table.loc[name, "value"]), unit="", asked=table.loc[name, "asked"], data=data, command=COMMAND
-        )
+        row = table.loc[name]
+        sides = {"real": round(float(row["real"]), 4), "sample": round(float(row["sample"]), 4)}
+        record(name, float(row["value"]), unit="", asked=row["asked"], data=data, command=COMMAND, **sides)
 
 
 if __name__ == "__main__":

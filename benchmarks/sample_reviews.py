@@ -1,9 +1,9 @@
 """Are the bundled reviews hard for counts, varied, and without copies? Three figures about `data/reviews.csv`.
 
-    python benchmarks/sample_reviews.py --data ../shared/data
+    python benchmarks/sample_reviews.py --data FOLDER
 
-`--data` (or the environment variable COURSE_DATA) names a folder that holds `imdb/imdb.csv.zip` with a column `review`;
-without it the comparison with real reviews is skipped, and said to be.
+FOLDER (or the environment variable COURSE_DATA) holds `imdb/`, as `python -m helpers download imdb` makes it; without
+it the comparison with real reviews is skipped, and said to be.
 """
 
 import argparse
@@ -23,6 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
+
+from helpers import datasets
 
 SAMPLE = Path(__file__).resolve().parent.parent / "data" / "reviews.csv"
 COMMAND = "python benchmarks/sample_reviews.py"
@@ -79,11 +81,13 @@ def distinct2(texts: Iterable[str], count: int | None = None) -> tuple[float, in
 
 def compare_with_real(reviews: pd.DataFrame, folder: str | None) -> None:
     """Record the ratio of distinct pairs, ours over IMDB's, at the same number of words; or say that it is skipped."""
-    path = Path(folder or "", "imdb", "imdb.csv.zip")
-    if not folder or not path.is_file():
-        print("reviews.distinct2_ratio skipped: give a folder that holds imdb/imdb.csv.zip with --data or COURSE_DATA")
+    if folder:
+        os.environ["COURSE_DATA"] = folder
+    try:
+        real = datasets.load_reviews("imdb")["comment_text"].sample(frac=1, random_state=0)
+    except FileNotFoundError:
+        print("reviews.distinct2_ratio skipped: give a folder that holds imdb/ with --data or COURSE_DATA")
         return
-    real = pd.read_csv(path, keep_default_na=False)["review"].sample(frac=1, random_state=0)
     ours, count = distinct2(reviews["review"])
     theirs, _ = distinct2(real, count)
     record(

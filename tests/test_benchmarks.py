@@ -50,6 +50,9 @@ def test_what_is_no_number_is_refused(tmp_path, monkeypatch):
         _record.record("a.b", float("nan"), unit="", asked="", data="", command="")
 
 
-def test_a_benchmark_without_data_says_what_it_needs(tmp_path):
-    with pytest.raises(SystemExit, match=r"give a folder that holds jigsaw/ with --data or COURSE_DATA"):
+def test_a_benchmark_without_data_says_what_it_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_record, "FOLDER", tmp_path / "benchmarks")
+    with pytest.raises(SystemExit) as left:
         _record.use_data(str(tmp_path))
+    assert left.value.code == _record.NO_DATA
+    assert "give a folder that holds jigsaw/ with --data or COURSE_DATA" in capsys.readouterr().out
