@@ -1,0 +1,25 @@
+"""The lessons run on the real rows as well, where COURSE_DATA names a folder that holds them; nothing of it is kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = os.environ.get("COURSE_DATA", "")
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(not Path(DATA, "jigsaw").is_dir() or not DATA, reason="set COURSE_DATA to a folder with jigsaw/")
+@pytest.mark.parametrize("name", ["01_eda.ipynb"])
+def test_the_lesson_runs_on_real_comments(name, tmp_path):
+    command = [sys.executable, "scripts/run_notebooks.py", "--profile", "full", "--out", str(tmp_path)]
+    env = {**os.environ, "COURSE_DATA": str(Path(DATA).resolve()), "COURSE_ENCODER": "all-MiniLM-L6-v2"}
+    done = subprocess.run([*command, f"notebooks/{name}"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    outputs = [str(cell.get("outputs")) for cell in nbformat.read(tmp_path / name, 4).cells]
+    assert any("Jigsaw train.csv" in output for output in outputs)
+    assert any("All of it holds." in output for output in outputs)
