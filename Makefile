@@ -32,7 +32,7 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 	@$(PYTHON) scripts/setup_env.py --torch-index "$(TORCH_INDEX)"
 
 lab: setup  ## open the course in JupyterLab
-	$(BIN)/jupyter lab $(ROOT_OPTION) $(LAB_OPTIONS) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab $(ROOT_OPTION) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_OPTIONS)
 
 test: lint unit notebooks-test  ## check everything: style, unit tests, every notebook
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import platform
 import re
@@ -112,6 +113,14 @@ def install_course(venv: Path, extras: str) -> None:
     run([str(python_of(venv)), "-m", "pip", "check"], "check the installed packages", advice)
 
 
+def quiet_jupyterlab(venv: Path) -> None:
+    """Switch off JupyterLab's question about news: the course works without a network and asks for none."""
+    settings = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    folder = venv / "etc" / "jupyter" / "labconfig"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "page_config.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
 def fingerprint(extras: str) -> str:
     """A digest of everything that the installed set depends on, the place of the course and its Python among it."""
     digest = hashlib.sha256(f"{extras}|{ROOT}|{Path(sys.executable).resolve()}".encode())
@@ -139,6 +148,7 @@ def main() -> int:
         install_torch(venv, options.torch_index)
         print("[3/3] installing the course and its packages (2-4 minutes the first time)", flush=True)
         install_course(venv, options.extras)
+        quiet_jupyterlab(venv)
     except SetupError as error:
         print(f"\nSet-up stopped: {error}", file=sys.stderr)
         return 1

@@ -158,6 +158,12 @@ def test_a_moved_environment_and_one_without_pip_are_made_anew(tmp_path, monkeyp
     assert len(commands) == 2
 
 
+def test_jupyterlab_asks_for_no_news():
+    listed = subprocess.run([sys.executable, "-m", "jupyter", "labextension", "list"], capture_output=True, text=True)
+    disabled = (listed.stdout + listed.stderr).split("Disabled extensions:", 1)
+    assert len(disabled) == 2 and "apputils-extension:announcements" in disabled[1]
+
+
 def test_local_versions_are_stripped_from_pins():
     frozen = "torch==2.13.0+cpu\nZlib==1\n-e git+x\nsix==1.16.0 \nname @ file:///somewhere\n"
     assert portable(frozen) == ["six==1.16.0", "torch==2.13.0", "Zlib==1"]
