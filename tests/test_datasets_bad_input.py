@@ -11,7 +11,7 @@ from helpers.datasets.reading import MAX_BYTES, DataError, read_file
 HEADER = "id,comment_text,rude\n"
 
 
-def refused(call, *fragments):
+def assert_refused(call, *fragments):
     """The call raises DataError and its message holds every fragment."""
     with pytest.raises(DataError) as caught:
         call()
@@ -55,7 +55,7 @@ def test_bad_csv(case, tmp_path):
     content, fragments = CASES[case]
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
-    refused(lambda: datasets.load_comments(path), str(path), *fragments)
+    assert_refused(lambda: datasets.load_comments(path), str(path), *fragments)
 
 
 def test_missing_file(tmp_path):
@@ -65,7 +65,7 @@ def test_missing_file(tmp_path):
 
 def test_extra_columns_in_a_file_with_named_labels(comments_file):
     path = comments_file(author=["x"] * 4)
-    refused(
+    assert_refused(
         lambda: datasets.load_comments(path, labels=list(datasets.JIGSAW_LABELS)),
         "extra column author",
         "keep=[...]",
@@ -74,21 +74,25 @@ def test_extra_columns_in_a_file_with_named_labels(comments_file):
 
 
 def test_a_column_that_is_no_label_in_a_file_of_ones_own(comments_file):
-    refused(lambda: datasets.load_comments(comments_file(author=["x"] * 4)), "column author holds 'x'", "labels=[...]")
+    assert_refused(
+        lambda: datasets.load_comments(comments_file(author=["x"] * 4)), "column author holds 'x'", "labels=[...]"
+    )
 
 
 def test_extra_column_in_jigsaw(comments_file, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     comments_file("jigsaw/train.csv", score=[1] * 4)
-    refused(lambda: datasets.load_comments("jigsaw"), "train.csv", "extra column score")
+    assert_refused(lambda: datasets.load_comments("jigsaw"), "train.csv", "extra column score")
 
 
 def test_unknown_encoding(comments_file):
-    refused(lambda: datasets.load_comments(comments_file(), encoding="utf-nine"), "encoding 'utf-nine' is unknown")
+    assert_refused(
+        lambda: datasets.load_comments(comments_file(), encoding="utf-nine"), "encoding 'utf-nine' is unknown"
+    )
 
 
 def test_unknown_subset(comments_file, tmp_path, monkeypatch):
-    refused(lambda: datasets.load_comments("jigsaw", subset="dev"), "subset 'dev' does not exist")
+    assert_refused(lambda: datasets.load_comments("jigsaw", subset="dev"), "subset 'dev' does not exist")
 
 
 def test_jigsaw_that_is_not_there(tmp_path, monkeypatch):
@@ -105,24 +109,28 @@ def test_jigsaw_test_files_from_two_downloads(comments_file, tmp_path, monkeypat
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     comments_file("jigsaw/test.csv", drop=datasets.JIGSAW_LABELS)
     comments_file("jigsaw/test_labels.csv", drop=["comment_text"], id=["a", "b", "c", "d"])
-    refused(lambda: datasets.load_comments("jigsaw", subset="test"), "8 ids stand in one of them only", "same download")
+    assert_refused(
+        lambda: datasets.load_comments("jigsaw", subset="test"), "8 ids stand in one of them only", "same download"
+    )
 
 
 def test_roles_that_would_overwrite_each_other(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("key,message,comment_text,id\n1,a,b,0\n2,c,d,1\n")
     names = {"id": "key", "text": "message"}
-    refused(
+    assert_refused(
         lambda: datasets.load_comments(path, keep=["comment_text"], labels=["id"], **names), "comment_text, id would"
     )
-    refused(lambda: datasets.load_comments(path, drop=["comment_text"], **names), "id would stand twice", "rename")
+    assert_refused(
+        lambda: datasets.load_comments(path, drop=["comment_text"], **names), "id would stand twice", "rename"
+    )
     reviews = tmp_path / "reviews.csv"
     reviews.write_text("review,sentiment,positive\na,1,9\nb,0,8\n")
-    refused(lambda: datasets.load_reviews(reviews, keep=["positive"]), "'positive' is taken by the label")
+    assert_refused(lambda: datasets.load_reviews(reviews, keep=["positive"]), "'positive' is taken by the label")
 
 
 def test_a_kept_column_that_is_a_label(comments_file):
-    refused(
+    assert_refused(
         lambda: datasets.load_comments(
             comments_file(drop=datasets.JIGSAW_LABELS[1:]), keep=["toxic"], labels=["toxic"]
         ),
@@ -131,18 +139,22 @@ def test_a_kept_column_that_is_a_label(comments_file):
 
 
 def test_an_option_that_does_not_exist_or_does_not_apply(comments_file):
-    refused(
+    assert_refused(
         lambda: datasets.load_comments(comments_file(), on_empty="skip"), "on_empty='skip': choose 'error' or 'drop'"
     )
-    refused(
+    assert_refused(
         lambda: datasets.load_comments("sample", labels=["toxic"], text="x"), "labels, text cannot be set for 'sample'"
     )
-    refused(lambda: datasets.load_comments(comments_file(), subset="test"), "subset='test' goes with 'jigsaw' only")
+    assert_refused(
+        lambda: datasets.load_comments(comments_file(), subset="test"), "subset='test' goes with 'jigsaw' only"
+    )
 
 
 def test_a_column_like_a_label_with_other_values(comments_file):
     frame = datasets.load_comments(comments_file()).assign(score=pd.Series([3, 0, 1, 2], dtype="int8"))
-    refused(lambda: datasets.label_names(frame), "column score is int8 like a label", "other values than 0 and 1")
+    assert_refused(
+        lambda: datasets.label_names(frame), "column score is int8 like a label", "other values than 0 and 1"
+    )
 
 
 @pytest.mark.parametrize("place", [60, 300, 700])
@@ -154,7 +166,7 @@ def test_a_damaged_compressed_zip(comments_file, tmp_path, place):
     content[place] ^= 255
     content[place + 1] ^= 255
     path.write_bytes(content)
-    refused(lambda: datasets.load_comments(path), "torn or damaged zip")
+    assert_refused(lambda: datasets.load_comments(path), "torn or damaged zip")
 
 
 def test_a_zip_that_packs_its_folder(comments_file, tmp_path):
@@ -174,7 +186,7 @@ def test_a_truncated_zip(comments_file, tmp_path, cut):
         archive.write(source, source.name)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * cut)])
-    refused(lambda: datasets.load_comments(path), str(path), "torn or damaged zip", "download it again")
+    assert_refused(lambda: datasets.load_comments(path), str(path), "torn or damaged zip", "download it again")
 
 
 def test_a_damaged_zip(comments_file, tmp_path):
@@ -185,7 +197,7 @@ def test_a_damaged_zip(comments_file, tmp_path):
     content = bytearray(path.read_bytes())
     content[500] ^= 255
     path.write_bytes(content)
-    refused(lambda: datasets.load_comments(path), "torn or damaged zip", "CRC")
+    assert_refused(lambda: datasets.load_comments(path), "torn or damaged zip", "CRC")
 
 
 @pytest.mark.parametrize("name", ["../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "..\\evil.csv", "C:/evil.csv"])
@@ -193,7 +205,7 @@ def test_a_zip_member_outside_the_folder(comments_file, tmp_path, name):
     path = tmp_path / "evil.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo(name), HEADER + "1,a,0\n")
-    refused(lambda: datasets.load_comments(path), "points outside the folder", "do not use this file")
+    assert_refused(lambda: datasets.load_comments(path), "points outside the folder", "do not use this file")
 
 
 def test_a_zip_with_no_or_several_csv_files(comments_file, tmp_path):
@@ -201,7 +213,7 @@ def test_a_zip_with_no_or_several_csv_files(comments_file, tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.csv", HEADER)
         archive.writestr("b.csv", HEADER)
-    refused(lambda: datasets.load_comments(path), "expected one CSV file inside, found a.csv, b.csv")
+    assert_refused(lambda: datasets.load_comments(path), "expected one CSV file inside, found a.csv, b.csv")
 
 
 def test_a_zip_that_unpacks_to_more_than_memory_should_hold(tmp_path, monkeypatch):
@@ -210,26 +222,28 @@ def test_a_zip_that_unpacks_to_more_than_memory_should_hold(tmp_path, monkeypatc
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.csv", HEADER + "1,a,0\n" * 1000)
-    refused(lambda: read_file(path), "unpacks to", "unpack it first")
+    assert_refused(lambda: read_file(path), "unpacks to", "unpack it first")
 
 
 def test_zero_rows_after_a_filter(comments_file):
-    refused(lambda: datasets.load_comments(comments_file(comment_text=[" "] * 4), on_empty="drop"), "no row has a text")
+    assert_refused(
+        lambda: datasets.load_comments(comments_file(comment_text=[" "] * 4), on_empty="drop"), "no row has a text"
+    )
 
 
 def test_reviews_without_a_verdict(tmp_path):
     path = tmp_path / "reviews.csv"
     pd.DataFrame({"review": ["a", "b"], "sentiment": ["positive", "so-so"]}).to_csv(path, index=False)
-    refused(lambda: datasets.load_reviews(path), "row 2", "holds 'so-so'", "'positive' or 'negative'")
+    assert_refused(lambda: datasets.load_reviews(path), "row 2", "holds 'so-so'", "'positive' or 'negative'")
 
 
 def test_reviews_without_the_column_that_a_subset_needs(tmp_path):
     path = tmp_path / "reviews.csv"
     pd.DataFrame({"review": ["a", "b"], "sentiment": ["1", "0"]}).to_csv(path, index=False)
     assert datasets.load_reviews(path)["positive"].tolist() == [1, 0]
-    refused(lambda: datasets.load_reviews(path, subset="train"), "needs a column 'split'")
+    assert_refused(lambda: datasets.load_reviews(path, subset="train"), "needs a column 'split'")
 
 
 def test_a_table_without_labels():
     frame = pd.DataFrame({"id": ["a"], "comment_text": ["b"]})
-    refused(lambda: datasets.label_names(frame), "no label column", "datasets.load_*")
+    assert_refused(lambda: datasets.label_names(frame), "no label column", "datasets.load_*")
