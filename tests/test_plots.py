@@ -114,3 +114,32 @@ def test_compare_draws_a_panel_for_each_score_and_a_bar_for_each_model():
     assert [ax.get_xlabel() for ax in axes] == ["accuracy", "recall"]
     assert [bar.get_width() for bar in axes[1].patches] == pytest.approx([0.0, 1.0, 1.0, 0.0])
     assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()] == ["one", "two"]
+
+
+def test_learning_curves_mark_the_best_epoch():
+    history = pd.DataFrame({"train_loss": [3, 2, 1.0], "valid_loss": [2, 1, 1.5]}, index=[1, 2, 3])
+    ax = plots.learning_curves(history)
+    assert [text.strip() for text in texts(ax)] == ["train", "valid", "best"]
+    assert ax.lines[2].get_xdata() == [2, 2]
+    assert [t.strip() for t in texts(plots.learning_curves(history[["train_loss"]]))] == ["train"]
+
+
+def test_roc_writes_the_area_of_each_label():
+    curves = {"toxic": pd.DataFrame({"fpr": [0, 0, 1], "tpr": [0, 1, 1]})}
+    curves["threat"] = pd.DataFrame({"fpr": [0, 1], "tpr": [0, 1]})
+    legend = [text.get_text() for text in plots.roc(curves).get_legend().get_texts()]
+    assert legend == ["toxic 1.000", "threat 0.500"]
+
+
+def test_precision_recall_draws_the_rates():
+    curves = {"toxic": pd.DataFrame({"recall": [1, 0.5, 0], "precision": [0.2, 0.8, 1]})}
+    ax = plots.precision_recall(curves, rates={"toxic": 0.2})
+    assert ax.lines[1].get_ydata() == [0.2, 0.2]
+
+
+def test_confusion_counts_every_known_row():
+    targets = np.array([[0, 1], [1, np.nan], [1, 1.0]])
+    axes = plots.confusion(targets, np.array([[0, 0], [1, 1], [0, 1]]), ["a", "b"])
+    assert [texts(ax) for ax in axes] == [["1", "0", "1", "1"], ["0", "0", "1", "1"]]
+    with pytest.raises(ValueError, match="3 labels do not fit"):
+        plots.confusion(targets, targets, ["a", "b", "c"])

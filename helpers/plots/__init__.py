@@ -1,0 +1,33 @@
+"""Pictures of the course: each function takes data and an optional `ax`, draws, and returns the `ax`.
+
+Titles are left to the caller, who knows the finding. Colours are Okabe and Ito's, told apart by colour-blind readers.
+"""
+
+from helpers.plots.charts import bars, columns, compare, heat_map, road, spread
+from helpers.plots.comments import label_counts, lengths, lengths_by_label, marking_words, share_longer
+from helpers.plots.scores import confusion, learning_curves, precision_recall, roc
+from helpers.plots.style import CLEAN, DARK, GREY, PALETTE, label_colors, use_style
+
+__all__ = [
+    "CLEAN",
+    "DARK",
+    "GREY",
+    "PALETTE",
+    "bars",
+    "columns",
+    "compare",
+    "confusion",
+    "heat_map",
+    "label_colors",
+    "label_counts",
+    "learning_curves",
+    "lengths",
+    "lengths_by_label",
+    "marking_words",
+    "precision_recall",
+    "road",
+    "roc",
+    "share_longer",
+    "spread",
+    "use_style",
+]

@@ -1,0 +1,155 @@
+"""Charts for any numbers: bars, columns, heat maps, draws, the road of the course."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from helpers.plots.style import DARK, GREY, PALETTE, new_axes, short
+
+
+def bars(
+    values: pd.Series,
+    *,
+    texts: Sequence[str] | None = None,
+    colors: Sequence[str] | str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Horizontal bars that carry their numbers, first value at the bottom.
+
+    Args:
+        values: N values, the index names the bars.
+        texts: (N,) what stands at the bars; None writes the values.
+        colors: one colour or (N,) colours.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    drawn = ax.barh([str(name) for name in values.index], values.to_numpy(), color=colors or PALETTE[0])
+    texts = texts if texts is not None else [short(value) for value in values]
+    ax.bar_label(drawn, labels=texts, padding=4, color=DARK)
+    ax.margins(x=0.3)
+    ax.grid(visible=False)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    return ax
+
+
+def columns(
+    values: pd.Series, *, texts: Sequence[str] | None = None, color: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Upright bars that carry their numbers, for values in an order of their own such as counts 0, 1, 2.
+
+    Args:
+        values: N values, the index names the bars.
+        texts: (N,) what stands on the bars; None writes the values.
+        color: of the bars.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    drawn = ax.bar([str(name) for name in values.index], values.to_numpy(), color=color or PALETTE[0])
+    ax.bar_label(drawn, labels=texts if texts is not None else [short(v) for v in values], padding=3, color=DARK)
+    ax.margins(y=0.12)
+    ax.grid(visible=False)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    return ax
+
+
+def compare(tables: dict[str, pd.DataFrame], *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Scores of several models beside each other: a panel for each score, a group of bars for each row.
+
+    Args:
+        tables: for each model the same (R, C) table of shares from 0 to 1; first row at the bottom.
+        axes: C axes to draw on; None draws on a new figure.
+
+    Returns:
+        The axes, one for each column.
+    """
+    first = next(iter(tables.values()))
+    axes = axes if axes is not None else plt.subplots(1, first.shape[1], figsize=(10.5, 4), sharey=True)[1]
+    height = 0.8 / len(tables)
+    for ax, column in zip(axes, first.columns, strict=True):
+        for place, (name, table) in enumerate(tables.items()):
+            ys = np.arange(len(table)) + (len(tables) / 2 - place - 0.5) * height
+            drawn = ax.barh(ys, table[column], height=height, color=PALETTE[place % len(PALETTE)], label=name)
+            ax.bar_label(drawn, labels=[f"{v:.0%}" for v in table[column]], padding=3, fontsize=9, color=DARK)
+        ax.set_yticks(range(len(first)), first.index)
+        ax.set_xlim(0, 1.15)
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+        ax.set_xlabel(column)
+        ax.grid(visible=False)
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(tables))
+    return axes
+
+
+def heat_map(
+    table: pd.DataFrame, *, number_format: str = ".2f", limits: tuple[float, float] = (0, 1), ax: Axes | None = None
+) -> Axes:
+    """A table as coloured squares that carry their numbers.
+
+    Args:
+        table: (R, C) numbers.
+        number_format: of the numbers, such as `.2f` or `.0%`.
+        limits: values at the ends of the colour scale.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes(7, 5)
+    low, high = limits
+    cmap = "vlag" if low < 0 else "Blues"
+    sns.heatmap(table, annot=True, fmt=number_format, vmin=low, vmax=high, cmap=cmap, cbar=False, linewidths=1, ax=ax)
+    ax.tick_params(axis="y", rotation=0)
+    ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=30, ha="right")
+    return ax
+
+
+def spread(values: dict[str, Sequence[float]], *, target: float, unit: str, ax: Axes | None = None) -> Axes:
+    """Repeated draws as dots, one row for each way of drawing, with the value aimed at as a line.
+
+    Args:
+        values: draws by name.
+        target: the value aimed at.
+        unit: for the axis.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes(8, 2.6)
+    jitter = np.random.default_rng(0)
+    for place, (name, draws) in enumerate(values.items()):
+        heights = place + jitter.uniform(-0.16, 0.16, len(draws))
+        ax.plot(draws, heights, "o", color=PALETTE[place % len(PALETTE)], alpha=0.6, markersize=7, label=name)
+    ax.axvline(target, color=DARK, linestyle="--", linewidth=1.2)
+    ax.annotate(f" aim: {short(target)}", (target, 0.02), xycoords=("data", "axes fraction"), color=DARK)
+    ax.set_yticks(range(len(values)), list(values))
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(unit)
+    return ax
+
+
+def road(
+    stops: Sequence[tuple[str, str]], *, ready: Sequence[str] | None = None, per_row: int = 6, ax: Axes | None = None
+) -> Axes:
+    """Stops of a road as numbered circles, row by row.
+
+    Args:
+        stops: (number, words) of each stop.
+        ready: numbers of the stops that are open, the others are grey; None for all.
+        per_row: stops in a row.
+        ax: where to draw; None draws on a new figure.
+    """
+    rows = -(-len(stops) // per_row)
+    ax = ax or new_axes(1.55 * per_row, 1.75 * rows)
+    places = [(i % per_row, -(i // per_row)) for i in range(len(stops))]
+    for row in range(rows):
+        inside = [x for x, y in places if y == -row]
+        ax.plot([min(inside), max(inside)], [-row, -row], color="#CCCCCC", linewidth=6, zorder=1)
+    for (x, y), (number, words) in zip(places, stops, strict=True):
+        color = PALETTE[0] if ready is None or number in ready else GREY
+        ax.plot(x, y, "o", markersize=36, color=color, zorder=2)
+        ax.annotate(number, (x, y), ha="center", va="center", color="white", weight="bold", zorder=3)
+        ax.annotate(words, (x, y - 0.3), ha="center", va="top", color=DARK, fontsize=11)
+    ax.set_xlim(-0.6, per_row - 0.4)
+    ax.set_ylim(-rows + 0.2, 0.35)
+    ax.axis("off")
+    return ax

@@ -1,0 +1,148 @@
+"""Pictures of comments: how many, how long, with which words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from helpers.datasets.validation import label_names
+from helpers.plots.charts import bars
+from helpers.plots.style import CLEAN, DARK, PALETTE, label_colors, new_axes, short
+
+
+def label_counts(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+    """Rows of each label as bars with counts and shares, most frequent on top.
+
+    Args:
+        frame: a table of comments.
+        labels: label columns; None takes those of the table.
+        ax: where to draw; None draws on a new figure.
+    """
+    names = list(labels) if labels is not None else label_names(frame)
+    counts = frame[names].sum().sort_values()
+    shares = frame[names].mean()[counts.index]
+    texts = [f"{int(c):,}  ({s:.1%})" for c, s in zip(counts, shares, strict=True)]
+    colors = label_colors(names)
+    ax = bars(counts, texts=texts, colors=[colors[name] for name in counts.index], ax=ax)
+    ax.set_xlabel("comments")
+    return ax
+
+
+def lengths(
+    values: Sequence[int], *, unit: str, cuts: Sequence[int] = (), bins: int = 60, ax: Axes | None = None
+) -> Axes:
+    """Histogram of lengths on a log axis; each cut is a line.
+
+    Args:
+        values: (N,) lengths; those below 1 count as 1.
+        unit: of the lengths, for the axis.
+        cuts: lengths to mark with a line.
+        bins: number of bars, of equal width on the log axis.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    sizes = np.maximum(np.asarray(values), 1)
+    edges = np.geomspace(sizes.min(), sizes.max() + 1, bins + 1)
+    ax.hist(sizes, bins=edges, color=PALETTE[5])
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ax.margins(y=0.18)
+    for cut in cuts:
+        ax.axvline(cut, color=PALETTE[1], linewidth=1.5)
+        ax.annotate(f" {cut}", (cut, 0.99), xycoords=("data", "axes fraction"), va="top", color=PALETTE[1])
+    ax.set_xlabel(f"{unit} (log axis)")
+    ax.set_ylabel("comments")
+    return ax
+
+
+def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: Axes | None = None) -> Axes:
+    """The share of texts longer than a limit, as a curve over the limit, with marked points.
+
+    Args:
+        values: (N,) lengths.
+        unit: of the lengths, for the axis.
+        cuts: limits to mark.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    ordered = np.sort(np.asarray(values))
+    limits = np.unique(np.geomspace(8, max(ordered.max(), 16), 200).astype(int))
+    ax.plot(limits, 1 - np.searchsorted(ordered, limits, side="right") / len(ordered), color=PALETTE[0], linewidth=2.5)
+    for place, cut in enumerate(sorted(cuts, reverse=True)):
+        share = (ordered > cut).mean()
+        ax.plot(cut, share, "o", color=PALETTE[1])
+        ax.annotate(
+            f"{cut}: {share:.1%}",
+            (cut, share),
+            xytext=(8, 10 + 16 * place),
+            textcoords="offset points",
+            color=PALETTE[1],
+        )
+    ax.set_xscale("log", base=4)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    ax.set_xlabel(f"limit in {unit} (log axis)")
+    ax.set_ylabel("comments that are cut")
+    return ax
+
+
+def lengths_by_label(
+    frame: pd.DataFrame,
+    values: Sequence[int],
+    *,
+    unit: str,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Middle half (bar), median (dot) and 5-95 % range (line) of the lengths, clean on top, then label by label.
+
+    A label without rows is left out.
+
+    Args:
+        frame: a table of comments, N rows.
+        values: (N,) lengths.
+        unit: of the lengths, for the axis.
+        labels: label columns; None takes those of the table.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    names = list(labels) if labels is not None else label_names(frame)
+    sizes = np.asarray(values)
+    masks = {"clean": frame[names].eq(0).all(axis=1), **{name: frame[name].eq(1) for name in names}}
+    colors = {"clean": CLEAN, **label_colors(names)}
+    masks = {name: mask for name, mask in masks.items() if mask.any()}
+    for place, (name, mask) in enumerate(masks.items()):
+        low, q1, middle, q3, high = np.quantile(sizes[mask.to_numpy()], [0.05, 0.25, 0.5, 0.75, 0.95])
+        ax.plot([low, high], [place, place], color=colors[name], linewidth=1.5)
+        ax.plot([q1, q3], [place, place], color=colors[name], linewidth=10, solid_capstyle="butt")
+        ax.plot(middle, place, "o", color="white", markeredgecolor=DARK, markersize=7)
+        ax.annotate(
+            f"{middle:.0f}", (middle, place), xytext=(0, 8), textcoords="offset points", ha="center", color=DARK
+        )
+    ax.set_yticks(range(len(masks)), [f"{name} (n={int(mask.sum()):,})" for name, mask in masks.items()])
+    ax.set_ylim(len(masks) - 0.4, -0.8)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(f"{unit} (log axis; the number is the median)")
+    return ax
+
+
+def marking_words(table: pd.DataFrame, *, most: int = 15, color: str | None = None, ax: Axes | None = None) -> Axes:
+    """The words with the strongest mark, from `text.marking_words`; each bar says in how many texts the word stands.
+
+    Args:
+        table: with the columns `z`, `marked`, `others`, strongest first.
+        most: words drawn.
+        color: of the bars, such as the label's.
+        ax: where to draw; None draws on a new figure.
+    """
+    top = table.head(most)[::-1]
+    texts = [
+        f"{int(inside):,} | {int(outside):,}" for inside, outside in zip(top["marked"], top["others"], strict=True)
+    ]
+    ax = bars(top["z"], texts=texts, colors=color, ax=ax)
+    ax.set_xlabel("mark in standard deviations (texts with the label | others)")
+    return ax

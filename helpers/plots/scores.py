@@ -1,0 +1,111 @@
+"""Pictures of training and of scores."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from helpers.plots.style import GREY, PALETTE, label_colors, new_axes
+
+
+def learning_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Train and valid loss over the epochs, labelled at their ends, the best valid epoch marked.
+
+    Args:
+        history: indexed by epoch, with `train_loss` and perhaps `valid_loss`, as `loops.fit` gives it.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    for column, color in (("train_loss", PALETTE[0]), ("valid_loss", PALETTE[1])):
+        if column in history:
+            ax.plot(history.index, history[column], "o-", color=color)
+            end = (history.index[-1], history[column].iloc[-1])
+            ax.annotate(column.split("_")[0], end, xytext=(8, 0), textcoords="offset points", va="center", color=color)
+    if "valid_loss" in history:
+        best = history["valid_loss"].idxmin()
+        ax.axvline(best, color=GREY, linestyle="--", linewidth=1)
+        ax.annotate(" best", (best, 0.98), xycoords=("data", "axes fraction"), va="top", color=GREY)
+    ax.set_xticks(history.index)
+    ax.margins(x=0.12)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss (mean over labels)")
+    return ax
+
+
+def roc(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """ROC curves, one a label, with the area in the legend and the diagonal of guessing.
+
+    Args:
+        curves: by label, with the columns `fpr` and `tpr`, as `metrics.roc_points` gives them.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes(5.5, 5)
+    colors = label_colors(list(curves))
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    for label, points in curves.items():
+        area = np.trapezoid(points["tpr"], points["fpr"])
+        ax.plot(points["fpr"], points["tpr"], color=colors[label], linewidth=2, label=f"{label} {area:.3f}")
+    ax.set_xlabel("share of the negatives flagged (false positive rate)")
+    ax.set_ylabel("share of the positives found (recall)")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def precision_recall(
+    curves: dict[str, pd.DataFrame], *, rates: dict[str, float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Precision over recall, one curve a label; the rate of a label, what guessing reaches, as a dotted line.
+
+    Args:
+        curves: by label, with the columns `recall` and `precision`, as `metrics.precision_recall_points` gives them.
+        rates: share of the positives by label; None draws no lines.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes(5.5, 5)
+    colors = label_colors(list(curves))
+    for label, points in curves.items():
+        ax.step(points["recall"], points["precision"], where="post", color=colors[label], linewidth=2, label=label)
+        if rates:
+            ax.axhline(rates[label], color=colors[label], linestyle=":", linewidth=1)
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.set_xlabel("share of the positives found (recall)")
+    ax.set_ylabel("share of the flagged that are positive (precision)")
+    ax.legend(loc="lower left")
+    return ax
+
+
+def confusion(
+    targets: np.ndarray, flagged: np.ndarray, labels: Sequence[str], *, axes: Sequence[Axes] | None = None
+) -> Sequence[Axes]:
+    """A two-by-two table of counts for each label, rows what is true, columns what the model says.
+
+    Args:
+        targets: (N, L) of 0 and 1, NaN where unknown (left out).
+        flagged: (N, L) decisions of the model, 0 or 1.
+        labels: names of the L labels.
+        axes: L axes to draw on; None draws on a new figure.
+
+    Returns:
+        The axes, one for each label.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    truth, said = np.asarray(targets, dtype=float), np.asarray(flagged, dtype=float)
+    if truth.shape != said.shape or truth.shape[1:] != (len(labels),):
+        raise ValueError(f"targets {truth.shape}, flagged {said.shape} and {len(labels)} labels do not fit")
+    axes = axes if axes is not None else np.ravel(plt.subplots(1, len(labels), figsize=(2.6 * len(labels), 2.6))[1])
+    for place, (ax, label) in enumerate(zip(axes, labels, strict=True)):
+        is_known = ~np.isnan(truth[:, place])
+        table = pd.crosstab(truth[is_known, place], said[is_known, place])
+        table = table.reindex(index=[0.0, 1.0], columns=[0.0, 1.0], fill_value=0)
+        shares = table.div(table.sum(axis=1).replace(0, 1), axis=0)
+        sns.heatmap(shares, annot=table, fmt=",d", vmin=0, vmax=1, cmap="Blues", cbar=False, linewidths=1, ax=ax)
+        ax.set_title(label)
+        ax.set(xlabel="model says", ylabel="true" if place == 0 else "")
+        ax.set_xticklabels(["no", "yes"])
+        ax.set_yticklabels(["no", "yes"], rotation=0)
+    return axes

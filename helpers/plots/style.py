@@ -1,0 +1,50 @@
+"""One style for the whole course: type, colours, and how numbers are written."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from helpers.datasets.comments import JIGSAW_LABELS
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#555555")
+GREY, DARK, CLEAN = "#777777", "#333333", "#999999"
+
+
+def use_style() -> None:
+    """Set the course's style: large type for a projector, light grid, sharp pictures that stay small files."""
+    sns.set_theme(style="whitegrid", font_scale=1.05)
+    plt.rcParams.update(
+        {
+            "figure.figsize": (8, 4.2),
+            "figure.dpi": 96,
+            "figure.constrained_layout.use": True,
+            "axes.prop_cycle": plt.cycler(color=PALETTE),
+            "axes.titleweight": "bold",
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+    )
+
+
+def label_colors(labels: Sequence[str]) -> dict[str, str]:
+    """A colour for each label: Jigsaw's six keep theirs for the whole course, others follow their place in the list."""
+    fixed = {name: color for name, color in zip(JIGSAW_LABELS, PALETTE, strict=False) if name in labels}
+    free = [color for color in PALETTE if color not in fixed.values()]
+    others = [label for label in labels if label not in fixed]
+    if len(others) > len(free):
+        free = sns.color_palette("husl", len(others)).as_hex()
+    return {**fixed, **dict(zip(others, free, strict=False))}
+
+
+def new_axes(width: float = 8, height: float = 4.2) -> Axes:
+    """Axes on a new figure of a size in inches."""
+    return plt.subplots(figsize=(width, height))[1]
+
+
+def short(value: float) -> str:
+    """A number as people write it: whole with thousands separators, else three digits."""
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.3g}"
