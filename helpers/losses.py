@@ -1,0 +1,224 @@
+"""Shape-checked criteria for labels that do not exclude each other: logits and targets in, one number out.
+
+All of them keep one contract:
+
+- `logits`: floating point (B, L), no sigmoid applied. float16 and bfloat16 are lifted to float32, in which the loss is
+  computed and returned; float64 stays float64.
+- `targets`: (B, L), from 0 to 1, NaN where a label is unknown. An unknown entry adds neither loss nor gradient,
+  whatever its logit is. bool and integer targets are cast; they cannot hold NaN, so all their entries are known.
+- `reduction`: `mean` is the sum divided once by the number of known entries, 0 with a zero gradient where there is
+  none; `sum`; `none` gives (B, L), with 0 at unknown entries.
+- Nothing broadcasts: torch turns logits (B, 1) and targets (B,) into (B, B) in many formulas, and a model then learns
+  from every pair of rows without an error.
+
+To bind the settings once, for a loop that calls `criterion(logits, targets)`, use `functools.partial`.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_REDUCTIONS = ("mean", "sum", "none")
+
+
+def bce(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Binary cross-entropy, each label a yes-or-no question of its own.
+
+    Source: `torch.nn.BCEWithLogitsLoss`, which this equals where every label is known.
+
+    Args:
+        logits: (B, L).
+        targets: (B, L), from 0 to 1, NaN where unknown.
+        reduction: `mean` over known entries, `sum` or `none`.
+
+    Returns:
+        A scalar, or (B, L) for `none`.
+
+    Raises:
+        ValueError: shapes that are not one and the same (B, L), logits that are not floating point, a target outside 0
+            to 1 (looked for on the CPU only, since a GPU would have to wait for the answer), another reduction.
+    """
+    known, logits, targets = _check(logits, targets, reduction)
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return _reduce(losses, known, reduction)
+
+
+def weighted_bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor, reduction: str = "mean") -> Tensor:
+    """Binary cross-entropy in which a positive of label l counts `pos_weight[l]` times.
+
+    It moves the probabilities up: with weight w, a calibrated model answers w p / (w p + 1 - p) where the truth is p.
+
+    Source: `pos_weight` of `torch.nn.BCEWithLogitsLoss`, which this equals where every label is known.
+
+    Args:
+        logits: (B, L).
+        targets: (B, L), from 0 to 1, NaN where unknown.
+        pos_weight: (L,), positive and finite, for example from `pos_weight_from_counts`. It is brought to the logits'
+            device and type; keep it on the CPU, where its check makes no GPU wait.
+        reduction: `mean` over known entries (not over weights), `sum` or `none`.
+
+    Returns:
+        A scalar, or (B, L) for `none`.
+
+    Raises:
+        ValueError: as `bce`; pos_weight of another shape than (L,), or not positive and finite.
+    """
+    known, logits, targets = _check(logits, targets, reduction)
+    shapes = f"pos_weight {tuple(pos_weight.shape)} for logits {tuple(logits.shape)}"
+    if pos_weight.shape != logits.shape[1:]:
+        raise ValueError(f"{shapes} must be {tuple(logits.shape[1:])}, one weight a label: nothing broadcasts")
+    if not ((pos_weight > 0) & pos_weight.isfinite()).all():
+        raise ValueError(f"{shapes} must be positive and finite, found {pos_weight.tolist()}")
+    losses = functional.binary_cross_entropy_with_logits(
+        logits, targets, pos_weight=pos_weight.to(logits), reduction="none"
+    )
+    return _reduce(losses, known, reduction)
+
+
+def focal(
+    logits: Tensor, targets: Tensor, *, gamma: float = 2.0, alpha: float | None = None, reduction: str = "mean"
+) -> Tensor:
+    """Focal loss: cross-entropy in which entries that are already right count less, by (1 - p_t) ** gamma.
+
+    p_t is the probability given to the truth. A target between 0 and 1 mixes the losses of a positive and a negative in
+    that proportion. gamma=0 without alpha is `bce`. The paper divides by the number of positives (anchors with an
+    object); here `mean` divides by the number of known entries.
+
+    Source: Lin et al. 2017, Focal Loss for Dense Object Detection, arXiv:1708.02002.
+
+    Args:
+        logits: (B, L).
+        targets: (B, L), from 0 to 1, NaN where unknown.
+        gamma: 0 or more; the larger, the less easy entries count.
+        alpha: weight of positives, 0 to 1, negatives weigh 1 - alpha; None weighs both 1.
+        reduction: `mean` over known entries, `sum` or `none`.
+
+    Returns:
+        A scalar, or (B, L) for `none`.
+
+    Raises:
+        ValueError: as `bce`; gamma or alpha outside its range.
+    """
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}, must be None or from 0 to 1")
+    known, logits, targets = _check(logits, targets, reduction)
+    positive = _positive_losses(logits, _checked_gamma("gamma", gamma))
+    negative = _negative_losses(logits, gamma, clip=0.0)
+    if alpha is not None:
+        positive, negative = alpha * positive, (1 - alpha) * negative
+    return _reduce(targets * positive + (1 - targets) * negative, known, reduction)
+
+
+def asymmetric(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    gamma_neg: float = 4.0,
+    gamma_pos: float = 1.0,
+    clip: float = 0.05,
+    reduction: str = "mean",
+) -> Tensor:
+    """Asymmetric loss: easy negatives fade faster than easy positives, and very easy ones are left out.
+
+    With p the probability and p_m = max(p - clip, 0), a positive costs -(1 - p) ** gamma_pos * log(p) and a negative
+    -p_m ** gamma_neg * log(1 - p_m). A target between 0 and 1 mixes the two in that proportion. The gradient runs
+    through the focusing weights too. The paper sums over labels; here the default is `mean`.
+
+    Source: Ridnik et al. 2021, Asymmetric Loss For Multi-Label Classification, arXiv:2009.14119.
+
+    Args:
+        logits: (B, L).
+        targets: (B, L), from 0 to 1, NaN where unknown.
+        gamma_neg: focusing of negatives, 0 or more.
+        gamma_pos: focusing of positives, 0 or more.
+        clip: negatives with a probability up to this one cost nothing; 0 or more and below 1.
+        reduction: `mean` over known entries, `sum` or `none`.
+
+    Returns:
+        A scalar, or (B, L) for `none`.
+
+    Raises:
+        ValueError: as `bce`; gamma_neg, gamma_pos or clip outside its range.
+    """
+    if not 0 <= clip < 1:
+        raise ValueError(f"clip is {clip}, must be at least 0 and below 1")
+    known, logits, targets = _check(logits, targets, reduction)
+    positive = _positive_losses(logits, _checked_gamma("gamma_pos", gamma_pos))
+    negative = _negative_losses(logits, _checked_gamma("gamma_neg", gamma_neg), clip)
+    return _reduce(targets * positive + (1 - targets) * negative, known, reduction)
+
+
+def pos_weight_from_counts(targets: Tensor) -> Tensor:
+    """Negatives for each positive, by label: with these weights both sides of a label weigh the same in `weighted_bce`.
+
+    Args:
+        targets: (N, L) of 0, 1 and NaN (unknown, not counted), all training rows.
+
+    Returns:
+        (L,) float32, on the device of the targets.
+
+    Raises:
+        ValueError: targets that are not (N, L), another value than 0, 1 and NaN, a label without positives or without
+            negatives (its index, counted from 0, is named: leave it out or choose its weight yourself).
+    """
+    if targets.ndim != 2:
+        raise ValueError(f"targets {tuple(targets.shape)} must be (N, L)")
+    positives, negatives = (targets == 1), (targets == 0)
+    if not (positives | negatives | targets.isnan()).all():
+        raise ValueError("targets hold other values than 0, 1 and NaN (unknown)")
+    positives, negatives = positives.sum(dim=0), negatives.sum(dim=0)
+    for side, counts in (("positives", positives), ("negatives", negatives)):
+        if missing := (counts == 0).nonzero().flatten().tolist():
+            raise ValueError(f"labels {missing} (counted from 0) have no {side} among targets {tuple(targets.shape)}")
+    return negatives / positives
+
+
+def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Known entries, then logits and targets ready to compute with: float32 or float64, harmless where unknown."""
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
+    if logits.shape != targets.shape or logits.ndim != 2:
+        raise ValueError(
+            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must have the same shape (B, L): "
+            "nothing broadcasts"
+        )
+    if not logits.is_floating_point() or targets.is_complex():
+        raise ValueError(
+            f"logits are {logits.dtype} and targets {targets.dtype}: logits must be floating point, targets real"
+        )
+    if targets.device.type == "cpu" and ((targets < 0) | (targets > 1)).any():
+        raise ValueError("targets hold values outside 0 to 1: an unknown label is NaN, not -1")
+    known = ~targets.isnan()
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return known, torch.where(known, logits, 0).to(dtype), torch.where(known, targets, 0).to(dtype)
+
+
+def _checked_gamma(name: str, gamma: float) -> float:
+    if not 0 <= gamma < math.inf:
+        raise ValueError(f"{name} is {gamma}, must be 0 or more, and finite")
+    return gamma
+
+
+def _positive_losses(logits: Tensor, gamma: float) -> Tensor:
+    # The power is taken through logarithms: a power of a probability that underflowed to 0 has no finite gradient.
+    return -torch.exp(gamma * functional.logsigmoid(-logits)) * functional.logsigmoid(logits)
+
+
+def _negative_losses(logits: Tensor, gamma: float, clip: float) -> Tensor:
+    """(B, L) of -p_m ** gamma * log(1 - p_m), where p_m = max(p - clip, 0), all in logarithms; clip=0 is exact."""
+    log_clip = logits.new_full((), math.log(clip) if clip else -math.inf)
+    log_p = functional.logsigmoid(logits)
+    ratio = log_clip - log_p  # log(clip / p), below 0 where p is above the clip
+    above = ratio < 0
+    log_shifted = log_p + torch.log(-torch.expm1(torch.where(above, ratio, -1)))
+    log_rest = torch.logaddexp(functional.logsigmoid(-logits), log_clip)
+    return torch.where(above, -torch.exp(gamma * log_shifted) * log_rest, 0)
+
+
+def _reduce(losses: Tensor, known: Tensor, reduction: str) -> Tensor:
+    losses = torch.where(known, losses, 0)
+    if reduction == "none":
+        return losses
+    return losses.sum() / known.sum().clamp(min=1) if reduction == "mean" else losses.sum()
