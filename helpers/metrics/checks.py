@@ -1,0 +1,109 @@
+"""What every metric asks of its input, and how a probability becomes a decision."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import torch
+
+Table: TypeAlias = "ArrayLike | pd.DataFrame | torch.Tensor"
+Threshold: TypeAlias = "float | Sequence[float] | np.ndarray | pd.Series | torch.Tensor"
+
+
+def checked(
+    targets: Table, probabilities: Table, labels: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray, pd.Index]:
+    """Targets and probabilities as float (N, L), and the L label names.
+
+    Names come from `labels` and from the columns of DataFrames; where several give them, they must agree in order.
+
+    Raises:
+        ValueError: shapes, values or names that do not fit, zero rows; the message says which.
+    """
+    truth, scores = _numbers("targets", targets), _numbers("probabilities", probabilities)
+    if truth.ndim != 2 or truth.shape != scores.shape:
+        raise ValueError(f"targets {truth.shape} and probabilities {scores.shape}: both must be (N, L), the same")
+    _check_values(truth, scores)
+    tables = {"targets": targets, "probabilities": probabilities}
+    named = {what: list(t.columns) for what, t in tables.items() if hasattr(t, "columns") and _is_named(t.columns)}
+    named |= {"labels": list(labels)} if labels is not None else {}
+    (first, names), *others = named.items() or [("default", list(range(truth.shape[1])))]
+    for what, columns in others:
+        if columns != names:
+            raise ValueError(f"{first} are for {names}, {what} for {columns}: same labels in the same order, please")
+    if len(names) != truth.shape[1] or len(set(names)) != len(names):
+        raise ValueError(f"labels {names} must be {truth.shape[1]} different names, one a column of {truth.shape}")
+    return truth, scores, pd.Index(names, name="label")
+
+
+def decide(scores: np.ndarray, threshold: Threshold, names: pd.Index) -> np.ndarray:
+    """(N, L) of 0 and 1: 1 where the score is at least the threshold; ValueError for a threshold that does not fit."""
+    least = _numbers("threshold", threshold)
+    if least.shape not in ((), (len(names),)):
+        raise ValueError(f"threshold has shape {least.shape}: give one number, or {len(names)}, one a label")
+    if isinstance(threshold, pd.Series) and _is_named(threshold.index) and list(threshold.index) != list(names):
+        raise ValueError(f"threshold is for {list(threshold.index)}, the labels are {list(names)}")
+    if not (((least >= 0) & (least <= 1)) | (least == np.inf)).all():
+        raise ValueError(f"threshold {least.tolist()}: each must lie in [0, 1], or be inf (never yes)")
+    return (scores >= least).astype(int)
+
+
+def known_entries(truth: np.ndarray) -> np.ndarray:
+    """(N, L) True where the target is known; ValueError when nowhere."""
+    known = ~np.isnan(truth)
+    if not known.any():
+        raise ValueError(f"targets {truth.shape} hold no known entry (all are NaN)")
+    return known
+
+
+def complete_rows(truth: np.ndarray) -> np.ndarray:
+    """(N,) True where all labels of the row are known; ValueError when nowhere."""
+    complete = ~np.isnan(truth).any(axis=1)
+    if not complete.any():
+        raise ValueError(f"targets {truth.shape} have no row with all labels known")
+    return complete
+
+
+def checked_curve(targets: Table, scores: Table) -> tuple[np.ndarray, np.ndarray]:
+    """One label's known targets and their scores, both (K,); ValueError when that makes no curve."""
+    truth, numbers = _numbers("targets", targets), _numbers("scores", scores)
+    if truth.ndim != 1 or truth.shape != numbers.shape:
+        raise ValueError(f"targets {truth.shape} and scores {numbers.shape}: both must be (N,), of one label")
+    _check_values(truth[:, None], numbers[:, None])
+    known = ~np.isnan(truth)
+    if len(np.unique(truth[known])) < 2:
+        raise ValueError(f"no curve: the {known.sum()} known targets of {len(truth)} hold one class only")
+    return truth[known], numbers[known]
+
+
+def _is_named(index: pd.Index) -> bool:
+    return not index.equals(pd.RangeIndex(len(index)))
+
+
+def _check_values(truth: np.ndarray, scores: np.ndarray) -> None:
+    if not truth.size:
+        raise ValueError(f"nothing to score: targets {truth.shape} hold zero rows or zero labels")
+    _refuse("targets", truth, ~((truth == 0) | (truth == 1) | np.isnan(truth)), "0, 1 or NaN (unknown; not -1)")
+    _refuse("probabilities", scores, ~((scores >= 0) & (scores <= 1)), "a number in [0, 1] (logits need a sigmoid)")
+
+
+def _refuse(what: str, values: np.ndarray, bad: np.ndarray, wanted: str) -> None:
+    if bad.any():
+        row, label = np.argwhere(bad)[0]
+        raise ValueError(f"{what}: row {row}, label {label} (from 0) is {values[row, label]}; must be {wanted}")
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:  # noqa: ANN401
+    """Float array of whatever holds numbers; a tensor of any device, gradient or precision too."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    try:
+        if isinstance(values, pd.DataFrame | pd.Series):
+            return values.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} of type {type(values).__name__} are not a table of numbers: {error}") from error
