@@ -1,0 +1,109 @@
+"""Batches for the loop: `(inputs, labels)`, `inputs` a dict of tensors for `model(**inputs)`, `labels` float (B, L)."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Batch = tuple[dict[str, Tensor], Tensor]
+
+
+class EpochBatchSampler(Sampler[list[int]]):
+    """Row numbers batch by batch; the order depends on the seed and the epoch alone, so a run can be taken up anywhere.
+
+    Args:
+        rows: number of rows, N.
+        batch_size: rows a batch; the last one may be smaller, no row is dropped.
+        shuffle: a new order each epoch; False keeps the rows' order.
+        seed: of the orders.
+    """
+
+    def __init__(self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0) -> None:
+        if rows < 1 or batch_size < 1:
+            raise ValueError(f"rows={rows} and batch_size={batch_size} must be 1 or more")
+        self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
+        self.epoch, self.skip = 0, 0
+
+    def start(self, epoch: int, *, skip: int = 0) -> None:
+        """Make the next iteration that of an epoch, without its first `skip` batches."""
+        self.epoch, self.skip = epoch, skip
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.arange(self.rows)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+        for place in range(self.skip * self.batch_size, self.rows, self.batch_size):
+            yield order[place : place + self.batch_size].tolist()
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+
+class SparseRows(Dataset):
+    """Rows of a sparse matrix with their labels, sliced a batch at a time and never made dense.
+
+    Args:
+        counts: (N, F) sparse matrix; it is stored by rows (CSR).
+        labels: (N, L) with NaN where unknown.
+
+    Raises:
+        ValueError: different numbers of rows, or labels that are no table.
+    """
+
+    def __init__(self, counts: sparse.spmatrix | sparse.sparray, labels: np.ndarray) -> None:
+        targets = np.asarray(labels, dtype=np.float32)
+        if targets.ndim != 2 or counts.shape[0] != len(targets):
+            raise ValueError(f"counts have shape {counts.shape}, labels {targets.shape}: (N, F) and (N, L) are needed")
+        self.counts = sparse.csr_array(counts)
+        self.labels = torch.from_numpy(targets.copy())
+
+    def __len__(self) -> int:
+        return self.counts.shape[0]
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        part = self.counts[rows]
+        inputs = {
+            "indices": torch.from_numpy(part.indices.astype(np.int64)),
+            "offsets": torch.from_numpy(part.indptr[:-1].astype(np.int64)),
+            "values": torch.from_numpy(part.data.astype(np.float32)),
+        }
+        return inputs, self.labels[torch.as_tensor(rows)]
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+
+def sparse_loader(
+    counts: sparse.spmatrix | sparse.sparray,
+    labels: np.ndarray,
+    *,
+    batch_size: int = 512,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> DataLoader:
+    """A loader over sparse counts; every row once an epoch.
+
+    Args:
+        counts: (N, F) sparse matrix, such as CountVectorizer gives.
+        labels: (N, L) with NaN where unknown.
+        batch_size: rows a batch.
+        shuffle: a new order each epoch, for training.
+        seed: of the orders.
+
+    Returns:
+        A DataLoader of `({"indices", "offsets", "values"}, labels (B, L))`.
+
+    Raises:
+        ValueError: different numbers of rows, no rows, a batch size below 1.
+    """
+    rows = SparseRows(counts, labels)
+    order = EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed)
+    # A generator of its own: without one, each pass over a loader draws from torch's global random state.
+    return DataLoader(rows, batch_sampler=order, collate_fn=_as_it_is, generator=torch.Generator())
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
