@@ -1,0 +1,266 @@
+"""Train a model by a loop that can be read, interrupted, and taken up where it was."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from helpers.loops import checkpoints
+from helpers.loops.evaluation import Loss, evaluate, known, move
+
+Batch = tuple[dict[str, Tensor], Tensor]
+BETTER = {"valid_loss": -1, "valid_auc": 1}
+
+
+class LossError(FloatingPointError):
+    """The loss is not finite; the message names epoch and batch. The last checkpoint is left as it was."""
+
+
+@dataclass
+class Fit:
+    """What a run has done so far.
+
+    Attributes:
+        rows: one dict an epoch, see `history`.
+        best_epoch: epoch of the best value of `monitor`, or None before the first.
+        ended: why the run ended: `epochs`, `patience` or `interrupted`.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int | None = None
+    ended: str = ""
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: train_loss, valid_loss, valid_auc, lr, seconds, rows_per_s."""
+        return pd.DataFrame(self.rows).set_index("epoch") if self.rows else pd.DataFrame()
+
+
+def fit(
+    model: nn.Module,
+    train: DataLoader,
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    epochs: int,
+    valid: DataLoader | None = None,
+    schedule: LRScheduler | None = None,
+    clip_norm: float | None = None,
+    accumulate: int = 1,
+    patience: int | None = None,
+    monitor: str = "valid_loss",
+    folder: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Fit:
+    """Train a model; keep the best and the last state; go on from the last state where there is one.
+
+    A run that was killed at any moment and is called again with the same arguments ends with the same weights, bit by
+    bit on the CPU: the order of the rows depends on seed and epoch alone, and the checkpoint holds weights, optimizer,
+    schedule, random state and running sums. Ctrl-C ends the run after the step in hand; history and checkpoint stay.
+
+    Args:
+        model: gives logits (B, L) for `model(**inputs)`.
+        train: batches of `(inputs, labels (B, L))`, its batch sampler an `EpochBatchSampler` where runs are taken up.
+        loss: of logits and labels, a mean over the known labels.
+        optimizer: over the model's parameters.
+        epochs: passes over the training rows.
+        valid: batches for loss and AUC after each epoch; never trained on.
+        schedule: stepped after each optimizer step.
+        clip_norm: largest norm of the gradient; None does not clip.
+        accumulate: batches whose gradient makes one step, weighted by their known labels, as one large batch would.
+        patience: epochs without a better `monitor` after which the run ends; None never.
+        monitor: `valid_loss` or `valid_auc`.
+        folder: for `last.pt` and `best.safetensors`; None keeps nothing.
+        checkpoint_every: optimizer steps between checkpoints within an epoch; None checkpoints after each epoch.
+        device: where to train.
+        progress: show a bar with loss, learning rate and rows a second.
+
+    Returns:
+        The history, the best epoch, and why the run ended.
+
+    Raises:
+        ValueError: arguments that do not go together.
+        LossError: the loss is not finite.
+        CheckpointError: the checkpoint in the folder is torn or that of another model.
+    """
+    if monitor not in BETTER or epochs < 1 or accumulate < 1:
+        raise ValueError(f"monitor={monitor!r}, epochs={epochs}, accumulate={accumulate}: see the docstring of fit")
+    if patience is not None and valid is None:
+        raise ValueError("patience needs valid: without validation rows there is nothing to watch")
+    run = _Run(model.to(device), train, loss, optimizer, schedule, clip_norm, accumulate, device, progress)
+    run.folder = Path(folder) if folder is not None else None
+    run.checkpoint_every, run.valid, run.monitor = checkpoint_every, valid, monitor
+    run.resume()
+    with _deferred_interrupt() as interrupted:
+        while not run.fit.ended:
+            if run.state["epoch"] >= epochs:
+                run.fit.ended = "epochs"
+            elif patience is not None and run.state["bad_epochs"] >= patience:
+                run.fit.ended = "patience"
+            elif not run.epoch(interrupted):
+                run.fit.ended = "interrupted"
+    run.checkpoint()
+    return run.fit
+
+
+class _Run:
+    """The parts of a run and its state: `state` holds plain values, so that it can be written as it is."""
+
+    folder: Path | None
+    checkpoint_every: int | None
+    valid: DataLoader | None
+    monitor: str
+
+    def __init__(self, model: nn.Module, train: DataLoader, loss: Loss, optimizer: Optimizer, *rest: Any) -> None:  # noqa: ANN401
+        self.model, self.train, self.loss, self.optimizer = model, train, loss, optimizer
+        self.schedule, self.clip_norm, self.accumulate, self.device, self.progress = rest
+        self.fit = Fit()
+        self.state: dict[str, Any] = {"epoch": 0, "batches": 0, "bad_epochs": 0, "best": None} | _no_sums()
+
+    def resume(self) -> None:
+        """Take up the run where the folder's last checkpoint left it."""
+        saved = checkpoints.load_last(self.folder) if self.folder else None
+        if saved is None:
+            return
+        checkpoints.restore(self.folder / checkpoints.LAST, self.model, saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(saved["schedule"])
+        torch.set_rng_state(saved["rng"])
+        if saved["cuda_rng"]:
+            torch.cuda.set_rng_state_all(saved["cuda_rng"])
+        self.state = saved["state"]
+        self.fit = Fit(saved["rows"], saved["best_epoch"])
+
+    def checkpoint(self) -> None:
+        """Write everything that the next step depends on."""
+        if self.folder is None:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "state": self.state,
+            "rows": self.fit.rows,
+            "best_epoch": self.fit.best_epoch,
+        }
+        checkpoints.save_last(self.folder, state)
+
+    def epoch(self, interrupted: threading.Event) -> bool:
+        """Train one epoch from where it stands, evaluate, checkpoint; False when Ctrl-C ended it early."""
+        state, start = self.state, time.perf_counter()
+        if hasattr(self.train.batch_sampler, "start"):
+            self.train.batch_sampler.start(state["epoch"], skip=state["batches"])
+        self.model.train()
+        batches, steps, seen = _quietly(self.train), 0, 0
+        title = f"epoch {state['epoch'] + 1}"
+        with tqdm(
+            total=len(self.train), initial=state["batches"], desc=title, disable=not self.progress, leave=False
+        ) as bar:
+            while group := list(islice(batches, self.accumulate)):
+                self.step(group)
+                steps, seen = steps + 1, seen + sum(len(labels) for _, labels in group)
+                bar.update(len(group))
+                if self.progress and steps % 10 == 0:
+                    lr, speed = self.optimizer.param_groups[0]["lr"], seen / (time.perf_counter() - start)
+                    bar.set_postfix_str(f"loss {self.train_loss():.4f}, lr {lr:.2g}, {speed:,.0f} rows/s")
+                if interrupted.is_set():
+                    return False
+                if self.checkpoint_every and steps % self.checkpoint_every == 0:
+                    self.checkpoint()
+        self.end_epoch(seen, time.perf_counter() - start)
+        return True
+
+    def step(self, group: list[Batch]) -> None:
+        """One optimizer step on the batches of a group."""
+        counts = [known(labels) for _, labels in group]
+        total = max(sum(counts), 1)
+        self.optimizer.zero_grad(set_to_none=True)
+        for (inputs, labels), count in zip(group, counts, strict=True):
+            value = self.loss(self.model(**move(inputs, self.device)), labels.to(self.device))
+            if not torch.isfinite(value):
+                place = self.state["batches"] + 1
+                raise LossError(f"the loss is {value.item()} at epoch {self.state['epoch'] + 1}, batch {place}")
+            (value * (count / total)).backward()
+            self.state["loss_sum"] += value.item() * count
+            self.state["loss_count"] += count
+            self.state["batches"] += 1
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+
+    def train_loss(self) -> float:
+        """Mean over the labels trained on in this epoch."""
+        return self.state["loss_sum"] / max(self.state["loss_count"], 1)
+
+    def end_epoch(self, seen: int, seconds: float) -> None:
+        """Evaluate, add a row to the history, keep the best weights, checkpoint."""
+        row = {"epoch": self.state["epoch"] + 1, "train_loss": self.train_loss()}
+        if self.valid is not None:
+            scores = evaluate(self.model, self.valid, loss=self.loss, device=self.device)
+            row |= {"valid_loss": scores["loss"], "valid_auc": scores["auc"]}
+        row |= {"lr": self.optimizer.param_groups[0]["lr"], "seconds": seconds, "rows_per_s": seen / seconds}
+        self.fit.rows.append(row)
+        self.state |= {"epoch": self.state["epoch"] + 1, "batches": 0} | _no_sums()
+        value = row.get(self.monitor)
+        best = self.state["best"]
+        if value is not None and (best is None or BETTER[self.monitor] * (value - best) > 0):
+            self.state |= {"best": value, "bad_epochs": 0}
+            self.fit.best_epoch = row["epoch"]
+            if self.folder is not None:
+                checkpoints.save_best(self.folder, self.model)
+        else:
+            self.state["bad_epochs"] += 1
+        self.checkpoint()
+
+
+def _quietly(loader: DataLoader) -> Iterator[Batch]:
+    """An iterator over the loader; making one draws a random number, which a resumed epoch would draw twice."""
+    before = torch.get_rng_state()
+    batches = iter(loader)
+    torch.set_rng_state(before)
+    return batches
+
+
+def _no_sums() -> dict[str, float]:
+    return {"loss_sum": 0.0, "loss_count": 0}
+
+
+@contextlib.contextmanager
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that the loop looks at between steps; the second one interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

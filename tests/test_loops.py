@@ -1,0 +1,199 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from loop_run import data, parts, run
+from torch import nn
+
+from helpers import loaders, loops, models
+
+SCRIPT = Path(__file__).with_name("loop_run.py")
+BCE = nn.functional.binary_cross_entropy_with_logits
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_identical(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    training, model = run(tmp_path_factory.mktemp("undisturbed"))
+    return training, weights(model)
+
+
+@pytest.mark.parametrize("die_after", [1, 7, 10, 25, 39])
+def test_a_run_killed_at_any_step_and_resumed_ends_with_the_same_bits(die_after, tmp_path, undisturbed):
+    done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path), "--die-after", str(die_after)])
+    assert done.returncode == -signal.SIGKILL
+    training, model = run(tmp_path)
+    assert_identical(weights(model), undisturbed[1])
+    columns = ["train_loss", "valid_loss", "valid_auc", "lr"]
+    pd.testing.assert_frame_equal(training.history[columns], undisturbed[0].history[columns], check_exact=True)
+    assert training.best_epoch == undisturbed[0].best_epoch
+
+
+def test_ctrl_c_keeps_history_and_checkpoint_and_the_run_goes_on(tmp_path, undisturbed):
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(tmp_path), "--slow"], stdout=subprocess.PIPE, text=True
+    )
+    for _ in range(14):
+        process.stdout.readline()
+    os.kill(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert "ended: interrupted" in said
+    assert process.returncode == 0
+    training, model = run(tmp_path)
+    assert training.ended == "epochs"
+    assert_identical(weights(model), undisturbed[1])
+
+
+def test_the_loop_equals_one_written_by_hand():
+    given = parts()
+    model, optimizer, schedule = given["model"], given["optimizer"], given["schedule"]
+    for epoch in range(2):
+        model.train()
+        given["train"].batch_sampler.start(epoch)
+        for inputs, labels in given["train"]:
+            optimizer.zero_grad()
+            BCE(model(**inputs), labels).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+    _, fitted = run(epochs=2)
+    assert_identical(weights(fitted), weights(model))
+
+
+def test_it_learns_and_tells():
+    training, _ = run(epochs=12)
+    history = training.history
+    assert list(history.columns) == ["train_loss", "valid_loss", "valid_auc", "lr", "seconds", "rows_per_s"]
+    assert history.index.tolist() == list(range(1, 13))
+    assert history["train_loss"].iloc[-1] < 0.8 * history["train_loss"].iloc[0]
+    assert training.ended == "epochs"
+
+
+def test_accumulated_batches_make_the_step_of_one_large_batch_unknown_labels_or_not():
+    counts, labels = data()
+    labels[::3, 1] = np.nan
+    labels[:40, 0] = np.nan
+
+    def masked(logits, targets):
+        is_known = targets.isfinite()
+        return BCE(logits[is_known], targets[is_known])
+
+    results = []
+    for batch_size, accumulate in ((40, 1), (10, 4)):
+        torch.manual_seed(0)
+        model = models.CountMLP(counts.shape[1], 3, hidden=(16, 8), dropout=0.0)
+        loader = loaders.sparse_loader(counts, labels, batch_size=batch_size, shuffle=True)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        options = {"loss": masked, "optimizer": optimizer, "epochs": 2, "accumulate": accumulate, "progress": False}
+        training = loops.fit(model, loader, **options)
+        results.append((weights(model), training.history["train_loss"]))
+    for name, tensor in results[0][0].items():
+        torch.testing.assert_close(tensor, results[1][0][name], atol=1e-6, rtol=1e-5)
+
+
+def test_early_stopping_keeps_the_best_weights(tmp_path):
+    given = parts()
+    given["optimizer"] = torch.optim.SGD(given["model"].parameters(), lr=0.0)
+    given["schedule"] = None
+    given["model"].eval()
+    training = loops.fit(**given, epochs=50, patience=2, folder=tmp_path, progress=False)
+    best = training.history["valid_loss"].idxmin()
+    assert training.ended == "patience"
+    assert training.best_epoch == best
+    assert len(training.rows) == best + 2
+    fresh = parts()["model"]
+    loops.checkpoints.load_best(tmp_path, fresh)
+    assert loops.evaluate(fresh, given["valid"], loss=BCE)["loss"] == pytest.approx(
+        training.history["valid_loss"].min()
+    )
+
+
+def test_a_loss_that_is_not_finite_names_the_batch_and_leaves_the_checkpoint(tmp_path):
+    steps = 0
+
+    def loss(logits, labels):
+        nonlocal steps
+        steps += 1
+        return BCE(logits, labels) * (float("nan") if steps == 17 else 1.0)
+
+    with pytest.raises(loops.LossError, match="the loss is nan at epoch 2, batch 4"):
+        run(tmp_path, loss=loss)
+    saved = loops.checkpoints.load_last(tmp_path)
+    assert saved["state"]["epoch"] == 1
+    assert len(saved["rows"]) == 1
+
+
+def test_evaluate_sums_and_divides_once():
+    given = parts()
+    counts, labels = data(1)
+    small = loaders.sparse_loader(counts, labels, batch_size=7)
+    large = loaders.sparse_loader(counts, labels, batch_size=160)
+    scores = [loops.evaluate(given["model"], loader, loss=BCE) for loader in (small, large)]
+    assert scores[0]["loss"] == pytest.approx(scores[1]["loss"], rel=1e-6)
+    assert scores[0]["auc"] == pytest.approx(scores[1]["auc"])
+    assert given["model"].training
+
+
+def test_predict_gives_probabilities_in_the_rows_order():
+    given = parts()
+    counts, labels = data(1)
+    shown = loops.predict(given["model"], loaders.sparse_loader(counts, labels, batch_size=7))
+    dense = torch.tensor(counts.toarray(), dtype=torch.float32)
+    expected = torch.sigmoid(given["model"].eval()(dense)).detach().numpy()
+    np.testing.assert_allclose(shown, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="the loader shuffles"):
+        loops.predict(given["model"], given["train"])
+
+
+def test_a_torn_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_path):
+    run(tmp_path, epochs=1)
+    content = (tmp_path / "last.pt").read_bytes()
+    other = parts() | {"model": models.CountMLP(40, 3, hidden=(9, 8, 8))}
+    other["optimizer"] = torch.optim.Adam(other["model"].parameters())
+    other["schedule"] = None
+    with pytest.raises(loops.CheckpointError, match=r"last\.pt: weights of another model"):
+        loops.fit(**other, epochs=2, folder=tmp_path, progress=False)
+    (tmp_path / "last.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(loops.CheckpointError, match=r"last\.pt: not a whole checkpoint .* delete it to begin anew"):
+        run(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(b"torn")
+    with pytest.raises(loops.CheckpointError, match=r"best\.safetensors: no whole weights"):
+        loops.checkpoints.load_best(tmp_path, parts()["model"])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"accumulate": 0}, {"monitor": "loss"}, {"valid": None, "patience": 1}]
+)
+def test_arguments_that_do_not_go_together(wrong):
+    with pytest.raises(ValueError, match=r"see the docstring of fit|patience needs valid"):
+        run(**wrong)
+
+
+def test_a_second_run_over_a_finished_one_changes_nothing(tmp_path, undisturbed):
+    run(tmp_path)
+    training, model = run(tmp_path)
+    assert_identical(weights(model), undisturbed[1])
+    assert len(training.rows) == 4
+
+
+def test_the_bar_shows_loss_rate_and_speed(capsys):
+    run(epochs=1, progress=True, batch_size=8)
+    said = capsys.readouterr().err
+    assert "epoch 1" in said
+    assert "lr" in said
+    assert "rows/s" in said
