@@ -46,14 +46,14 @@ def column_by_column(score, targets, scores):
     return np.array([score(t, s) if len(set(t)) == 2 else np.nan for t, s in known])
 
 
-def same(left, right):
+def assert_same(left, right):
     np.testing.assert_allclose(np.asarray(left, float), np.asarray(right, float), rtol=0, atol=1e-12)
 
 
 @given(cases() | cases(unknown=True))
 @settings(max_examples=80, deadline=None)
 def test_auc_of_all_columns_equals_scikit_learn(case):
-    same(metrics.auc_by_label(*case), column_by_column(sk.roc_auc_score, *case))
+    assert_same(metrics.auc_by_label(*case), column_by_column(sk.roc_auc_score, *case))
 
 
 @given(cases(unknown=True), st.sampled_from([0.3, 0.5, "each"]))
@@ -63,15 +63,15 @@ def test_label_report_equals_scikit_learn_label_by_label(case, threshold):
     targets, scores = case
     least = np.linspace(0, 1, targets.shape[1]) if threshold == "each" else threshold
     report = metrics.label_report(targets, scores, threshold=least)
-    same(report["auc"], column_by_column(sk.roc_auc_score, *case))
-    same(report["average_precision"], column_by_column(sk.average_precision_score, *case))
+    assert_same(report["auc"], column_by_column(sk.roc_auc_score, *case))
+    assert_same(report["average_precision"], column_by_column(sk.average_precision_score, *case))
     for i, row in report.iterrows():
         known = ~np.isnan(targets[:, i])
         truth, decided = targets[known, i], scores[known, i] >= np.broadcast_to(least, targets.shape[1])[i]
         assert (row["rows"], row["support"]) == (len(truth), truth.sum())
         for name in ("precision", "recall", "f1"):
             score = getattr(sk, f"{name}_score")
-            same(row[name], score(truth, decided, zero_division=0) if len(truth) else np.nan)
+            assert_same(row[name], score(truth, decided, zero_division=0) if len(truth) else np.nan)
 
 
 @given(cases(), st.sampled_from([0.2, 0.5]))
@@ -79,12 +79,12 @@ def test_label_report_equals_scikit_learn_label_by_label(case, threshold):
 def test_scores_of_decisions_equal_scikit_learn(case, threshold):
     targets, scores = case
     truth, decided = targets.astype(int), (scores >= threshold).astype(int)
-    same(metrics.subset_accuracy(*case, threshold=threshold), sk.accuracy_score(truth, decided))
-    same(metrics.hamming_loss(*case, threshold=threshold), sk.hamming_loss(truth, decided))
-    same(metrics.label_accuracy(*case, threshold=threshold), 1 - sk.hamming_loss(truth, decided))
+    assert_same(metrics.subset_accuracy(*case, threshold=threshold), sk.accuracy_score(truth, decided))
+    assert_same(metrics.hamming_loss(*case, threshold=threshold), sk.hamming_loss(truth, decided))
+    assert_same(metrics.label_accuracy(*case, threshold=threshold), 1 - sk.hamming_loss(truth, decided))
     for average in ("macro", "micro"):
         expected = sk.f1_score(truth, decided, average=average, zero_division=0)
-        same(metrics.f1(*case, average=average, threshold=threshold), expected)
+        assert_same(metrics.f1(*case, average=average, threshold=threshold), expected)
 
 
 @given(cases(unknown=True))
@@ -95,15 +95,15 @@ def test_unknown_entries_count_nowhere(case):
     complete = known.all(axis=1)
     truth, decided = targets[known], scores[known] >= 0.5
     if known.any():
-        same(metrics.hamming_loss(*case), (truth != decided).mean())
-        same(metrics.label_accuracy(*case), (truth == decided).mean())
-        same(metrics.f1(*case, average="micro"), sk.f1_score(truth, decided, zero_division=0))
+        assert_same(metrics.hamming_loss(*case), (truth != decided).mean())
+        assert_same(metrics.label_accuracy(*case), (truth == decided).mean())
+        assert_same(metrics.f1(*case, average="micro"), sk.f1_score(truth, decided, zero_division=0))
         columns = [(targets[k, i], scores[k, i] >= 0.5) for i, k in enumerate(known.T) if k.any()]
-        same(metrics.f1(*case), np.mean([sk.f1_score(t, d, zero_division=0) for t, d in columns]))
+        assert_same(metrics.f1(*case), np.mean([sk.f1_score(t, d, zero_division=0) for t, d in columns]))
     if complete.any():
-        same(metrics.subset_accuracy(*case), ((scores >= 0.5) == targets)[complete].all(axis=1).mean())
+        assert_same(metrics.subset_accuracy(*case), ((scores >= 0.5) == targets)[complete].all(axis=1).mean())
         for ours, theirs in RANKINGS.items():
-            same(ours(*case), theirs(targets[complete].astype(int), scores[complete]))
+            assert_same(ours(*case), theirs(targets[complete].astype(int), scores[complete]))
 
 
 @given(cases(unknown=True), st.randoms(use_true_random=False))
@@ -113,12 +113,12 @@ def test_order_of_rows_and_of_labels_does_not_matter(case, random):
     targets, scores = case
     rows, labels = (random.sample(range(n), n) for n in targets.shape)
     moved = targets[np.ix_(rows, labels)], scores[np.ix_(rows, labels)]
-    same(metrics.label_report(*moved), metrics.label_report(*case).iloc[labels])
+    assert_same(metrics.label_report(*moved), metrics.label_report(*case).iloc[labels])
     for score in [metrics.mean_auc, metrics.mean_average_precision]:
-        same(score(*moved), score(*case))
+        assert_same(score(*moved), score(*case))
     if not np.isnan(targets).any(axis=1).all():
         for score in DECISIONS + list(RANKINGS):
-            same(score(*moved), score(*case))
+            assert_same(score(*moved), score(*case))
 
 
 @given(cases(unknown=True))
@@ -127,8 +127,8 @@ def test_auc_sees_the_order_of_scores_only(case):
     targets, scores = case
     ranks = np.unique(scores, return_inverse=True)[1].reshape(scores.shape)
     auc = metrics.auc_by_label(*case)
-    same(metrics.auc_by_label(targets, (ranks + 1) / (ranks.max() + 2)), auc)
-    same(metrics.auc_by_label(targets, 1 - (ranks + 1) / (ranks.max() + 2)), 1 - auc)
+    assert_same(metrics.auc_by_label(targets, (ranks + 1) / (ranks.max() + 2)), auc)
+    assert_same(metrics.auc_by_label(targets, 1 - (ranks + 1) / (ranks.max() + 2)), 1 - auc)
 
 
 def test_auc_by_hand():
@@ -147,10 +147,10 @@ def test_a_small_table_by_hand():
         report = metrics.label_report(targets, scores, labels=["a", "b", "c"])
     assert report.index.tolist() == ["a", "b", "c"]
     assert report.index.name == "label"
-    same(report["precision"], [2 / 3, 1 / 2, 0])
-    same(report["recall"], [1, 1 / 2, 0])
-    same(report["f1"], [0.8, 0.5, 0])
-    same(report["average_precision"], [(1 + 2 / 3) / 2, (1 / 2 + 2 / 4) / 2, np.nan])
+    assert_same(report["precision"], [2 / 3, 1 / 2, 0])
+    assert_same(report["recall"], [1, 1 / 2, 0])
+    assert_same(report["f1"], [0.8, 0.5, 0])
+    assert_same(report["average_precision"], [(1 + 2 / 3) / 2, (1 / 2 + 2 / 4) / 2, np.nan])
     assert report[["support", "rows"]].to_numpy().tolist() == [[2, 4], [2, 4], [0, 3]]
     assert metrics.subset_accuracy(targets, scores) == pytest.approx(1 / 3)
     assert metrics.hamming_loss(targets, scores) == pytest.approx(4 / 11)
@@ -229,7 +229,7 @@ def test_tensors_frames_lists_and_arrays_give_the_same(score):
         (pd.DataFrame(targets, columns=["a", "b"]), pd.DataFrame(scores, index=[9, 8, 7, 6])),
     ]
     for kind in kinds:
-        same(score(*kind), expected)
+        assert_same(score(*kind), expected)
 
 
 @ignore_one_class
@@ -237,7 +237,7 @@ def test_missing_values_of_every_kind_are_unknown():
     scores = [[0.1, 0.5], [0.7, 0.6], [0.3, 0.4]]
     expected = metrics.label_report([[1, 0], [0, 1], [np.nan, 1]], scores)
     for column in (pd.array([1, 0, None], dtype="Int64"), pd.Series([1, 0, pd.NA], dtype=object), [1, 0, None]):
-        same(metrics.label_report(pd.DataFrame({"a": column, "b": [0, 1, 1]}), scores), expected)
+        assert_same(metrics.label_report(pd.DataFrame({"a": column, "b": [0, 1, 1]}), scores), expected)
 
 
 @pytest.mark.parametrize("score", ALL)
@@ -340,16 +340,18 @@ def test_curves_hold_the_areas_and_their_thresholds_give_their_points(case):
     if len(set(targets[known])) < 2:
         return
     roc, curve = (function(targets, torch.tensor(scores)) for function in CURVES)
-    same(sk.auc(roc["fpr"], roc["tpr"]), sk.roc_auc_score(targets[known], scores[known]))
-    same(roc[["fpr", "tpr"]].iloc[[0, -1]], [[0, 0], [1, 1]])
+    assert_same(sk.auc(roc["fpr"], roc["tpr"]), sk.roc_auc_score(targets[known], scores[known]))
+    assert_same(roc[["fpr", "tpr"]].iloc[[0, -1]], [[0, 0], [1, 1]])
     area = -(np.diff(curve["recall"]) * curve["precision"][:-1]).sum()
-    same(area, sk.average_precision_score(targets[known], scores[known]))
+    assert_same(area, sk.average_precision_score(targets[known], scores[known]))
     for _, point in roc.iterrows():
         decided = scores[known] >= point["threshold"]
-        same(point[["fpr", "tpr"]], [decided[targets[known] == group].mean() for group in (0, 1)])
+        assert_same(point[["fpr", "tpr"]], [decided[targets[known] == group].mean() for group in (0, 1)])
     for _, point in curve.iloc[:-1].iterrows():
         decided = scores[known] >= point["threshold"]
-        same(point[["recall", "precision"]], [decided[targets[known] == 1].mean(), targets[known][decided].mean()])
+        assert_same(
+            point[["recall", "precision"]], [decided[targets[known] == 1].mean(), targets[known][decided].mean()]
+        )
     assert curve.iloc[-1].tolist() == [0, 1, np.inf]
 
 
