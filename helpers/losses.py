@@ -175,8 +175,8 @@ def pos_weight_from_counts(targets: Tensor) -> Tensor:
     return negatives / positives
 
 
-def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Known entries, then logits and targets ready to compute with: float32 or float64, harmless where unknown."""
+def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Known entries (None: all), then logits and targets to compute with: 32 bits or more, harmless where unknown."""
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
     if logits.shape != targets.shape or logits.ndim != 2:
@@ -188,11 +188,21 @@ def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor, Ten
         raise ValueError(
             f"logits are {logits.dtype} and targets {targets.dtype}: logits must be floating point, targets real"
         )
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    if _all_known(targets):
+        return None, logits.to(dtype), targets.to(dtype)
     if targets.device.type == "cpu" and ((targets < 0) | (targets > 1)).any():
         raise ValueError("targets hold values outside 0 to 1: an unknown label is NaN, not -1")
     known = ~targets.isnan()
-    dtype = torch.promote_types(logits.dtype, torch.float32)
     return known, torch.where(known, logits, 0).to(dtype), torch.where(known, targets, 0).to(dtype)
+
+
+def _all_known(targets: Tensor) -> bool:
+    """Whether all targets are from 0 to 1, the usual case, in one pass; a GPU would have to wait for the answer."""
+    if targets.device.type != "cpu" or not targets.numel():
+        return False
+    low, high = targets.aminmax()
+    return bool(low >= 0 and high <= 1)
 
 
 def _checked_gamma(name: str, gamma: float) -> float:
@@ -217,8 +227,10 @@ def _negative_losses(logits: Tensor, gamma: float, clip: float) -> Tensor:
     return torch.where(above, -torch.exp(gamma * log_shifted) * log_rest, 0)
 
 
-def _reduce(losses: Tensor, known: Tensor, reduction: str) -> Tensor:
-    losses = torch.where(known, losses, 0)
+def _reduce(losses: Tensor, known: Tensor | None, reduction: str) -> Tensor:
+    losses = losses if known is None else torch.where(known, losses, 0)
     if reduction == "none":
         return losses
-    return losses.sum() / known.sum().clamp(min=1) if reduction == "mean" else losses.sum()
+    if reduction == "sum":
+        return losses.sum()
+    return losses.mean() if known is None else losses.sum() / known.sum().clamp(min=1)

@@ -1,6 +1,7 @@
 """Train a model by a loop that can be read, interrupted, and taken up where it was."""
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -195,11 +196,12 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         for (inputs, labels), count in zip(group, counts, strict=True):
             value = self.loss(self.model(**move(inputs, self.device)), labels.to(self.device))
-            if not torch.isfinite(value):
+            shown = value.item()
+            if not math.isfinite(shown):
                 place = self.state["batches"] + 1
-                raise LossError(f"the loss is {value.item()} at epoch {self.state['epoch'] + 1}, batch {place}")
-            (value * (count / total)).backward()
-            self.state["loss_sum"] += value.item() * count
+                raise LossError(f"the loss is {shown} at epoch {self.state['epoch'] + 1}, batch {place}")
+            (value if count == total else value * (count / total)).backward()
+            self.state["loss_sum"] += shown * count
             self.state["loss_count"] += count
             self.state["batches"] += 1
         if self.clip_norm is not None:
