@@ -1,0 +1,242 @@
+"""How far a score, or the difference of two models, could move with other rows: the percentile bootstrap.
+
+A resample draws N rows with replacement, so how often each row was drawn, its weight, says all about it. ROC AUC and
+average precision need only sums of weights, between one score of a positive and the next, and a sparse matrix product
+makes them for many resamples at once. Any other metric is called on the repeated rows, one resample after the other.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from helpers.metrics.checks import Table, checked
+
+Found: TypeAlias = "float | pd.Series"
+Metric: TypeAlias = "str | Callable[[np.ndarray, np.ndarray], Found] | Callable[[pd.DataFrame, pd.DataFrame], Found]"
+Score: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
+WEIGHTS_AT_ONCE = 2**18
+ROUNDING = 1e-12  # equal scores, summed in another order, differ by less
+
+
+def bootstrap(
+    metric: Metric,
+    targets: Table,
+    probabilities: Table,
+    *,
+    against: "Table | None" = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    labels: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """A score with its percentile interval (Efron and Tibshirani 1993, chapter 13), from resampled rows.
+
+    With `against`, all is about the difference `probabilities` - `against`: both models are scored on the same
+    resamples, so what makes a resample easy or hard for both cancels out, and the interval is usually much narrower
+    than the two models' own intervals suggest.
+
+    A resample in which a label has lost a class cannot be scored for that label: it is left out there, and `resamples`
+    says how many were counted. The mean is always over the same labels, those with both classes in all the rows (a
+    UserWarning names the others), so a resample in which one of them has lost a class does not count for the mean.
+
+    The interval knows these rows only: not another training run, nor rows of another kind, and near-duplicates among
+    the rows make it too narrow. So do few positives: with fewer than about ten, do not trust it.
+
+    Args:
+        metric: "auc" or "average_precision", for each label and their mean; or a callable of targets and probabilities
+            that gives a float or a Series, NaN where it has no value, such as
+            `functools.partial(metrics.f1, threshold=0.4)`. It gets DataFrames where the labels have names, else arrays.
+        targets: (N, L) of 0, 1 and NaN (unknown).
+        probabilities: (N, L) in [0, 1].
+        against: (N, L) in [0, 1], of a second model on the same rows in the same order.
+        resamples: how many; 1000 or more for an interval of 95 %.
+        level: share of the resamples' scores inside the interval, in (0, 1).
+        seed: of the draws; the same seed and number of rows give the same resamples.
+        labels: L names; None takes the column names of a DataFrame, or 0 to L - 1.
+
+    Returns:
+        By label, then "mean" (for a callable: by "value", or as its Series): `value` from all rows, `low` and `high`,
+        with `against` also `share_above` (of the resamples with a difference above 0), `resamples` that were scored,
+        and, unless `metric` is a callable, `positives` (in the mean's row those of all labels that it counts).
+
+    Raises:
+        ValueError: as `metrics.label_report`; `against` does not fit; an unknown metric, or a callable that gives
+            something else than a float or always the same labels; `resamples` below 1; `level` outside (0, 1).
+    """
+    _check_settings(metric, resamples, level)
+    truth, scores, names = checked(targets, probabilities, labels)
+    models = [scores] if against is None else [scores, _checked_against(truth, against, names, labels)]
+    if not callable(metric) and "mean" in names:
+        raise ValueError(f"labels {list(names)}: rename 'mean', which is the row of the mean here")
+    if callable(metric):
+        score, index = _score_by_calls(metric, truth, models, names)
+    else:
+        score, index = _score_by_sums(metric, truth, models), [*names, "mean"]
+    values = score(np.ones((len(truth), 1), dtype=np.int64))[:, 0]
+    draws = np.hstack([score(weights) for weights in resample_weights(len(truth), resamples, seed=seed)])
+    table = _intervals(values, draws, level, index)
+    if against is None:
+        table = table.drop(columns="share_above")
+    return table if callable(metric) else _with_positives(table, truth, names)
+
+
+def resample_weights(rows: int, resamples: int, *, seed: int = 0) -> Iterator[np.ndarray]:
+    """How often each row is in each resample of `bootstrap`, piece by piece.
+
+    `np.repeat(np.arange(rows), weights[:, i])` are the rows of a resample. A piece holds as many resamples as make
+    2**18 weights (2 MB), at least one; `bootstrap` needs some ten times that at its peak. The size of the pieces does
+    not change the draws.
+
+    Args:
+        rows: N, how many rows there are and how many are drawn.
+        resamples: how many, in all pieces together.
+        seed: of `numpy.random.default_rng`.
+
+    Yields:
+        (N, R) whole numbers, each column summing to N; R adds up to `resamples`.
+
+    Raises:
+        ValueError: `rows` or `resamples` below 1.
+    """
+    if min(rows, resamples) < 1:
+        raise ValueError(f"rows={rows}, resamples={resamples}: both must be at least 1")
+    rng = np.random.default_rng(seed)
+    most = max(1, WEIGHTS_AT_ONCE // rows)
+    for start in range(0, resamples, most):
+        size = min(most, resamples - start)
+        cells = rng.integers(0, rows, (size, rows)) * size + np.arange(size)[:, None]
+        yield np.bincount(cells.ravel(), minlength=rows * size).reshape(rows, size)
+
+
+def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """(R,) share of (positive, negative) pairs in the right order, ties one half, from the sums of `_summing`."""
+    below = negatives.cumsum(axis=0)
+    wins = positives * (below[:-1:2] + below[1::2])
+    return wins.sum(axis=0) / (2 * positives.sum(axis=0) * below[-1])
+
+
+def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """(R,) precision at each score of a positive, weighted by the positives there, from the sums of `_summing`."""
+    true = positives[::-1].cumsum(axis=0)[::-1]
+    false = negatives[::-1].cumsum(axis=0)[::-1][1::2]
+    precision = true / np.maximum(true + false, 1)
+    return (positives * precision).sum(axis=0) / positives.sum(axis=0)
+
+
+SCORES = {"auc": _auc, "average_precision": _average_precision}
+
+
+def _summing(truth: np.ndarray, scores: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Matrices that sum weights (N, R) over the positives (G, R) and the negatives (2G + 1, R) of one label.
+
+    G is the number of different scores among the positives, in ascending order. The positives are summed at each; the
+    negatives by turns between two of these scores, and at one (ties).
+    """
+    steps = np.unique(scores[truth == 1])
+    place = np.searchsorted(steps, scores, "left") + np.searchsorted(steps, scores, "right")
+    positive, negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
+    parts = [(positive, place[positive] // 2, len(steps)), (negative, place[negative], 2 * len(steps) + 1)]
+    one = np.ones(len(truth), dtype=np.int64)
+    first, second = (sparse.csr_array((one[rows], (at, rows)), shape=(n, len(truth))) for rows, at, n in parts)
+    return first, second
+
+
+def _score_by_sums(metric: str, truth: np.ndarray, models: list[np.ndarray]) -> Score:
+    """A function of weights (N, R) that gives (L + 1, R): each label's score or difference, and the mean."""
+    both = _has_both_classes(truth)
+    plans = [[_summing(t, s) for t, s in zip(truth.T, scores.T, strict=True)] for scores in models]
+
+    def score_label(summing: tuple[sparse.csr_array, sparse.csr_array], weights: np.ndarray) -> np.ndarray:
+        positives, negatives = (matrix @ weights for matrix in summing)
+        scorable = positives.any(axis=0) & negatives.any(axis=0)
+        with np.errstate(invalid="ignore"):
+            return np.where(scorable, SCORES[metric](positives, negatives), np.nan)
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        by_label = _difference([np.stack([score_label(label, weights) for label in plan]) for plan in plans])
+        return np.vstack([by_label, by_label[both].sum(axis=0) / (both.sum() or np.nan)])
+
+    return score
+
+
+def _score_by_calls(
+    metric: Callable[..., Found], truth: np.ndarray, models: list[np.ndarray], names: pd.Index
+) -> tuple[Score, pd.Index]:
+    """A function of weights (N, R) that gives (K, R), what the metric or its difference is, and its K names."""
+    named = not names.equals(pd.RangeIndex(len(names)))
+
+    def call(scores: np.ndarray, rows: np.ndarray | slice) -> pd.Series:
+        tables = [truth[rows], scores[rows]]
+        found = metric(*(pd.DataFrame(table, columns=names) if named else table for table in tables))
+        return found if isinstance(found, pd.Series) else pd.Series([_as_float(found)], index=["value"])
+
+    index = call(models[0], slice(None)).index
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        columns = []
+        for counts in weights.T:
+            found = [call(scores, np.repeat(np.arange(len(counts)), counts)) for scores in models]
+            if other := [list(one.index) for one in found if not one.index.equals(index)]:
+                raise ValueError(f"the metric gave {list(index)}, then {other[0]}: it must always give the same labels")
+            columns.append(_difference([one.to_numpy(dtype=float) for one in found]))
+        return np.stack(columns, axis=1)
+
+    return score, index
+
+
+def _as_float(found: Any) -> float:  # noqa: ANN401
+    try:
+        return float(found if np.ndim(found) == 0 else None)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the metric gave a {type(found).__name__}: it must give a float or a Series") from error
+
+
+def _difference(found: list[np.ndarray]) -> np.ndarray:
+    return found[0] if len(found) == 1 else found[0] - found[1]
+
+
+def _has_both_classes(truth: np.ndarray) -> np.ndarray:
+    return (truth == 1).any(axis=0) & (truth == 0).any(axis=0)
+
+
+def _intervals(values: np.ndarray, draws: np.ndarray, level: float, index: Sequence | pd.Index) -> pd.DataFrame:
+    """From values (K,) and those of the resamples (K, R), NaN where there is none, to a table of K rows."""
+    rows = []
+    for value, draw in zip(values, draws, strict=True):
+        known = draw[~np.isnan(draw)]
+        low, high, above = (np.nan,) * 3
+        if len(known):
+            low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+            above = (known > ROUNDING).mean()
+        rows.append((value, low, high, above, len(known)))
+    return pd.DataFrame(rows, columns=["value", "low", "high", "share_above", "resamples"], index=index)
+
+
+def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index) -> pd.DataFrame:
+    """Adds the column `positives`, and warns of labels that the mean leaves out."""
+    both, positives = _has_both_classes(truth), (truth == 1).sum(axis=0)
+    if not both.all():
+        left_out = f"bootstrap leaves {names[~both].tolist()} out of the mean, of which one class only is known"
+        warnings.warn(f"{left_out}; labels counted: {both.sum()}", UserWarning, stacklevel=3)
+    return table.assign(positives=[*positives, positives[both].sum()]).rename_axis(index=names.name)
+
+
+def _check_settings(metric: Metric, resamples: int, level: float) -> None:
+    if not callable(metric) and metric not in list(SCORES):
+        raise ValueError(f"metric={metric!r}: take one of {list(SCORES)}, or a function of targets and probabilities")
+    if not isinstance(resamples, int | np.integer) or resamples < 1:
+        raise ValueError(f"resamples={resamples!r}: give a whole number of at least 1, better 1000")
+    if not 0 < level < 1:
+        raise ValueError(f"level={level!r}: give a share between 0 and 1, such as 0.95")
+
+
+def _checked_against(truth: np.ndarray, against: Table, names: pd.Index, labels: Sequence[str] | None) -> np.ndarray:
+    try:
+        return checked(pd.DataFrame(truth, columns=names), against, labels)[1]
+    except ValueError as error:
+        raise ValueError(f"against, as the second model's probabilities: {error}") from error
