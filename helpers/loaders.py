@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 Batch = tuple[dict[str, Tensor], Tensor]
 
 
-class EpochBatchSampler(Sampler[list[int]]):
+class EpochBatchSampler(Sampler[np.ndarray]):
     """Row numbers batch by batch; the order depends on the seed and the epoch alone, so a run can be taken up anywhere.
 
     Args:
@@ -31,12 +31,12 @@ class EpochBatchSampler(Sampler[list[int]]):
         """Make the next iteration that of an epoch, without its first `skip` batches."""
         self.epoch, self.skip = epoch, skip
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[np.ndarray]:
         order = np.arange(self.rows)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
         for place in range(self.skip * self.batch_size, self.rows, self.batch_size):
-            yield order[place : place + self.batch_size].tolist()
+            yield order[place : place + self.batch_size]
 
     def __len__(self) -> int:
         return -(-self.rows // self.batch_size)
@@ -57,20 +57,21 @@ class SparseRows(Dataset):
         targets = np.asarray(labels, dtype=np.float32)
         if targets.ndim != 2 or counts.shape[0] != len(targets):
             raise ValueError(f"counts have shape {counts.shape}, labels {targets.shape}: (N, F) and (N, L) are needed")
-        self.counts = sparse.csr_array(counts)
+        self.counts = sparse.csr_array(counts, dtype=np.float32)
         self.labels = torch.from_numpy(targets.copy())
 
     def __len__(self) -> int:
         return self.counts.shape[0]
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
+        rows = np.asarray(rows)
         part = self.counts[rows]
         inputs = {
-            "indices": torch.from_numpy(part.indices.astype(np.int64)),
-            "offsets": torch.from_numpy(part.indptr[:-1].astype(np.int64)),
-            "values": torch.from_numpy(part.data.astype(np.float32)),
+            "indices": torch.from_numpy(part.indices),
+            "offsets": torch.from_numpy(part.indptr[:-1]),
+            "values": torch.from_numpy(part.data),
         }
-        return inputs, self.labels[torch.as_tensor(rows)]
+        return inputs, self.labels[torch.from_numpy(rows)]
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
