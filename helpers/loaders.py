@@ -81,7 +81,7 @@ def sparse_loader(
     counts: sparse.spmatrix | sparse.sparray,
     labels: np.ndarray,
     *,
-    batch_size: int = 512,
+    batch_size: int = 1024,
     shuffle: bool = False,
     seed: int = 0,
 ) -> DataLoader:

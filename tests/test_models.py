@@ -69,7 +69,28 @@ def test_any_number_of_layers():
         assert models.CountMLP(30, 3, hidden=hidden)(torch.ones(2, 30)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("wrong", [{"hidden": ()}, {"hidden": (0,)}, {"dropout": 1.0}, {"dropout": -0.1}])
+def test_word_dropout_drops_whole_words_in_training_only():
+    torch.manual_seed(0)
+    model = models.CountMLP(30, 3, hidden=(8,), dropout=0.0, word_dropout=0.5)
+    counts = torch.ones(4000, 30)
+    plain = models.CountMLP(30, 3, hidden=(8,), dropout=0.0)
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model.eval()(counts), plain.eval()(counts))
+    indices, offsets = torch.arange(30).repeat(4000), torch.arange(0, 120_000, 30)
+    first = []
+    for given in ({"counts": counts}, {"indices": indices, "offsets": offsets, "values": torch.ones(120_000)}):
+        model.train().layers.register_forward_pre_hook(lambda _, inputs: first.append(inputs[0].detach()))
+        model(**given)
+    whole = model.words.sum(dim=0)
+    for activations in first:
+        torch.testing.assert_close(activations.mean(dim=0), whole, atol=0.05, rtol=0)
+        expected = (model.words**2).sum(dim=0).sqrt()  # of a sum of words, each 0 or twice its row
+        torch.testing.assert_close(activations.std(dim=0), expected, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hidden": ()}, {"hidden": (0,)}, {"dropout": 1.0}, {"dropout": -0.1}, {"word_dropout": 1.0}]
+)
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(ValueError, match=r"must be 1 or more|is not from 0"):
         models.CountMLP(30, 3, **wrong)

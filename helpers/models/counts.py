@@ -24,6 +24,8 @@ class CountMLP(nn.Module):
         n_labels: number of labels, L.
         hidden: widths of the hidden layers.
         dropout: probability that an activation is dropped.
+        word_dropout: probability that a word of a comment is dropped in training, the others' counts scaled up to make
+            up for it (Iyyer et al. 2015, Deep Unordered Composition). The tutorial has none.
 
     Raises:
         ValueError: a width below 1, no hidden layer, or a probability out of range.
@@ -36,14 +38,16 @@ class CountMLP(nn.Module):
         *,
         hidden: Sequence[int] = (256, 128, 64, 32),
         dropout: float = 0.3,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not hidden or min(n_features, n_labels, *hidden) < 1:
             raise ValueError(
                 f"n_features={n_features}, n_labels={n_labels}, hidden={tuple(hidden)}: all must be 1 or more"
             )
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout} is not from 0 to below 1")
+        if not (0 <= dropout < 1 and 0 <= word_dropout < 1):
+            raise ValueError(f"dropout={dropout} or word_dropout={word_dropout} is not from 0 to below 1")
+        self.word_dropout = word_dropout
         self.words = nn.Parameter(torch.empty(n_features, hidden[0]))
         self.bias = nn.Parameter(torch.zeros(hidden[0]))
         layers: list[nn.Module] = [nn.ReLU()]
@@ -86,11 +90,12 @@ class CountMLP(nn.Module):
         if (counts is None) == any(part is None for part in sparse):
             raise ValueError("give either counts, or indices, offsets and values")
         if counts is None:
+            values = nnf.dropout(values, self.word_dropout, self.training)
             first = sparse_product(indices, offsets, values, self.words)
         elif counts.ndim != 2 or counts.shape[1] != len(self.words):
             raise ValueError(f"counts have shape {tuple(counts.shape)}, the model takes (B, {len(self.words)})")
         else:
-            first = counts @ self.words
+            first = nnf.dropout(counts, self.word_dropout, self.training) @ self.words
         return self.layers(first + self.bias)
 
 
