@@ -1,6 +1,7 @@
 """Pin every package: resolve the ranges of pyproject.toml in a fresh environment and write constraints.txt.
 
     make constraints
+    python scripts/make_constraints.py --keep     # pin what is new, leave the versions that are pinned already
 
 Run it with the Python version that environment.yml names, then run `make test`, then commit the three files together.
 """
@@ -30,15 +31,16 @@ def portable(frozen: str) -> list[str]:
     return sorted(pins, key=str.lower)
 
 
-def resolve(extras: str, torch: str, index: str) -> list[str]:
+def resolve(extras: str, torch: str, index: str, *, keep: bool = False) -> list[str]:
     """Install torch, then the course with its extras, in a temporary environment; return what was installed."""
+    held = ["--constraint", str(ROOT / "constraints.txt")] if keep else []
     with tempfile.TemporaryDirectory() as folder:
         venv = Path(folder, "venv")
         setup_env.create_venv(venv)
         pip = [str(setup_env.python_of(venv)), "-m", "pip"]
         index_options = ["--retries", "0", "--extra-index-url", index] if index else []
         subprocess.run([*pip, "install", "-qq", "--no-deps", *index_options, torch], check=True)
-        subprocess.run([*pip, "install", "-qq", "--editable", f"{ROOT}[{extras}]"], check=True)
+        subprocess.run([*pip, "install", "-qq", *held, "--editable", f"{ROOT}[{extras}]"], check=True)
         freeze = [*pip, "freeze", "--all", "--exclude-editable"]
         frozen = subprocess.run(freeze, check=True, capture_output=True, text=True)
     return portable(frozen.stdout)
@@ -47,11 +49,14 @@ def resolve(extras: str, torch: str, index: str) -> list[str]:
 def main() -> int:
     """Write constraints.txt under a temporary name and rename it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--extras", default="lab,download,test,dev", help="extras of pyproject.toml to pin as well")
+    parser.add_argument(
+        "--extras", default="lab,download,tensorflow,test,dev", help="extras of pyproject.toml to pin as well"
+    )
     parser.add_argument("--torch", default="torch", help="requirement for torch, such as torch==2.13.0")
     parser.add_argument("--torch-index", default=setup_env.CPU_INDEX, help="where torch's CPU build is; '' for none")
+    parser.add_argument("--keep", action="store_true", help="leave the versions that are pinned already as they are")
     options = parser.parse_args()
-    pins = resolve(options.extras, options.torch, options.torch_index)
+    pins = resolve(options.extras, options.torch, options.torch_index, keep=options.keep)
     target = ROOT / "constraints.txt"
     partial = target.with_suffix(".part")
     partial.write_text(HEADER.format(python=platform.python_version()) + "\n".join(pins) + "\n", encoding="utf-8")
