@@ -143,3 +143,35 @@ def test_confusion_counts_every_known_row():
     assert [texts(ax) for ax in axes] == [["1", "0", "1", "1"], ["0", "0", "1", "1"]]
     with pytest.raises(ValueError, match="3 labels do not fit"):
         plots.confusion(targets, targets, ["a", "b", "c"])
+
+
+def test_lines_are_named_at_their_ends_without_overlap():
+    table = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [3.0, 2.5, 3.001], "c": [0.0, 0.5, np.nan]}, index=[1, 2, 4])
+    ax = plots.lines(table)
+    assert [list(line.get_ydata())[:2] for line in ax.lines] == [[1, 2], [3, 2.5], [0, 0.5]]
+    places = {text.get_text(): ax.transData.transform(text.xy)[1] + text.xyann[1] for text in ax.texts}
+    assert list(places) == ["c", "a", "b"]
+    assert places["b"] - places["a"] > 10
+    assert next(text for text in ax.texts if text.get_text() == "c").xy == (2, 0.5)
+    named = plots.lines(table.abs().set_axis(["one", "two", "three"]).clip(lower=0.1), log=True)
+    assert named.get_yscale() == "log"
+
+
+def test_intervals_draw_value_low_and_high():
+    table = pd.DataFrame({"value": [0.5, 0.9], "low": [0.4, 0.85], "high": [0.7, 0.95]}, index=["coin", "model"])
+    ax = plots.intervals(table)
+    drawn = [line.get_xdata() for line in ax.lines]
+    assert [list(ends) for ends in drawn[::2]] == [[0.4, 0.7], [0.85, 0.95]]
+    assert [list(dot) for dot in drawn[1::2]] == [[0.5], [0.9]]
+    assert texts(ax) == ["0.500", "0.900"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["coin", "model"]
+
+
+def test_histograms_share_their_bins():
+    ax = plots.histograms(pd.DataFrame({"a": [1, 1, 10, 100], "b": [1, 10, 10, 10]}), log=True, bins=2)
+    assert ax.get_xscale() == "log"
+    assert [tick.get_text() for tick in ax.get_legend().get_texts()] == ["a", "b"]
+    heights = [set(patch.get_xy()[:, 1]) for patch in ax.patches]
+    assert heights == [{0, 2}, {0, 1, 3}]
+    edges = [patch.get_xy()[:, 0].max() for patch in ax.patches]
+    assert edges == [pytest.approx(100)] * 2

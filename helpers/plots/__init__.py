@@ -3,7 +3,7 @@
 Titles are left to the caller, who knows the finding. Colours are Okabe and Ito's, told apart by colour-blind readers.
 """
 
-from helpers.plots.charts import bars, columns, compare, heat_map, road, spread
+from helpers.plots.charts import bars, columns, compare, heat_map, histograms, intervals, lines, road, spread
 from helpers.plots.comments import label_counts, lengths, lengths_by_label, marking_words, share_longer
 from helpers.plots.scores import confusion, learning_curves, precision_recall, roc
 from helpers.plots.style import CLEAN, DARK, GREY, PALETTE, label_colors, use_style
@@ -18,11 +18,14 @@ __all__ = [
     "compare",
     "confusion",
     "heat_map",
+    "histograms",
+    "intervals",
     "label_colors",
     "label_counts",
     "learning_curves",
     "lengths",
     "lengths_by_label",
+    "lines",
     "marking_words",
     "precision_recall",
     "road",

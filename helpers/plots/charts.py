@@ -104,6 +104,96 @@ def heat_map(
     return ax
 
 
+def lines(
+    table: pd.DataFrame,
+    *,
+    log: bool = False,
+    colors: Sequence[str] | None = None,
+    marker: str = "o",
+    ax: Axes | None = None,
+) -> Axes:
+    """One line a column over the table's index, each named at its last known point; names that meet are moved apart.
+
+    Args:
+        table: (N, C) numbers, NaN where a line has no point.
+        log: draw the values on a log axis; say so on its label.
+        colors: (C,) colours; None takes the palette's.
+        marker: of the points; "" draws none.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    colors = colors or [PALETTE[place % len(PALETTE)] for place in range(table.shape[1])]
+    for column, color in zip(table.columns, colors, strict=True):
+        ax.plot(table.index, table[column], marker=marker, color=color, linewidth=2, markersize=5)
+    if log:
+        ax.set_yscale("log")
+    ax.margins(x=0.02)
+    ax.figure.canvas.draw()  # without it the limits are not known yet
+    ends = {column: table[column].dropna() for column in table.columns}
+    points = [(c, e.index[-1], e.iloc[-1], color) for (c, e), color in zip(ends.items(), colors, strict=True) if len(e)]
+    lowest = -np.inf
+    for column, x, y, color in sorted(points, key=lambda point: point[2]):
+        height = ax.transData.transform((0, y))[1]
+        place = max(height, lowest + 14 * ax.figure.dpi / 72)
+        lowest = place
+        shift = (8, (place - height) * 72 / ax.figure.dpi)
+        ax.annotate(column, (x, y), xytext=shift, textcoords="offset points", va="center", color=color)
+    return ax
+
+
+def histograms(table: pd.DataFrame, *, log: bool = False, bins: int = 60, ax: Axes | None = None) -> Axes:
+    """Histograms of several columns as outlines on each other, over the same bins.
+
+    Args:
+        table: (N, C) numbers; above 0 where `log`.
+        log: bins of equal width on a log axis; say so on its label.
+        bins: number of bars.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes()
+    low, high = table.min().min(), table.max().max()
+    edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
+    for place, column in enumerate(table.columns):
+        color = PALETTE[place % len(PALETTE)]
+        ax.hist(table[column], edges, histtype="step", linewidth=2, color=color, label=str(column))
+    if log:
+        ax.set_xscale("log")
+    ax.legend(loc="best")
+    return ax
+
+
+def intervals(
+    table: pd.DataFrame, *, colors: Sequence[str] | None = None, signed: bool = False, ax: Axes | None = None
+) -> Axes:
+    """Values with their intervals as dots on bars, one row each, first row at the bottom, numbers at the right.
+
+    Args:
+        table: (N, ...) with the columns `value`, `low` and `high`, as `evaluation.bootstrap` gives them.
+        colors: (N,) colours; None draws all in one.
+        signed: write a plus before numbers above 0, for differences.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes(8, 0.5 * len(table) + 1.2)
+    colors = colors or [PALETTE[0]] * len(table)
+    for place, (row, color) in enumerate(zip(table.to_dict("records"), colors, strict=True)):
+        ax.plot([row["low"], row["high"]], [place, place], color=color, linewidth=5, alpha=0.4, solid_capstyle="butt")
+        ax.plot(row["value"], place, "o", color=color, markersize=8)
+        ax.annotate(
+            f"{row['value']:+.3f}" if signed else f"{row['value']:.3f}",
+            (row["high"], place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color=DARK,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
+    ax.set_yticks(range(len(table)), [str(name) for name in table.index])
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    ax.margins(x=0.12)
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
 def spread(values: dict[str, Sequence[float]], *, target: float, unit: str, ax: Axes | None = None) -> Axes:
     """Repeated draws as dots, one row for each way of drawing, with the value aimed at as a line.
 
