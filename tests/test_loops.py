@@ -117,7 +117,7 @@ def test_early_stopping_keeps_the_best_weights(tmp_path):
     assert training.best_epoch == best
     assert len(training.rows) == best + 2
     fresh = parts()["model"]
-    loops.checkpoints.load_best(tmp_path, fresh)
+    loops.load_best(tmp_path, fresh)
     assert loops.evaluate(fresh, given["valid"], loss=BCE)["loss"] == pytest.approx(
         training.history["valid_loss"].min()
     )
@@ -173,7 +173,7 @@ def test_a_torn_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_path
         run(tmp_path)
     (tmp_path / "best.safetensors").write_bytes(b"torn")
     with pytest.raises(loops.CheckpointError, match=r"best\.safetensors: no whole weights"):
-        loops.checkpoints.load_best(tmp_path, parts()["model"])
+        loops.load_best(tmp_path, parts()["model"])
 
 
 @pytest.mark.parametrize(

@@ -49,13 +49,17 @@ def save_best(folder: Path, model: nn.Module) -> None:
     partial.replace(folder / BEST)
 
 
-def load_best(folder: Path, model: nn.Module) -> None:
-    """Put the weights of `best.safetensors` into the model.
+def load_best(folder: str | Path, model: nn.Module) -> None:
+    """Put the best weights that `fit` kept in a folder into the model.
+
+    Args:
+        folder: the folder that `fit` was given; it holds `best.safetensors`.
+        model: of the same shapes as the one that was trained.
 
     Raises:
         CheckpointError: no such file, a torn one, or weights of another shape.
     """
-    path = folder / BEST
+    path = Path(folder) / BEST
     try:
         weights = load_file(path)
     except Exception as error:  # safetensors has an error type of its own beside OSError
