@@ -197,3 +197,14 @@ def test_the_bar_shows_loss_rate_and_speed(capsys):
     assert "epoch 1" in said
     assert "lr" in said
     assert "rows/s" in said
+
+
+@pytest.mark.filterwarnings("ignore:mean_auc leaves out:UserWarning")
+def test_an_epoch_without_a_score_is_never_the_best(tmp_path):
+    given = parts()
+    counts, labels = data(1)
+    given["valid"] = loaders.sparse_loader(counts, np.zeros_like(labels))
+    training = loops.fit(**given, epochs=2, monitor="valid_auc", folder=tmp_path, progress=False)
+    assert training.history["valid_auc"].isna().all()
+    assert training.best_epoch is None
+    assert not (tmp_path / "best.safetensors").exists()

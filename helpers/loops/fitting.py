@@ -225,7 +225,8 @@ class _Run:
         self.state |= {"epoch": self.state["epoch"] + 1, "batches": 0} | _no_sums()
         value = row.get(self.monitor)
         best = self.state["best"]
-        if value is not None and (best is None or BETTER[self.monitor] * (value - best) > 0):
+        known_value = value is not None and not math.isnan(value)
+        if known_value and (best is None or BETTER[self.monitor] * (value - best) > 0):
             self.state |= {"best": value, "bad_epochs": 0}
             self.fit.best_epoch = row["epoch"]
             if self.folder is not None:
