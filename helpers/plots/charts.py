@@ -190,6 +190,7 @@ def intervals(
     ax.set_yticks(range(len(table)), [str(name) for name in table.index])
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.margins(x=0.12)
+    ax.locator_params(axis="x", nbins=6)
     ax.grid(axis="y", visible=False)
     return ax
 

@@ -73,7 +73,7 @@ def precision_recall(
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
     ax.set_xlabel("share of the positives found (recall)")
     ax.set_ylabel("share of the flagged that are positive (precision)")
-    ax.legend(loc="lower left")
+    ax.legend(loc="best")
     return ax
 
 
