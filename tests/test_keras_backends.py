@@ -10,7 +10,18 @@ import nbformat
 import pytest
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "notebooks" / "02_countvectorizer_mlp.ipynb"
-CELLS = ("setup", "profile", "split", "counts", "keras-net", "keras-copy", "keras-steps", "torch-parts", "torch-steps")
+CELLS = (
+    "setup",
+    "profile",
+    "split",
+    "counts",
+    "keras-net",
+    "keras-copy",
+    "keras-steps-a",
+    "keras-steps",
+    "torch-parts",
+    "torch-steps",
+)
 COMPARE = """
 assert keras.backend.backend() == "{backend}"
 theirs, ours = keras_losses(), torch_losses(torch.optim.Adam, in_loss=L2)
