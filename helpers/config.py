@@ -69,10 +69,10 @@ def profile(name: str | None = None) -> Profile:
 
     Args:
         name: `quick` or `full`; None takes the environment variable COURSE_PROFILE, and `quick` where that is not set.
-            COURSE_ENCODER names another encoder for `full`.
+            COURSE_ENCODER names another encoder for `full`, COURSE_ROWS a number of rows at most.
 
     Raises:
-        ValueError: the name is neither `quick` nor `full`.
+        ValueError: the name is neither `quick` nor `full`, or COURSE_ROWS is no whole number above 0.
     """
     name = name or os.environ.get("COURSE_PROFILE") or "quick"
     if name == "quick":
@@ -81,8 +81,15 @@ def profile(name: str | None = None) -> Profile:
         where = device()
         encoder = os.environ.get("COURSE_ENCODER") or "bert-base-cased"
         precision = "bf16-mixed" if _has_bf16(where) else "32-true"
-        return Profile(name, "jigsaw", "imdb", None, 256, encoder, 3, 32, precision, where)
+        return Profile(name, "jigsaw", "imdb", _max_rows(), 256, encoder, 3, 32, precision, where)
     raise ValueError(f"profile {name!r} does not exist: set COURSE_PROFILE to 'quick' or 'full'")
+
+
+def _max_rows() -> int | None:
+    given = os.environ.get("COURSE_ROWS")
+    if given and not (given.isdecimal() and int(given) > 0):
+        raise ValueError(f"COURSE_ROWS is set to {given!r}: a whole number above 0 is needed, or unset it")
+    return int(given) if given else None
 
 
 def device() -> str:

@@ -29,6 +29,17 @@ def test_full_takes_real_data_and_the_encoder_that_is_named(monkeypatch):
     full = config.profile()
     assert (full.comments, full.reviews, full.encoder) == ("jigsaw", "imdb", "some/encoder")
     assert full.device == config.device()
+    assert full.max_rows is None
+
+
+def test_full_can_take_fewer_rows(monkeypatch):
+    monkeypatch.setenv("COURSE_ROWS", "2000")
+    assert config.profile("full").max_rows == 2000
+    assert config.profile("quick").max_rows is None
+    for given in ("0", "many", "-3", "1.5"):
+        monkeypatch.setenv("COURSE_ROWS", given)
+        with pytest.raises(ValueError, match=f"COURSE_ROWS is set to '{given}': a whole number"):
+            config.profile("full")
 
 
 def test_unknown_profile_is_refused():

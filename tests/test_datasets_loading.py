@@ -21,6 +21,22 @@ def zipped(path: Path, *files: Path, names=None) -> Path:
     return path
 
 
+def test_some_rows_are_drawn_in_their_order():
+    frame = datasets.load_comments()
+    some = datasets.at_most(frame, 500)
+    assert len(some) == 500
+    place = {key: row for row, key in enumerate(frame["id"])}
+    assert some["id"].map(place).is_monotonic_increasing
+    assert list(some.index) == list(range(500))
+    assert some.attrs["source"] == "bundled sample: 8,000 rows, 500 of them drawn"
+    pd.testing.assert_frame_equal(some, datasets.at_most(frame, 500))
+    assert not some["id"].equals(datasets.at_most(frame, 500, seed=1)["id"])
+    assert datasets.at_most(frame, None) is frame
+    assert datasets.at_most(frame, 8000) is frame
+    with pytest.raises(ValueError, match="rows=0 must be 1 or more"):
+        datasets.at_most(frame, 0)
+
+
 def test_the_bundled_sample_has_the_contract():
     frame = datasets.load_comments()
     assert list(frame.columns) == ["id", "comment_text", *LABELS]

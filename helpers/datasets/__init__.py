@@ -4,7 +4,7 @@ A table of comments has the columns `id`, `comment_text`, then one column a labe
 some labels are unknown (NaN). It is validated once, when it is loaded; every later function trusts it.
 """
 
-from helpers.datasets.comments import JIGSAW_LABELS, JIGSAW_ROWS, load_comments
+from helpers.datasets.comments import JIGSAW_LABELS, JIGSAW_ROWS, at_most, load_comments
 from helpers.datasets.downloading import DownloadError, download
 from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups, near_duplicate_pairs
 from helpers.datasets.inventory import available
@@ -19,6 +19,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "Split",
+    "at_most",
     "available",
     "balance",
     "download",

@@ -97,6 +97,26 @@ def load_comments(
     raise DataError(f"subset {subset!r} does not exist: Jigsaw has 'train' and 'test'")
 
 
+def at_most(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.DataFrame:
+    """Some of the rows, drawn at random and left in their order; all of them where there are no more.
+
+    Args:
+        comments: a table with any columns; `attrs["source"]` is told what was drawn.
+        rows: how many at most; None for all.
+        seed: of the draw.
+
+    Raises:
+        ValueError: rows below 1.
+    """
+    if rows is not None and rows < 1:
+        raise ValueError(f"rows={rows} must be 1 or more, or None for all")
+    if rows is None or len(comments) <= rows:
+        return comments
+    drawn = comments.sample(rows, random_state=seed).sort_index().reset_index(drop=True)
+    drawn.attrs["source"] = f"{comments.attrs.get('source', 'a table')}, {rows:,} of them drawn"
+    return drawn
+
+
 def _load(raw: RawFile, title: str, labels: Sequence[str], keep: Sequence[str], on_empty: OnEmpty) -> pd.DataFrame:
     frame = parse_csv(raw, text_columns=["id", "comment_text"])
     check_columns(raw.name, frame.columns, ["id", "comment_text", *labels, *keep], ["train_row", "part"])
