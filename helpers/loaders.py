@@ -1,9 +1,10 @@
 """Batches for the loop: `(inputs, labels)`, `inputs` a dict of tensors for `model(**inputs)`, `labels` float (B, L)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy import sparse
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -100,10 +101,80 @@ def sparse_loader(
     Raises:
         ValueError: different numbers of rows, no rows, a batch size below 1.
     """
-    rows = SparseRows(counts, labels)
+    return _loader(SparseRows(counts, labels), batch_size, shuffle=shuffle, seed=seed)
+
+
+class ArrayRows(Dataset):
+    """Rows of whole arrays with their labels, taken a batch at a time: one indexing an array, whatever the batch.
+
+    Args:
+        inputs: {name: (N, ...)}, the names those of the model's arguments. float64 becomes float32; whole numbers and
+            bool stay what they are.
+        labels: (N, L), NaN or negative where unknown, which becomes NaN; class numbers for categorical heads.
+
+    Raises:
+        ValueError: no input, different numbers of rows, or labels that are no table.
+    """
+
+    def __init__(self, inputs: Mapping[str, ArrayLike | Tensor], labels: ArrayLike | Tensor) -> None:
+        self.inputs = {name: _own_tensor(values) for name, values in inputs.items()}
+        self.labels = _own_tensor(labels).to(torch.float32)
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.inputs.items()}
+        rows = {shape[0] if shape else 0 for shape in shapes.values()}
+        if self.labels.ndim != 2 or rows != {len(self.labels)}:
+            raise ValueError(
+                f"inputs {shapes} and labels {tuple(self.labels.shape)}: (N, ...) each and (N, L) are needed"
+            )
+        self.labels[self.labels < 0] = torch.nan
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        chosen = torch.as_tensor(rows)
+        inputs = {name: tensor.index_select(0, chosen) for name, tensor in self.inputs.items()}
+        return inputs, self.labels.index_select(0, chosen)
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+
+def array_loader(
+    inputs: Mapping[str, ArrayLike | Tensor],
+    labels: ArrayLike | Tensor,
+    *,
+    batch_size: int = 1024,
+    shuffle: bool = False,
+    seed: int = 0,
+) -> DataLoader:
+    """A loader over whole arrays; every row once an epoch.
+
+    Args:
+        inputs: {name: (N, ...)}, as `ArrayRows` takes them.
+        labels: (N, L), NaN or negative where unknown.
+        batch_size: rows a batch.
+        shuffle: a new order each epoch, for training.
+        seed: of the orders.
+
+    Returns:
+        A DataLoader of `(inputs {name: (B, ...)}, labels (B, L))`.
+
+    Raises:
+        ValueError: different numbers of rows, no rows, a batch size below 1.
+    """
+    return _loader(ArrayRows(inputs, labels), batch_size, shuffle=shuffle, seed=seed)
+
+
+def _loader(rows: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
     order = EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed)
     # A generator of its own: without one, each pass over a loader draws from torch's global random state.
     return DataLoader(rows, batch_sampler=order, collate_fn=_as_it_is, generator=torch.Generator())
+
+
+def _own_tensor(values: ArrayLike | Tensor) -> Tensor:
+    """A copy as a tensor on the CPU, so that neither side sees the other's changes."""
+    tensor = values.detach().cpu().clone() if isinstance(values, Tensor) else torch.tensor(np.asarray(values))
+    return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -72,3 +72,38 @@ def test_tables_that_do_not_fit_are_refused():
         loaders.sparse_loader(counts, labels[:22])
     with pytest.raises(ValueError, match="batch_size=0 must be 1 or more"):
         loaders.sparse_loader(counts, labels, batch_size=0)
+
+
+def test_whole_arrays_come_row_by_row_once_with_their_labels():
+    features, ids = np.random.default_rng(0).normal(size=(23, 4)), np.arange(23)[:, None]
+    labels = np.arange(46, dtype=float).reshape(23, 2) % 3
+    loader = loaders.array_loader({"features": features, "ids": ids}, labels, batch_size=5, shuffle=True, seed=3)
+    batches = list(loader)
+    assert [len(targets) for _, targets in batches] == [5, 5, 5, 5, 3]
+    order = torch.cat([inputs["ids"] for inputs, _ in batches]).ravel()
+    assert sorted(order.tolist()) == list(range(23)) != order.tolist()
+    assert {inputs["features"].dtype for inputs, _ in batches} == {torch.float32}
+    torch.testing.assert_close(
+        torch.cat([inputs["features"] for inputs, _ in batches]), torch.tensor(features[order]).float()
+    )
+    torch.testing.assert_close(torch.cat([targets for _, targets in batches]), torch.tensor(labels[order]).float())
+
+
+def test_unknown_labels_of_arrays_become_nan_and_the_callers_arrays_stay():
+    labels = np.array([[0, -1], [1, 2]])
+    given = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    rows = loaders.ArrayRows({"features": given}, labels)
+    rows.inputs["features"] += 1
+    assert labels.tolist() == [[0, -1], [1, 2]]
+    assert given[0, 0] == 1
+    assert rows.__getitems__([0, 1])[1].isnan().tolist() == [[False, True], [False, False]]
+    assert rows[1][1].tolist() == [[1.0, 2.0]]
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"inputs {'features': \(4, 2\)} and labels \(3, 1\)"):
+        loaders.array_loader({"features": np.zeros((4, 2))}, np.zeros((3, 1)))
+    with pytest.raises(ValueError, match=r"labels \(4,\)"):
+        loaders.array_loader({"features": np.zeros((4, 2))}, np.zeros(4))
+    with pytest.raises(ValueError, match=r"inputs \{\}"):
+        loaders.array_loader({}, np.zeros((4, 1)))

@@ -11,7 +11,7 @@ import torch
 from loop_run import data, parts, run
 from torch import nn
 
-from helpers import loaders, loops, models
+from helpers import loaders, loops, losses, metrics, models
 
 SCRIPT = Path(__file__).with_name("loop_run.py")
 BCE = nn.functional.binary_cross_entropy_with_logits
@@ -208,3 +208,43 @@ def test_an_epoch_without_a_score_is_never_the_best(tmp_path):
     assert training.history["valid_auc"].isna().all()
     assert training.best_epoch is None
     assert not (tmp_path / "best.safetensors").exists()
+
+
+def head_parts(seed=0):
+    torch.manual_seed(seed)
+    features = torch.randn(300, 12)
+    labels = torch.stack([features[:, 0] > 0, features[:, 1:4].argmax(dim=1)], dim=1).float()
+    labels[::7, 0] = torch.nan
+    model = models.MultiHead(heads={"yes": 1, "which": 3})
+    return model, {"features": features}, labels
+
+
+def test_a_model_with_heads_is_trained_and_scored_by_the_same_loop():
+    model, inputs, labels = head_parts()
+    train = loaders.array_loader(inputs, labels, batch_size=32, shuffle=True)
+    valid = loaders.array_loader(inputs, labels, batch_size=128)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    options = {"loss": losses.multi_head, "optimizer": optimizer, "valid": valid, "progress": False}
+    history = loops.fit(model, train, epochs=15, **options).history
+    assert history["valid_loss"].iloc[-1] < 0.6 * history["valid_loss"].iloc[0]
+    assert history["valid_auc"].iloc[-1] > 0.95
+    probabilities = loops.predict(model, valid)
+    assert {name: found.shape for name, found in probabilities.items()} == {"yes": (300, 1), "which": (300, 3)}
+    assert loops.evaluate(model, valid, loss=losses.multi_head)["auc"] == pytest.approx(
+        metrics.mean_head_auc(labels, probabilities)
+    )
+    decided = loops.predict_labels(model, valid, threshold={"yes": 0.3})
+    np.testing.assert_array_equal(decided["yes"], probabilities["yes"][:, 0] >= 0.3)
+    np.testing.assert_array_equal(decided["which"], probabilities["which"].argmax(axis=1))
+    with pytest.raises(ValueError, match="the loader shuffles"):
+        loops.predict_labels(model, train)
+    with pytest.raises(ValueError, match="has no heads"):
+        loops.predict_labels(torch.nn.Linear(12, 2), loaders.array_loader({"input": inputs["features"]}, labels))
+
+
+def test_the_loss_of_heads_is_summed_over_batches_once():
+    model, inputs, labels = head_parts()
+    labels = labels.nan_to_num()
+    small = loaders.array_loader(inputs, labels, batch_size=7)
+    whole = losses.multi_head(model(**inputs), labels).item()
+    assert loops.evaluate(model, small, loss=losses.multi_head)["loss"] == pytest.approx(whole, rel=1e-5)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from sklearn.metrics import roc_auc_score
 
 from helpers import metrics
 
@@ -378,3 +379,38 @@ def test_metrics_import_no_torch_and_no_other_floor():
         modules = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
         modules += [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
         assert not [m for m in modules if m.startswith(("torch", "helpers")) and not m.startswith("helpers.metrics")]
+
+
+def test_auc_of_heads_is_scikit_learns():
+    rng = np.random.default_rng(0)
+    targets = np.column_stack([rng.integers(0, size, 200) for size in (2, 3, 2)]).astype(float)
+    which = rng.dirichlet(np.ones(3), 200)
+    pair = rng.dirichlet(np.ones(2), 200)
+    tables = {"yes": rng.random((200, 1)), "which": which, "pair": pair}
+    found = metrics.auc_by_head(targets, tables)
+    expected = [
+        roc_auc_score(targets[:, 0], tables["yes"][:, 0]),
+        roc_auc_score(targets[:, 1], which, multi_class="ovr", average="macro"),
+        roc_auc_score(targets[:, 2], pair[:, 1]),
+    ]
+    np.testing.assert_allclose(found, expected)
+    assert list(found.index) == ["yes", "which", "pair"]
+    assert metrics.mean_head_auc(targets, tables) == pytest.approx(np.mean(expected))
+    targets[:100, 0] = np.nan
+    half = roc_auc_score(targets[100:, 0], tables["yes"][100:, 0])
+    assert metrics.auc_by_head(targets, tables)["yes"] == pytest.approx(half)
+    targets[:, 2] = 1
+    with pytest.warns(UserWarning, match=r"mean_head_auc leaves out \['pair'\].*counted: 2"):
+        assert metrics.mean_head_auc(targets, tables) == pytest.approx((half + expected[1]) / 2)
+
+
+def test_heads_that_do_not_fit_are_refused():
+    tables = {"yes": np.zeros((4, 1)), "which": np.full((4, 3), 1 / 3)}
+    for targets, message in [
+        (np.zeros((4, 3)), r"targets \(4, 3\) must be \(N, 2\)"),
+        (np.zeros((5, 2)), r"head 'yes': probabilities \(4, 1\) must be \(5, C\)"),
+        (np.full((4, 2), 2.0), "head 'yes': targets must be 0 to 1"),
+        (np.array([[0, 3.0]] * 4), "head 'which': targets must be 0 to 2"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            metrics.auc_by_head(targets, tables)

@@ -1,15 +1,17 @@
 """Loss and scores on rows that are not trained on; probabilities for any rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from helpers import metrics
+from helpers import metrics, models
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Logits = Tensor | dict[str, Tensor]
+Loss = Callable[[Logits, Tensor], Tensor]
 
 
 def move(inputs: dict[str, Tensor], device: str) -> dict[str, Tensor]:
@@ -24,56 +26,106 @@ def known(labels: Tensor) -> int:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = "cpu") -> dict[str, float]:
-    """Mean loss over all known labels, and the mean column-wise ROC AUC.
+    """Mean loss over all known labels, and the mean column-wise ROC AUC, or the mean over heads.
 
     Args:
-        model: gives logits (B, L).
+        model: gives logits (B, L), or {head: (B, C)}.
         loader: batches of `(inputs, labels (B, L))`.
         loss: of logits and labels, a mean over the known labels.
         device: where the model is.
 
     Returns:
-        `loss` (summed over the labels, divided once) and `auc` (NaN where no label has both classes).
+        `loss` (summed over the labels, divided once) and `auc` (NaN where no label has both classes; for heads
+        `metrics.mean_head_auc`).
 
     Raises:
         ValueError: the loader is empty.
     """
-    was_training = model.training
-    model.eval()
-    total, count, logits, targets = 0.0, 0, [], []
-    for inputs, labels in loader:
-        out = model(**move(inputs, device))
+    total, count, targets = 0.0, 0, []
+
+    def account(out: Logits, labels: Tensor) -> None:
+        nonlocal total, count
         total += float(loss(out, labels.to(device))) * known(labels)
         count += known(labels)
-        logits.append(out.float().cpu())
         targets.append(labels)
-    model.train(was_training)
-    if not logits:
-        raise ValueError("the loader gives no batch: nothing to evaluate")
-    auc = metrics.mean_auc(torch.cat(targets), torch.sigmoid(torch.cat(logits)))
+
+    logits = _all_logits(model, loader, device, account)
+    truth = torch.cat(targets)
+    if isinstance(logits, dict):
+        auc = metrics.mean_head_auc(truth, models.head_probabilities(logits))
+    else:
+        auc = metrics.mean_auc(truth, torch.sigmoid(logits))
     return {"loss": total / max(count, 1), "auc": auc}
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, loader: DataLoader, *, device: str = "cpu") -> np.ndarray:
-    """Probabilities (N, L), float32, in the order of the rows.
+def predict(model: nn.Module, loader: DataLoader, *, device: str = "cpu") -> np.ndarray | dict[str, np.ndarray]:
+    """Probabilities (N, L), float32, in the order of the rows; of a model with heads {head: (N, C)}.
 
     Args:
-        model: gives logits (B, L).
+        model: gives logits (B, L), or {head: (B, C)}.
         loader: batches of `(inputs, labels)` in the rows' order; the labels are not looked at.
         device: where the model is.
 
     Raises:
         ValueError: the loader shuffles, so that the rows of the answer would be in an unknown order, or is empty.
     """
+    _refuse_shuffled(loader)
+    logits = _all_logits(model, loader, device)
+    if isinstance(logits, dict):
+        return {name: found.numpy() for name, found in models.head_probabilities(logits).items()}
+    return torch.sigmoid(logits).numpy()
+
+
+@torch.inference_mode()
+def predict_labels(
+    model: nn.Module,
+    loader: DataLoader,
+    *,
+    threshold: float | Mapping[str, float] = 0.5,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    """Decisions of a model with heads, one row a row, one column a head: 0 or 1, or the most probable class's number.
+
+    Args:
+        model: gives logits {head: (B, C)}.
+        loader: as `predict`.
+        threshold: of binary heads, one for all or by head, as `models.predict_labels` takes it.
+        device: where the model is.
+
+    Raises:
+        ValueError: as `predict` and `models.predict_labels`; a model that has no heads.
+    """
+    _refuse_shuffled(loader)
+    logits = _all_logits(model, loader, device)
+    if not isinstance(logits, dict):
+        raise ValueError("the model has no heads: compare what `predict` gives with your thresholds instead")
+    return pd.DataFrame(models.predict_labels(logits, threshold=threshold).numpy(), columns=list(logits))
+
+
+def _all_logits(
+    model: nn.Module, loader: DataLoader, device: str, each: Callable[[Logits, Tensor], None] | None = None
+) -> Logits:
+    """Logits of all batches, float32 on the CPU, from a model in evaluation mode; `each` is called after each batch."""
+    was_training = model.training
+    model.eval()
+    outs: list[Logits] = []
+    for inputs, labels in loader:
+        out = model(**move(inputs, device))
+        if each is not None:
+            each(out, labels)
+        whole = isinstance(out, Tensor)
+        outs.append(out.float().cpu() if whole else {name: part.float().cpu() for name, part in out.items()})
+    model.train(was_training)
+    if not outs:
+        raise ValueError("the loader gives no batch: nothing to evaluate or predict")
+    if isinstance(outs[0], Tensor):
+        return torch.cat(outs)
+    return {name: torch.cat([out[name] for out in outs]) for name in outs[0]}
+
+
+def _refuse_shuffled(loader: DataLoader) -> None:
     if getattr(loader.batch_sampler, "shuffle", False):
         raise ValueError(
             "the loader shuffles: its probabilities would come in an unknown order. Make one without shuffle"
         )
-    was_training = model.training
-    model.eval()
-    logits = [model(**move(inputs, device)).float().cpu() for inputs, _ in loader]
-    model.train(was_training)
-    if not logits:
-        raise ValueError("the loader gives no batch: nothing to predict")
-    return torch.sigmoid(torch.cat(logits)).numpy()

@@ -9,6 +9,7 @@ during training are torchmetrics' work (it comes with Lightning). Mind that its 
 positives 0.0, which drags the macro mean down; here such a label is NaN, named in a warning and left out of the mean.
 """
 
+from helpers.metrics.heads import auc_by_head, mean_head_auc
 from helpers.metrics.labels import (
     auc_by_label,
     f1,
@@ -28,6 +29,7 @@ from helpers.metrics.rankings import (
 )
 
 __all__ = [
+    "auc_by_head",
     "auc_by_label",
     "coverage_error",
     "f1",
@@ -37,6 +39,7 @@ __all__ = [
     "label_report",
     "mean_auc",
     "mean_average_precision",
+    "mean_head_auc",
     "precision_recall_points",
     "ranking_loss",
     "roc_points",

@@ -24,7 +24,7 @@ def checked(
     Raises:
         ValueError: shapes, values or names that do not fit, zero rows; the message says which.
     """
-    truth, scores = _numbers("targets", targets), _numbers("probabilities", probabilities)
+    truth, scores = as_numbers("targets", targets), as_numbers("probabilities", probabilities)
     if truth.ndim != 2 or truth.shape != scores.shape:
         raise ValueError(f"targets {truth.shape} and probabilities {scores.shape}: both must be (N, L), the same")
     _check_values(truth, scores)
@@ -42,7 +42,7 @@ def checked(
 
 def decide(scores: np.ndarray, threshold: Threshold, names: pd.Index) -> np.ndarray:
     """(N, L) of 0 and 1: 1 where the score is at least the threshold; ValueError for a threshold that does not fit."""
-    least = _numbers("threshold", threshold)
+    least = as_numbers("threshold", threshold)
     if least.shape not in ((), (len(names),)):
         raise ValueError(f"threshold has shape {least.shape}: give one number, or {len(names)}, one a label")
     if isinstance(threshold, pd.Series) and _is_named(threshold.index) and list(threshold.index) != list(names):
@@ -70,7 +70,7 @@ def complete_rows(truth: np.ndarray) -> np.ndarray:
 
 def checked_curve(targets: Table, scores: Table) -> tuple[np.ndarray, np.ndarray]:
     """One label's known targets and their scores, both (K,); ValueError when that makes no curve."""
-    truth, numbers = _numbers("targets", targets), _numbers("scores", scores)
+    truth, numbers = as_numbers("targets", targets), as_numbers("scores", scores)
     if truth.ndim != 1 or truth.shape != numbers.shape:
         raise ValueError(f"targets {truth.shape} and scores {numbers.shape}: both must be (N,), of one label")
     _check_values(truth[:, None], numbers[:, None])
@@ -97,7 +97,7 @@ def _refuse(what: str, values: np.ndarray, bad: np.ndarray, wanted: str) -> None
         raise ValueError(f"{what}: row {row}, label {label} (from 0) is {values[row, label]}; must be {wanted}")
 
 
-def _numbers(what: str, values: Any) -> np.ndarray:  # noqa: ANN401
+def as_numbers(what: str, values: Any) -> np.ndarray:  # noqa: ANN401
     """Float array of whatever holds numbers; a tensor of any device, gradient or precision too."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()

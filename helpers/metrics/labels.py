@@ -85,7 +85,7 @@ def mean_auc(targets: Table, probabilities: Table, *, labels: Sequence[str] | No
         ValueError: as `label_report`.
     """
     truth, scores, names = checked(targets, probabilities, labels)
-    return _mean_of_scored("mean_auc", _fast_auc(truth, scores), names)
+    return mean_of_scored("mean_auc", _fast_auc(truth, scores), names)
 
 
 def mean_average_precision(targets: Table, probabilities: Table, *, labels: Sequence[str] | None = None) -> float:
@@ -106,7 +106,7 @@ def mean_average_precision(targets: Table, probabilities: Table, *, labels: Sequ
         ValueError: as `label_report`.
     """
     truth, scores, names = checked(targets, probabilities, labels)
-    return _mean_of_scored("mean_average_precision", _average_precisions(truth, scores), names)
+    return mean_of_scored("mean_average_precision", _average_precisions(truth, scores), names)
 
 
 def subset_accuracy(targets: Table, probabilities: Table, *, threshold: Threshold = 0.5) -> float:
@@ -204,7 +204,8 @@ def _average_precisions(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return found
 
 
-def _mean_of_scored(what: str, values: np.ndarray, names: pd.Index) -> float:
+def mean_of_scored(what: str, values: np.ndarray, names: pd.Index) -> float:
+    """Mean of the values that are not NaN, NaN when there is none; a UserWarning names those left out."""
     left_out = names[np.isnan(values)].tolist()
     if left_out:
         counted = len(values) - len(left_out)

@@ -21,7 +21,8 @@ class CountMLP(nn.Module):
 
     Args:
         n_features: size of the vocabulary.
-        n_labels: number of labels, L.
+        n_labels: number of labels, L; None leaves the last layer out: the model gives the last hidden activations
+            (B, width) instead of logits, for the heads of `MultiHead`.
         hidden: widths of the hidden layers.
         dropout: probability that an activation is dropped.
         word_dropout: probability that a word of a comment is dropped in training, the others' counts scaled up to make
@@ -34,28 +35,29 @@ class CountMLP(nn.Module):
     def __init__(
         self,
         n_features: int,
-        n_labels: int,
+        n_labels: int | None,
         *,
         hidden: Sequence[int] = (256, 128, 64, 32),
         dropout: float = 0.3,
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not hidden or min(n_features, n_labels, *hidden) < 1:
+        if not hidden or min(n_features, 1 if n_labels is None else n_labels, *hidden) < 1:
             raise ValueError(
                 f"n_features={n_features}, n_labels={n_labels}, hidden={tuple(hidden)}: all must be 1 or more"
             )
         if not (0 <= dropout < 1 and 0 <= word_dropout < 1):
             raise ValueError(f"dropout={dropout} or word_dropout={word_dropout} is not from 0 to below 1")
         self.word_dropout = word_dropout
+        self.width = hidden[-1] if n_labels is None else n_labels
         self.words = nn.Parameter(torch.empty(n_features, hidden[0]))
         self.bias = nn.Parameter(torch.zeros(hidden[0]))
         layers: list[nn.Module] = [nn.ReLU()]
         for place, (width, following) in enumerate(zip(hidden, [*hidden[1:], n_labels], strict=True), start=1):
             layers += [nn.Dropout(dropout)] if place == 2 else []
             layers += [nn.BatchNorm1d(width)] if place == 3 else []
-            layers += [nn.Linear(width, following), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
+            layers += [nn.Linear(width, following), nn.ReLU()] if following is not None else []
+        self.layers = nn.Sequential(*(layers if n_labels is None else layers[:-1]))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -75,7 +77,7 @@ class CountMLP(nn.Module):
         offsets: Tensor | None = None,
         values: Tensor | None = None,
     ) -> Tensor:
-        """Logits (B, L), from dense counts or from sparse rows.
+        """Logits (B, L), or activations (B, width), from dense counts or from sparse rows.
 
         Args:
             counts: (B, n_features), or None when the rows are sparse.

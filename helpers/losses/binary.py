@@ -10,8 +10,6 @@ All of them keep one contract:
   none; `sum`; `none` gives (B, L), with 0 at unknown entries.
 - Nothing broadcasts: torch turns logits (B, 1) and targets (B,) into (B, B) in many formulas, and a model then learns
   from every pair of rows without an error.
-
-To bind the settings once, for a loop that calls `criterion(logits, targets)`, use `functools.partial`.
 """
 
 import math

@@ -1,0 +1,67 @@
+"""Scores of models with several heads, binary and categorical, beside each other."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from helpers.metrics.checks import Table, as_numbers
+from helpers.metrics.labels import auc_by_label, mean_of_scored
+
+
+def auc_by_head(targets: Table, probabilities: Mapping[str, Table]) -> pd.Series:
+    """ROC AUC of every head: of a binary head as it is, of a categorical one the mean over its classes.
+
+    A head of C >= 3 classes has one AUC a class, that class against all others, and their mean counts (scikit-learn's
+    `multi_class="ovr", average="macro"`); a class that does not occur is left out of it. A head of two classes has one,
+    that of class 1, so that it can be set beside a binary head.
+
+    Args:
+        targets: (N, H), a column a head in the order of `probabilities`: 0 or 1, class numbers 0 to C - 1 for a
+            categorical head, NaN where unknown.
+        probabilities: {head: (N, C)}, C = 1 for a binary head, as `loops.predict` gives them.
+
+    Returns:
+        (H,) by head; NaN for a head of which one class only is known.
+
+    Raises:
+        ValueError: shapes that do not fit, a target that is no class of its head, a probability outside [0, 1].
+    """
+    truth = as_numbers("targets", targets)
+    tables = {name: as_numbers(f"probabilities of head {name!r}", table) for name, table in probabilities.items()}
+    if truth.ndim != 2 or truth.shape[1] != len(tables):
+        raise ValueError(f"targets {truth.shape} must be (N, {len(tables)}), a column for each of {list(tables)}")
+    columns, scores, heads = [], [], []
+    for (name, table), column in zip(tables.items(), truth.T, strict=True):
+        if table.ndim != 2 or len(table) != len(column):
+            raise ValueError(f"head {name!r}: probabilities {table.shape} must be ({len(column)}, C)")
+        size = max(table.shape[1], 2)
+        known = ~np.isnan(column)
+        if not np.isin(column[known], np.arange(size)).all():
+            raise ValueError(f"head {name!r}: targets must be 0 to {size - 1}, or NaN where unknown")
+        for value in [1] if size == 2 else range(size):
+            columns.append(np.where(known, column == value, np.nan))
+            scores.append(table[:, min(value, table.shape[1] - 1)])
+            heads.append(name)
+    places = list(range(len(columns)))
+    areas = auc_by_label(np.column_stack(columns), np.column_stack(scores), labels=places)
+    return areas.groupby(pd.Index(heads, name="head"), sort=False).mean()
+
+
+def mean_head_auc(targets: Table, probabilities: Mapping[str, Table]) -> float:
+    """Mean over heads of `auc_by_head`, each weighing the same.
+
+    A UserWarning names heads of which one class only is known; they are left out.
+
+    Args:
+        targets: (N, H), as `auc_by_head` takes them.
+        probabilities: {head: (N, C)}.
+
+    Returns:
+        The mean; NaN when no head has two classes.
+
+    Raises:
+        ValueError: as `auc_by_head`.
+    """
+    areas = auc_by_head(targets, probabilities)
+    return mean_of_scored("mean_head_auc", areas.to_numpy(), areas.index)

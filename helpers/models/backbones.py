@@ -1,0 +1,163 @@
+"""Networks that turn an input into features (B, width), for the heads of `MultiHead` to read."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU after each: dense features in, the last layer's activations out.
+
+    The default is the published multi-head tutorial's, 12-32-64-128-256.
+
+    Args:
+        n_features: width of the input.
+        hidden: widths of the layers; the last one is the `width` of the output.
+
+    Raises:
+        ValueError: no layer, or a width below 1.
+    """
+
+    def __init__(self, n_features: int = 12, hidden: Sequence[int] = (32, 64, 128, 256)) -> None:
+        super().__init__()
+        if not hidden or min(n_features, *hidden) < 1:
+            raise ValueError(f"n_features={n_features}, hidden={tuple(hidden)}: all must be 1 or more")
+        widths = [n_features, *hidden]
+        layers = [(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
+        self.layers = nn.Sequential(*(part for pair in layers for part in pair))
+        self.n_features, self.width = n_features, widths[-1]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Activations (B, width) for features (B, n_features).
+
+        Raises:
+            ValueError: features of another shape.
+        """
+        if features.ndim != 2 or features.shape[1] != self.n_features:
+            hint = "; for sequences (B, T, E) take PooledSequence or RecurrentSequence" if features.ndim == 3 else ""
+            raise ValueError(f"features {tuple(features.shape)} must be (B, {self.n_features}){hint}")
+        return self.layers(features)
+
+
+class PooledSequence(nn.Module):
+    """Vectors of a sequence, such as word vectors, pooled into one: no order, no weights, and hard to beat.
+
+    Args:
+        n_features: width E of the vectors; also the `width` of the output.
+        pooling: `mean`, or `max` of each feature.
+
+    Raises:
+        ValueError: another pooling, or a width below 1.
+    """
+
+    def __init__(self, n_features: int, *, pooling: Literal["mean", "max"] = "mean") -> None:
+        super().__init__()
+        if pooling not in ("mean", "max") or n_features < 1:
+            raise ValueError(f"n_features={n_features}, pooling={pooling!r}: 1 or more, and 'mean' or 'max'")
+        self.n_features, self.width, self.pooling = n_features, n_features, pooling
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Features (B, E) of sequences.
+
+        Args:
+            features: (B, T, E).
+            mask: (B, T), not 0 where there is a vector, 0 where there is padding; None: no padding.
+
+        Raises:
+            ValueError: shapes that do not fit.
+        """
+        mask = _checked_mask(features, mask, self.n_features)
+        if self.pooling == "mean":
+            return mean_pool(features, mask)
+        lowest = torch.finfo(features.dtype).min
+        highest = features.masked_fill(~mask.unsqueeze(2), lowest).amax(dim=1)
+        return torch.where(mask.any(dim=1, keepdim=True), highest, 0)
+
+
+class RecurrentSequence(nn.Module):
+    """A recurrent network over the vectors of a sequence: its last state, or its last two, one a direction.
+
+    Padding is packed away: a sequence gives the same features however much padding follows it.
+
+    Args:
+        n_features: width E of the vectors.
+        hidden: width of the state; the `width` of the output is that, twice that where `bidirectional`.
+        cell: `gru` or `lstm`.
+        bidirectional: read from the end too.
+
+    Raises:
+        ValueError: another cell, or a width below 1.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        hidden: int = 128,
+        cell: Literal["gru", "lstm"] = "gru",
+        bidirectional: bool = True,
+    ) -> None:
+        super().__init__()
+        if cell not in ("gru", "lstm") or min(n_features, hidden) < 1:
+            raise ValueError(f"n_features={n_features}, hidden={hidden}, cell={cell!r}: 1 or more, 'gru' or 'lstm'")
+        kind = nn.GRU if cell == "gru" else nn.LSTM
+        self.recurrent = kind(n_features, hidden, batch_first=True, bidirectional=bidirectional)
+        self.n_features, self.width = n_features, hidden * (2 if bidirectional else 1)
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Features (B, width) of sequences; zeros for one without a vector.
+
+        Args:
+            features: (B, T, E).
+            mask: (B, T), not 0 where there is a vector; padding stands at the end only. None: no padding.
+
+        Raises:
+            ValueError: shapes that do not fit, or padding before a vector.
+        """
+        mask = _checked_mask(features, mask, self.n_features)
+        lengths = mask.sum(dim=1)
+        if (mask[:, 1:] & ~mask[:, :-1]).any():
+            raise ValueError("mask has padding before a vector: padding must stand at the end of a sequence")
+        packed = nn.utils.rnn.pack_padded_sequence(
+            features, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+        )
+        _, state = self.recurrent(packed)
+        state = state[0] if isinstance(state, tuple) else state  # an LSTM adds its cell's state
+        return torch.where(lengths.unsqueeze(1) > 0, state.transpose(0, 1).flatten(1), 0)
+
+
+class EncoderBackbone(nn.Module):
+    """A transformers encoder with its token vectors averaged, padding left out.
+
+    Args:
+        encoder: gives `last_hidden_state` (B, T, H) for `input_ids` and `attention_mask`, and has `config.hidden_size`.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.width = encoder, encoder.config.hidden_size
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:  # noqa: ANN401
+        """Features (B, H) for token ids (B, T), whatever else the tokenizer gives, and a mask (B, T)."""
+        found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+        return mean_pool(found, _checked_mask(found, attention_mask, self.width))
+
+
+def mean_pool(features: Tensor, mask: Tensor) -> Tensor:
+    """Mean (B, E) of the vectors (B, T, E) where the mask (B, T) is not 0; zeros for a row without any."""
+    weights = (mask != 0).unsqueeze(2).to(features.dtype)
+    return (features * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def _checked_mask(features: Tensor, mask: Tensor | None, width: int) -> Tensor:
+    """The mask as bool (B, T), all True for None; ValueError names shapes that do not fit."""
+    if features.ndim != 3 or features.shape[2] != width:
+        raise ValueError(f"features {tuple(features.shape)} must be (B, T, {width})")
+    if mask is None:
+        return torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+    if mask.shape != features.shape[:2]:
+        raise ValueError(f"mask {tuple(mask.shape)} must be {tuple(features.shape[:2])}, as features are")
+    return mask != 0

@@ -1,0 +1,150 @@
+"""One network with several heads, each a question of its own: whether, or which."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from helpers.models.backbones import MLP, EncoderBackbone
+
+
+class MultiHead(nn.Module):
+    """A backbone with any number of heads, each binary (size 1) or categorical (size C >= 2), in any mixture.
+
+    All heads are one projection, whose result is split by head: the same numbers as separate `nn.Linear` heads, and
+    many times as fast when there are many. There is no list of heads that `to(device)`, `state_dict` or an optimizer
+    could overlook. To freeze the backbone, `model.backbone.requires_grad_(False)`.
+
+    Source: the published tutorial's multi-head networks, which have one attribute a head.
+
+    Args:
+        backbone: gives features (B, width) for the model's inputs: `MLP` over dense features, `CountMLP` with
+            `n_labels=None` over counts, `PooledSequence` or `RecurrentSequence` over (B, T, E), a transformers encoder
+            (its token vectors are averaged, see `EncoderBackbone`), or any module of your own. None takes the
+            tutorial's `MLP()`, for 12 features.
+        heads: {name: size}; the names' order is that of the label columns.
+        width: of the backbone's features; None asks the backbone for its `width`, or the last layer of an
+            `nn.Sequential` for its `out_features`.
+        dropout: probability that a feature is dropped before the heads.
+
+    Raises:
+        ValueError: no heads, a size below 1, a name that is no text, or a backbone of unknown width.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module | None = None,
+        *,
+        heads: Mapping[str, int],
+        width: int | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.heads = _checked_heads(heads)
+        backbone = MLP() if backbone is None else backbone
+        is_encoder = hasattr(getattr(backbone, "config", None), "hidden_size")
+        self.backbone = EncoderBackbone(backbone) if is_encoder else backbone
+        self.width = width or _width(self.backbone)
+        self.dropout = nn.Dropout(dropout)
+        self.projection = nn.Linear(self.width, sum(self.heads.values()))
+        self._names, self._sizes = tuple(self.heads), list(self.heads.values())
+
+    @classmethod
+    def from_linear_heads(cls, backbone: nn.Module, heads: Mapping[str, nn.Linear]) -> "MultiHead":
+        """A fused model with the weights of separate heads, for example of a checkpoint that has one attribute a head.
+
+        Raises:
+            ValueError: heads that read another width than the first, or that have no bias.
+        """
+        widths = {name: head.in_features for name, head in heads.items()}
+        if len(set(widths.values())) > 1 or any(head.bias is None for head in heads.values()):
+            raise ValueError(f"all heads must have a bias and read the same width, found {widths}")
+        sizes = {name: head.out_features for name, head in heads.items()}
+        model = cls(backbone, heads=sizes, width=next(iter(widths.values()), None))
+        with torch.no_grad():
+            model.projection.weight.copy_(torch.cat([head.weight for head in heads.values()]))
+            model.projection.bias.copy_(torch.cat([head.bias for head in heads.values()]))
+        return model.to(next(iter(heads.values())).weight)
+
+    def forward(self, *args: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+        """Logits {head: (B, C)} for whatever the backbone takes.
+
+        Raises:
+            ValueError: the backbone gives something else than (B, width).
+        """
+        features = self.backbone(*args, **inputs)
+        if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] != self.width:
+            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"the backbone gives {found}, the heads read (B, {self.width}): pool sequences first")
+        logits = self.projection(self.dropout(features))
+        return dict(zip(self._names, logits.split(self._sizes, dim=1), strict=True))
+
+    def head(self, name: str) -> tuple[Tensor, Tensor]:
+        """Weight (C, width) and bias (C,) of one head: views into the projection, of which they are a part.
+
+        Raises:
+            KeyError: no head of that name.
+        """
+        if name not in self.heads:
+            raise KeyError(f"no head {name!r}: the heads are {list(self.heads)}")
+        start = sum(self._sizes[: self._names.index(name)])
+        rows = slice(start, start + self.heads[name])
+        return self.projection.weight[rows], self.projection.bias[rows]
+
+    def extra_repr(self) -> str:
+        """Names and sizes of the heads, for print(model)."""
+        shown = list(self.heads.items())
+        text = ", ".join(f"{name}: {size}" for name, size in shown[:8])
+        return f"heads={{{text}{', ...' if len(shown) > 8 else ''}}}"
+
+
+def head_probabilities(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Probabilities {head: (B, C)}, float32: the sigmoid of a binary head (C = 1), the softmax of a categorical one."""
+    return {
+        name: out.float().sigmoid() if out.shape[1] == 1 else out.float().softmax(dim=1) for name, out in logits.items()
+    }
+
+
+def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[str, float] = 0.5) -> Tensor:
+    """Labels (B, H), int64, a column a head: 0 or 1 from a binary head, the most probable class from a categorical one.
+
+    Args:
+        logits: {head: (B, C)}.
+        threshold: a binary head says 1 where its probability is at least this; one for all, or by head (0.5 for heads
+            that are not named).
+
+    Raises:
+        ValueError: a threshold outside 0 to 1, or for a head that is categorical or does not exist.
+    """
+    by_head = threshold if isinstance(threshold, Mapping) else {}
+    if foreign := [name for name in by_head if name not in logits or logits[name].shape[1] > 1]:
+        raise ValueError(f"threshold names {foreign}, which are no binary heads of {list(logits)}")
+    for value in by_head.values() if by_head else [threshold]:
+        if isinstance(value, Mapping) or not 0 <= value <= 1:
+            raise ValueError(f"threshold {value} must be from 0 to 1")
+    common = 0.5 if isinstance(threshold, Mapping) else threshold
+    columns = [
+        (out[:, 0].float().sigmoid() >= by_head.get(name, common)).long() if out.shape[1] == 1 else out.argmax(dim=1)
+        for name, out in logits.items()
+    ]
+    return torch.stack(columns, dim=1)
+
+
+def _checked_heads(heads: Mapping[str, int]) -> dict[str, int]:
+    if not isinstance(heads, Mapping) or not heads:
+        raise ValueError(f"heads must be a mapping such as {{'toxic': 1, 'level': 3}}, found {heads!r}")
+    for name, size in heads.items():
+        if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(
+                f"head {name!r}: {size!r}: a name and a size are needed, 1 (binary) or the classes' number"
+            )
+    return dict(heads)
+
+
+def _width(backbone: nn.Module) -> int:
+    found = getattr(backbone, "width", None)
+    if found is None and isinstance(backbone, nn.Sequential):
+        found = next((m.out_features for m in reversed(list(backbone.modules())) if hasattr(m, "out_features")), None)
+    if not isinstance(found, int):
+        raise ValueError(f"the width of {type(backbone).__name__}'s features is unknown: give width=")
+    return found

@@ -1,0 +1,206 @@
+"""Fused heads against separate layers, on every kind of backbone."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from helpers import loaders, loops, losses, models
+
+HEADS = {"toxic": 1, "level": 3, "insult": 1, "topic": 20}
+
+
+def separate(width=256):
+    return {name: nn.Linear(width, size) for name, size in HEADS.items()}
+
+
+def test_fused_heads_are_separate_linear_heads_gradients_too():
+    torch.manual_seed(0)
+    heads, backbone = separate(), models.MLP()
+    model = models.MultiHead.from_linear_heads(backbone, heads)
+    features = torch.randn(17, 12)
+    expected = {name: head(backbone(features)) for name, head in heads.items()}
+    logits = model(features=features)
+    assert list(logits) == list(HEADS)
+    for name in HEADS:
+        torch.testing.assert_close(logits[name], expected[name], atol=1e-6, rtol=0)
+    sum((out**2).sum() for out in expected.values()).backward()
+    theirs = [parameter.grad.clone() for parameter in backbone.parameters()]
+    backbone.zero_grad()
+    sum((out**2).sum() for out in logits.values()).backward()
+    for parameter, grad in zip(backbone.parameters(), theirs, strict=True):
+        torch.testing.assert_close(parameter.grad, grad, atol=1e-4, rtol=1e-5)
+    fused = torch.cat([head.weight.grad for head in heads.values()])
+    torch.testing.assert_close(model.projection.weight.grad, fused, atol=1e-4, rtol=1e-5)
+
+
+def test_a_head_is_a_part_of_the_projection():
+    heads = separate()
+    model = models.MultiHead.from_linear_heads(models.MLP(), heads)
+    for name, head in heads.items():
+        weight, bias = model.head(name)
+        assert torch.equal(weight, head.weight)
+        assert torch.equal(bias, head.bias)
+    with torch.no_grad():
+        model.head("level")[1].fill_(9)
+    assert (model(torch.zeros(1, 12))["level"] > 5).all()
+    with pytest.raises(KeyError, match="no head 'other'"):
+        model.head("other")
+
+
+def test_the_default_backbone_is_the_tutorials():
+    model = models.MultiHead(heads={"a": 1})
+    widths = [(m.in_features, m.out_features) for m in model.modules() if isinstance(m, nn.Linear)]
+    assert widths == [(12, 32), (32, 64), (64, 128), (128, 256), (256, 1)]
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_any_number_of_heads(count):
+    model = models.MultiHead(heads={f"h{i}": 1 + i % 3 for i in range(count)})
+    logits = model(features=torch.randn(4, 12))
+    assert [out.shape[1] for out in logits.values()] == [1 + i % 3 for i in range(count)]
+    assert len(list(model.parameters())) == 10
+
+
+def test_moving_saving_and_freezing_reach_the_heads(tmp_path):
+    model = models.MultiHead(heads=HEADS)
+    assert {p.device.type for p in model.to("meta").parameters()} == {"meta"}
+    first, second = models.MultiHead(heads=HEADS), models.MultiHead(heads=HEADS)
+    torch.save(first.state_dict(), tmp_path / "weights.pt")
+    second.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    features = torch.randn(3, 12)
+    assert all(torch.equal(a, b) for a, b in zip(first(features).values(), second(features).values(), strict=True))
+    first.backbone.requires_grad_(False)
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in first.parameters() if p.requires_grad], lr=0.1)
+    losses.multi_head(first(features), torch.zeros(3, 4)).backward()
+    optimizer.step()
+    changed = {name for name, value in first.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"projection.weight", "projection.bias"}
+
+
+def test_what_heads_in_a_plain_list_lose():
+    class Forgetful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.heads = models.MLP(), [nn.Linear(256, 1) for _ in range(5)]
+
+    assert not [name for name in Forgetful().state_dict() if name.startswith("heads")]
+    assert {head.weight.device.type for head in Forgetful().to("meta").heads} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        models.PooledSequence(30),
+        models.PooledSequence(30, pooling="max"),
+        models.RecurrentSequence(30, hidden=8),
+        models.RecurrentSequence(30, hidden=8, cell="lstm", bidirectional=False),
+    ],
+)
+def test_padding_changes_nothing_in_a_sequence(backbone):
+    torch.manual_seed(0)
+    model = models.MultiHead(backbone, heads=HEADS).eval()
+    short = torch.randn(2, 7, 30)
+    padded = torch.cat([short, torch.full((2, 5, 30), 1e3)], dim=1)
+    mask = torch.tensor([[1] * 7 + [0] * 5] * 2)
+    plain, masked = model(features=short), model(features=padded, mask=mask)
+    other = model(features=padded)
+    for name in HEADS:
+        torch.testing.assert_close(masked[name], plain[name], atol=1e-5, rtol=1e-5)
+        assert not torch.allclose(other[name], plain[name])
+    empty = model(features=padded, mask=torch.zeros(2, 12))
+    assert all(torch.equal(out, model.head(name)[1].expand_as(out)) for name, out in empty.items())
+
+
+def test_the_readers_shape_trains():
+    torch.manual_seed(0)
+    features, labels = torch.randn(64, 15, 30), torch.randint(0, 2, (64, 4)).float()
+    loader = loaders.array_loader({"features": features}, labels, batch_size=16, shuffle=True)
+    model = models.MultiHead(models.RecurrentSequence(30, hidden=16), heads=HEADS)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    done = loops.fit(model, loader, loss=losses.multi_head, optimizer=optimizer, epochs=6, progress=False)
+    assert done.history["train_loss"].iloc[-1] < 0.9 * done.history["train_loss"].iloc[0]
+
+
+def test_max_and_mean_are_what_they_say():
+    features = torch.tensor([[[1.0, -4.0], [3.0, -2.0], [99.0, 99.0]]])
+    mask = torch.tensor([[True, True, False]])
+    assert models.PooledSequence(2)(features, mask).tolist() == [[2.0, -3.0]]
+    assert models.PooledSequence(2, pooling="max")(features, mask).tolist() == [[3.0, -2.0]]
+
+
+def test_a_transformers_encoder_is_averaged_over_its_tokens():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    encoder = BertModel(BertConfig(**sizes, intermediate_size=32)).eval()
+    model = models.MultiHead(encoder, heads=HEADS).eval()
+    ids, mask = torch.randint(0, 50, (3, 6)), torch.tensor([[1] * 6, [1] * 4 + [0] * 2, [1, 0, 0, 0, 0, 0]])
+    hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    mean = torch.stack([hidden[i, : mask[i].sum()].mean(dim=0) for i in range(3)])
+    logits = model(input_ids=ids, attention_mask=mask)
+    torch.testing.assert_close(logits["topic"], nn.functional.linear(mean, *model.head("topic")), atol=1e-5, rtol=0)
+
+
+def test_counts_without_a_last_layer_are_a_backbone():
+    torch.manual_seed(0)
+    backbone = models.CountMLP(30, None, hidden=(16, 8)).eval()
+    assert backbone.width == 8
+    counts = sparse.random(7, 30, density=0.3, format="csr", random_state=0)
+    inputs, _ = loaders.SparseRows(counts, np.zeros((7, 4))).__getitems__(range(7))
+    model = models.MultiHead(backbone, heads=HEADS).eval()
+    features = backbone(**inputs)
+    assert (features >= 0).all()
+    torch.testing.assert_close(model(**inputs)["level"], nn.functional.linear(features, *model.head("level")))
+
+
+def test_a_backbone_of_your_own_tells_its_width():
+    own = nn.Sequential(nn.Linear(5, 9), nn.ReLU())
+    assert models.MultiHead(own, heads=HEADS)(torch.zeros(2, 5))["topic"].shape == (2, 20)
+    with pytest.raises(ValueError, match="width of Identity's features is unknown"):
+        models.MultiHead(nn.Identity(), heads=HEADS)
+    assert models.MultiHead(nn.Identity(), heads=HEADS, width=5).width == 5
+
+
+def test_probabilities_and_labels_of_both_kinds():
+    logits = {"yes": torch.tensor([[0.0], [-1.0], [3.0]]), "which": torch.tensor([[0.0, 2, 1], [5, 0, 0], [0, 0, 1]])}
+    shares = models.head_probabilities(logits)
+    torch.testing.assert_close(shares["yes"], logits["yes"].sigmoid())
+    torch.testing.assert_close(shares["which"].sum(dim=1), torch.ones(3))
+    assert models.predict_labels(logits).tolist() == [[1, 1], [0, 0], [1, 2]]
+    assert models.predict_labels(logits, threshold=0.9)[:, 0].tolist() == [0, 0, 1]
+    assert models.predict_labels(logits, threshold={"yes": 0.2})[:, 0].tolist() == [1, 1, 1]
+    for threshold, message in [(1.5, "1.5 must be"), ({"which": 0.5}, "no binary heads"), ({"yes": -1}, "-1 must be")]:
+        with pytest.raises(ValueError, match=message):
+            models.predict_labels(logits, threshold=threshold)
+
+
+@pytest.mark.parametrize("heads", [{}, {"a": 0}, {"a": True}, {"a": 1.0}, {1: 1}, ["a"]])
+def test_heads_that_are_none_are_refused(heads):
+    with pytest.raises(ValueError, match="head"):
+        models.MultiHead(heads=heads)
+
+
+def test_shapes_that_do_not_fit_are_named():
+    model = models.MultiHead(heads=HEADS)
+    with pytest.raises(ValueError, match=r"features \(1024, 150, 300\) must be \(B, 12\); for sequences"):
+        model(features=torch.empty(1024, 150, 300, device="meta"))
+    with pytest.raises(ValueError, match=r"the backbone gives \(2, 3, 5\), the heads read \(B, 5\)"):
+        models.MultiHead(nn.Identity(), heads=HEADS, width=5)(torch.zeros(2, 3, 5))
+    with pytest.raises(ValueError, match=r"mask \(2, 3\) must be \(2, 4\)"):
+        models.PooledSequence(5)(torch.zeros(2, 4, 5), torch.ones(2, 3))
+    with pytest.raises(ValueError, match=r"features \(2, 4, 6\) must be \(B, T, 5\)"):
+        models.RecurrentSequence(5)(torch.zeros(2, 4, 6))
+    with pytest.raises(ValueError, match="padding before a vector"):
+        models.RecurrentSequence(5)(torch.zeros(1, 3, 5), torch.tensor([[0, 1, 1]]))
+    with pytest.raises(ValueError, match="same width"):
+        models.MultiHead.from_linear_heads(models.MLP(), {"a": nn.Linear(3, 1), "b": nn.Linear(4, 1)})
+    for build in (
+        lambda: models.MLP(hidden=()),
+        lambda: models.PooledSequence(5, pooling="sum"),
+        lambda: models.RecurrentSequence(5, cell="rnn"),
+    ):
+        with pytest.raises(ValueError, match="1 or more"):
+            build()
