@@ -175,3 +175,24 @@ def test_histograms_share_their_bins():
     assert heights == [{0, 2}, {0, 1, 3}]
     edges = [patch.get_xy()[:, 0].max() for patch in ax.patches]
     assert edges == [pytest.approx(100)] * 2
+
+
+def test_reliability_draws_the_diagonal_and_a_line_a_model():
+    points = pd.DataFrame({"predicted": [0.1, 0.6], "observed": [0.2, 0.5], "rows": [30, 10]})
+    ax = plots.reliability({"one": points, "two": points})
+    assert len(ax.lines) == 3
+    assert ax.lines[1].get_xydata().tolist() == [[0.1, 0.2], [0.6, 0.5]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["one", "two"]
+    first, second = ax.collections[0].get_sizes()
+    assert first > second
+
+
+def test_heads_draw_a_box_a_layer_and_a_head_and_a_dot_a_logit():
+    ax = plots.heads(["12", "256"], {"toxic": 1, "level": 3}, classes={"level": ["none", "mild", "severe"]})
+    assert len(ax.patches) == 4
+    assert len(ax.lines) == 4
+    assert [words for words in texts(ax) if words] == [
+        *("12", "256", "toxic", "level: none", "level: mild", "level: severe"),
+    ]
+    places = [text.xy[1] for text in ax.texts if text.get_text() and text.xy[0] > 3]
+    assert places == sorted(places, reverse=True)

@@ -5,7 +5,8 @@ Titles are left to the caller, who knows the finding. Colours are Okabe and Ito'
 
 from helpers.plots.charts import bars, columns, compare, heat_map, histograms, intervals, lines, road, spread
 from helpers.plots.comments import label_counts, lengths, lengths_by_label, marking_words, share_longer
-from helpers.plots.scores import confusion, learning_curves, precision_recall, roc
+from helpers.plots.diagrams import heads
+from helpers.plots.scores import confusion, learning_curves, precision_recall, reliability, roc
 from helpers.plots.style import CLEAN, DARK, GREY, PALETTE, label_colors, use_style
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "columns",
     "compare",
     "confusion",
+    "heads",
     "heat_map",
     "histograms",
     "intervals",
@@ -28,6 +30,7 @@ __all__ = [
     "lines",
     "marking_words",
     "precision_recall",
+    "reliability",
     "road",
     "roc",
     "share_longer",

@@ -141,18 +141,22 @@ def lines(
     return ax
 
 
-def histograms(table: pd.DataFrame, *, log: bool = False, bins: int = 60, ax: Axes | None = None) -> Axes:
+def histograms(
+    table: pd.DataFrame, *, log: bool = False, bins: int | Sequence[float] = 60, ax: Axes | None = None
+) -> Axes:
     """Histograms of several columns as outlines on each other, over the same bins.
 
     Args:
         table: (N, C) numbers; above 0 where `log`.
         log: bins of equal width on a log axis; say so on its label.
-        bins: number of bars.
+        bins: number of bars, or their edges.
         ax: where to draw; None draws on a new figure.
     """
     ax = ax or new_axes()
     low, high = table.min().min(), table.max().max()
-    edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
+    edges = bins
+    if isinstance(bins, int):
+        edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
     for place, column in enumerate(table.columns):
         color = PALETTE[place % len(PALETTE)]
         ax.hist(table[column], edges, histtype="step", linewidth=2, color=color, label=str(column))

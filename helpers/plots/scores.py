@@ -77,6 +77,27 @@ def precision_recall(
     return ax
 
 
+def reliability(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """Observed over predicted frequency, one line a model, dots as large as their bins are full; the diagonal is right.
+
+    Args:
+        curves: by name, with the columns `predicted`, `observed` and `rows`, as `evaluation.reliability` gives them.
+        ax: where to draw; None draws on a new figure.
+    """
+    ax = ax or new_axes(5.5, 5)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    for place, (name, points) in enumerate(curves.items()):
+        color = PALETTE[place % len(PALETTE)]
+        ax.plot(points["predicted"], points["observed"], color=color, linewidth=2, label=name)
+        sizes = 12 + 200 * points["rows"] / points["rows"].sum()
+        ax.scatter(points["predicted"], points["observed"], s=sizes, color=color, zorder=3)
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    ax.set_xlabel("predicted probability")
+    ax.set_ylabel("share of positives among these rows")
+    ax.legend(loc="upper left")
+    return ax
+
+
 def confusion(
     targets: np.ndarray, flagged: np.ndarray, labels: Sequence[str], *, axes: Sequence[Axes] | None = None
 ) -> Sequence[Axes]:
