@@ -57,9 +57,10 @@ notebooks: setup  ## run the notebooks and store their outputs
 exercises: setup  ## make notebooks/exercises from notebooks/solutions
 	$(BIN)/python scripts/make_exercises.py
 
-sample: setup  ## write data/comments.csv and data/reviews.csv anew (the same bytes every time)
+sample: setup  ## write the files of data/ anew (the same bytes every time)
 	$(BIN)/python scripts/make_sample.py comments
 	$(BIN)/python scripts/make_sample.py reviews
+	$(BIN)/python scripts/make_synthetic.py
 
 constraints:  ## resolve the newest versions that fit pyproject.toml and pin them in constraints.txt
 	$(PYTHON) scripts/make_constraints.py

@@ -11,6 +11,7 @@ from helpers.datasets.inventory import available
 from helpers.datasets.reading import DataError
 from helpers.datasets.reviews import load_reviews
 from helpers.datasets.splitting import Split, balance, share_table, split
+from helpers.datasets.synthetic import load_synthetic
 from helpers.datasets.validation import label_names
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "label_names",
     "load_comments",
     "load_reviews",
+    "load_synthetic",
     "near_duplicate_groups",
     "near_duplicate_pairs",
     "share_table",
