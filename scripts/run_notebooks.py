@@ -67,7 +67,7 @@ def kernel_environment(profile: str, *, in_place: bool, ipython: str) -> dict[st
         for name, value in os.environ.items()
         if name not in dropped and not (in_place and name.startswith("COURSE_"))
     }
-    kept |= {"COURSE_PROFILE": profile, "OMP_WAIT_POLICY": "PASSIVE", "IPYTHONDIR": ipython}
+    kept |= {"COURSE_PROFILE": profile, "IPYTHONDIR": ipython}
     return kept | ({"HF_HUB_OFFLINE": "1"} if profile == "quick" else {})
 
 
