@@ -14,7 +14,7 @@ DATA = os.environ.get("COURSE_DATA", "")
 
 @pytest.mark.kernel
 @pytest.mark.skipif(not Path(DATA, "jigsaw").is_dir() or not DATA, reason="set COURSE_DATA to a folder with jigsaw/")
-@pytest.mark.parametrize("name", ["01_eda.ipynb", "02_countvectorizer_mlp.ipynb"])
+@pytest.mark.parametrize("name", ["01_eda.ipynb", "02_countvectorizer_mlp.ipynb", "03_multi_head.ipynb"])
 def test_the_lesson_runs_on_real_comments(name, tmp_path):
     command = [sys.executable, "scripts/run_notebooks.py", "--profile", "full", "--out", str(tmp_path)]
     env = {**os.environ, "COURSE_DATA": str(Path(DATA).resolve()), "COURSE_ENCODER": "all-MiniLM-L6-v2"}
