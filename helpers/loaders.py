@@ -113,12 +113,12 @@ class ArrayRows(Dataset):
         labels: (N, L), NaN or negative where unknown, which becomes NaN; class numbers for categorical heads.
 
     Raises:
-        ValueError: no input, different numbers of rows, or labels that are no table.
+        ValueError: no input, different numbers of rows, labels that are no table, or values that are no numbers.
     """
 
     def __init__(self, inputs: Mapping[str, ArrayLike | Tensor], labels: ArrayLike | Tensor) -> None:
-        self.inputs = {name: _own_tensor(values) for name, values in inputs.items()}
-        self.labels = _own_tensor(labels).to(torch.float32)
+        self.inputs = {name: _own_tensor(f"input {name!r}", values) for name, values in inputs.items()}
+        self.labels = _own_tensor("labels", labels).to(torch.float32)
         shapes = {name: tuple(tensor.shape) for name, tensor in self.inputs.items()}
         rows = {shape[0] if shape else 0 for shape in shapes.values()}
         if self.labels.ndim != 2 or rows != {len(self.labels)}:
@@ -171,9 +171,16 @@ def _loader(rows: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> Data
     return DataLoader(rows, batch_sampler=order, collate_fn=_as_it_is, generator=torch.Generator())
 
 
-def _own_tensor(values: ArrayLike | Tensor) -> Tensor:
-    """A copy as a tensor on the CPU, so that neither side sees the other's changes."""
-    tensor = values.detach().cpu().clone() if isinstance(values, Tensor) else torch.tensor(np.asarray(values))
+def _own_tensor(what: str, values: ArrayLike | Tensor) -> Tensor:
+    """A copy as a tensor on the CPU, so that neither side sees the other's changes; ValueError names what is none."""
+    if isinstance(values, Tensor):
+        tensor = values.detach().cpu().clone()
+    else:
+        array = np.array(values, order="C")
+        try:
+            tensor = torch.from_numpy(array.astype(np.float32) if array.dtype == object else array)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} of type {array.dtype} is no array of numbers: {error}") from error
     return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
 
 

@@ -26,3 +26,7 @@ def test_a_file_that_was_changed_is_refused(tmp_path, monkeypatch):
         changed.to_csv(tmp_path / "synthetic.csv", index=False)
         with pytest.raises(datasets.DataError, match=r"synthetic\.csv: .* rows of .*, not 10,000 of"):
             datasets.load_synthetic()
+    rows.loc[7_000, "f3"] += 1
+    rows.to_csv(tmp_path / "synthetic.csv", index=False, lineterminator="\n")
+    with pytest.raises(datasets.DataError, match="some of its numbers were changed"):
+        datasets.load_synthetic()

@@ -107,3 +107,10 @@ def test_arrays_that_do_not_fit_are_refused():
         loaders.array_loader({"features": np.zeros((4, 2))}, np.zeros(4))
     with pytest.raises(ValueError, match=r"inputs \{\}"):
         loaders.array_loader({}, np.zeros((4, 1)))
+    mixed = np.array([[1, "two"], [3, 4]], dtype=object)
+    with pytest.raises(ValueError, match="input 'features' of type object is no array of numbers"):
+        loaders.array_loader({"features": mixed}, np.zeros((2, 1)))
+    assert (
+        loaders.ArrayRows({"features": np.arange(6).reshape(3, 2)[::-1]}, np.zeros((3, 1))).inputs["features"][0, 0]
+        == 4
+    )

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from loop_run import data, parts, run
+from scipy import sparse
 from torch import nn
 
 from helpers import loaders, loops, losses, metrics, models
@@ -244,7 +246,37 @@ def test_a_model_with_heads_is_trained_and_scored_by_the_same_loop():
 
 def test_the_loss_of_heads_is_summed_over_batches_once():
     model, inputs, labels = head_parts()
-    labels = labels.nan_to_num()
     small = loaders.array_loader(inputs, labels, batch_size=7)
     whole = losses.multi_head(model(**inputs), labels).item()
     assert loops.evaluate(model, small, loss=losses.multi_head)["loss"] == pytest.approx(whole, rel=1e-5)
+
+
+def test_batches_with_unknown_labels_accumulate_to_the_large_batch():
+    weights = []
+    for batch_size, accumulate in ((8, 4), (32, 1)):
+        model, inputs, labels = head_parts()
+        labels[torch.rand(labels.shape, generator=torch.Generator().manual_seed(1)) < 0.5] = torch.nan
+        loader = loaders.array_loader(inputs, labels, batch_size=batch_size)
+        loss = partial(losses.multi_head, reduction="entries")
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        options = {"loss": loss, "optimizer": optimizer, "accumulate": accumulate, "progress": False}
+        loops.fit(model, loader, epochs=1, **options)
+        weights.append([weight.detach() for weight in model.parameters()])
+    for one, other in zip(*weights, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_minus_one_is_unknown_to_the_loop_too():
+    counts = sparse.random(40, 30, density=0.3, format="csr", random_state=0)
+    labels = np.column_stack([np.arange(40) % 2, np.arange(40) % 3]).astype(float)
+    missing = np.arange(80).reshape(40, 2) % 7 == 0
+    found = []
+    for unknown in (-1, np.nan):
+        torch.manual_seed(0)
+        model = models.MultiHead(models.CountMLP(30, None, hidden=(8,)), heads={"yes": 1, "which": 3})
+        table = loaders.sparse_loader(counts, np.where(missing, unknown, labels), batch_size=16)
+        optimizer = torch.optim.Adam(model.parameters())
+        options = {"loss": losses.multi_head, "optimizer": optimizer, "progress": False}
+        done = loops.fit(model, table, valid=table, epochs=2, **options)
+        found.append(done.history[["train_loss", "valid_loss", "valid_auc"]])
+    pd.testing.assert_frame_equal(*found)

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from helpers import losses
 
-HEADS = {"toxic": 1, "level": 3, "insult": 1, "pair": 2, "topic": 3}
+# Grouped by size, the order of these is a permutation that is not its own inverse.
+HEADS = {"toxic": 1, "level": 3, "insult": 1, "pair": 2, "other": 1, "topic": 3}
 
 
 @pytest.fixture
@@ -87,12 +88,12 @@ def test_head_weights_weigh_the_mean(batch):
     logits, labels = batch
     each = losses.multi_head(logits, labels, reduction="heads")
     weighted = losses.multi_head(logits, labels, head_weights={"toxic": 3, "topic": 0})
-    torch.testing.assert_close(weighted, (3 * each[0] + each[1] + each[2] + each[3]) / 6)
+    torch.testing.assert_close(weighted, (3 * each[0] + each[1:5].sum()) / 7)
 
 
 def test_class_weights_are_torchs(batch):
     logits, labels = batch
-    weights = {"toxic": 4.0, "level": [1.0, 2.0, 3.0], "pair": torch.tensor([0.5, 2.0])}
+    weights = {"toxic": 4.1, "level": [1.0, 2.3, 3.7], "pair": torch.tensor([0.3, 2.0], dtype=torch.float64)}
     given = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in weights.items()}
     expected = [reference(out, labels[:, i], given.get(name)) for i, (name, out) in enumerate(logits.items())]
     found = losses.multi_head(logits, labels, class_weights=weights, reduction="heads")
@@ -131,11 +132,11 @@ def test_half_precision_is_lifted(batch):
 
 def test_nothing_broadcasts(batch):
     logits, labels = batch
-    with pytest.raises(ValueError, match=r"labels \(40,\) must be \(B, 5\)"):
+    with pytest.raises(ValueError, match=r"labels \(40,\) must be \(B, 6\)"):
         losses.multi_head(logits, labels[:, 0])
-    with pytest.raises(ValueError, match=r"labels \(40, 4\) must be \(B, 5\)"):
+    with pytest.raises(ValueError, match=r"labels \(40, 4\) must be \(B, 6\)"):
         losses.multi_head(logits, labels[:, :4])
-    with pytest.raises(ValueError, match=r"head 'level': logits \(1, 3\) and labels \(40, 5\)"):
+    with pytest.raises(ValueError, match=r"head 'level': logits \(1, 3\) and labels \(40, 6\)"):
         losses.multi_head({**logits, "level": logits["level"][:1]}, labels)
     with pytest.raises(ValueError, match=r"head 'toxic': logits \(40,\)"):
         losses.multi_head({**logits, "toxic": logits["toxic"][:, 0]}, labels)
@@ -158,14 +159,14 @@ def test_weights_that_do_not_fit_are_refused(batch):
         with pytest.raises(ValueError, match=message):
             losses.multi_head(*batch, **options)
 
-    refused("class_weights name .'other'.", class_weights={"other": 1.0})
-    refused("head_weights name .'other'.", head_weights={"other": 1.0})
+    refused("class_weights name .'none'.", class_weights={"none": 1.0})
+    refused("head_weights name .'none'.", head_weights={"none": 1.0})
     refused(r"'level' have shape \(2,\), must be \(3,\)", class_weights={"level": [1.0, 2.0]})
     refused(r"'toxic' have shape \(2,\), must be one number", class_weights={"toxic": [1.0, 2.0]})
     refused("must be positive and finite", class_weights={"toxic": 0.0})
     refused("head_weights must be 0 or more", head_weights={"toxic": -1.0})
     refused("not all 0", head_weights=dict.fromkeys(HEADS, 0.0))
-    refused("none of mean, heads, sum, none", reduction="average")
+    refused("none of mean, heads, entries, sum, none", reduction="average")
 
 
 def test_a_thousand_heads():
@@ -192,3 +193,62 @@ def test_weights_from_counts_make_classes_weigh_the_same():
         losses.class_weights_from_counts(labels, {"toxic": 1})
     with pytest.raises(ValueError, match=r"head 'toxic', row 3 .* 2 must be 0 to 1"):
         losses.class_weights_from_counts(labels.flip(1), heads)
+
+
+def test_entries_are_a_mean_that_batches_add_up_to(batch):
+    logits, labels = batch
+    labels = labels.masked_fill(torch.rand(labels.shape) < 0.3, torch.nan)
+    whole = losses.multi_head(logits, labels, reduction="entries")
+    each = losses.multi_head(logits, labels, reduction="none")
+    torch.testing.assert_close(whole, each.sum() / (labels >= 0).sum())
+    parts = [(slice(0, 7), labels[:7]), (slice(7, 40), labels[7:])]
+    values = [
+        losses.multi_head({n: o[rows] for n, o in logits.items()}, part, reduction="entries") * (part >= 0).sum()
+        for rows, part in parts
+    ]
+    torch.testing.assert_close(sum(values) / (labels >= 0).sum(), whole)
+
+
+def test_gradients_under_all_weights_are_torchs_too(batch):
+    logits, labels = batch
+    labels = labels.masked_fill(torch.rand(labels.shape) < 0.3, -1)
+    weights = {"toxic": 4.1, "level": [1.0, 2.3, 3.7], "pair": [0.3, 2.0]}
+    shares = {"toxic": 3.0, "topic": 0.5}
+    losses.multi_head(logits, labels, class_weights=weights, head_weights=shares).backward()
+    found = {name: out.grad.clone() for name, out in logits.items()}
+    total = 0
+    for place, (name, out) in enumerate(logits.items()):
+        out.grad = None
+        given = torch.tensor(weights[name], dtype=torch.float64) if name in weights else None
+        total = total + shares.get(name, 1.0) * reference(out, labels[:, place], given)
+    (total / 7.5).backward()
+    for name, out in logits.items():
+        torch.testing.assert_close(found[name], out.grad)
+
+
+def test_labels_of_any_kind_and_logits_of_any_layout(batch):
+    logits, labels = batch
+    expected = losses.multi_head(logits, labels)
+    torch.testing.assert_close(losses.multi_head(logits, labels.long()), expected)
+    turned = {name: out.detach().T.contiguous().T for name, out in logits.items()}
+    torch.testing.assert_close(losses.multi_head(turned, labels), expected.detach())
+    yes = labels.clamp(max=1).bool()
+    torch.testing.assert_close(losses.multi_head(logits, yes), losses.multi_head(logits, yes.float()))
+    small = {name: out.detach().bfloat16() for name, out in logits.items()}
+    assert losses.multi_head(small, labels).dtype == torch.float32
+
+
+def test_an_empty_batch_loses_nothing():
+    logits = {name: torch.zeros(0, size, requires_grad=True) for name, size in HEADS.items()}
+    for reduction in ("sum", "none"):
+        losses.multi_head(logits, torch.zeros(0, len(HEADS)), reduction=reduction).sum().backward()
+    value = losses.multi_head(logits, torch.full((0, len(HEADS)), torch.nan), head_weights={"toxic": 2.0})
+    assert value == 0
+
+
+def test_no_step_waits_for_the_device():
+    """A value of a meta tensor cannot be looked at, as one of a GPU cannot without waiting."""
+    logits = {name: torch.empty(4, size, device="meta") for name, size in HEADS.items()}
+    labels = torch.empty(4, len(HEADS), device="meta")
+    options = {"head_weights": {"toxic": 2.0}, "class_weights": {"level": [1.0, 2.0, 3.0], "insult": 4.0}}
+    assert losses.multi_head(logits, labels, **options).device.type == "meta"

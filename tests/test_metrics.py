@@ -404,6 +404,16 @@ def test_auc_of_heads_is_scikit_learns():
         assert metrics.mean_head_auc(targets, tables) == pytest.approx((half + expected[1]) / 2)
 
 
+def test_a_class_that_does_not_occur_is_left_out_of_its_heads_auc():
+    rng = np.random.default_rng(0)
+    targets, table = rng.integers(0, 2, (60, 1)).astype(float), rng.dirichlet(np.ones(3), 60)
+    expected = np.mean([roc_auc_score(targets[:, 0] == value, table[:, value]) for value in range(2)])
+    assert metrics.auc_by_head(targets, {"which": table})["which"] == pytest.approx(expected)
+    assert np.isnan(metrics.auc_by_head(np.full((60, 1), np.nan), {"which": table})["which"])
+    with pytest.raises(ValueError, match="head 'which': probabilities: row 3"):
+        metrics.auc_by_head(targets, {"which": np.where(np.arange(60)[:, None] == 3, 2.0, table)})
+
+
 def test_heads_that_do_not_fit_are_refused():
     tables = {"yes": np.zeros((4, 1)), "which": np.full((4, 3), 1 / 3)}
     for targets, message in [

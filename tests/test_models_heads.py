@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from scipy import sparse
 from torch import nn
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from helpers import loaders, loops, losses, models
 
@@ -91,6 +92,7 @@ def test_what_heads_in_a_plain_list_lose():
     assert {head.weight.device.type for head in Forgetful().to("meta").heads} == {"cpu"}
 
 
+@pytest.mark.parametrize("padding", [1e3, torch.nan])
 @pytest.mark.parametrize(
     "backbone",
     [
@@ -100,11 +102,11 @@ def test_what_heads_in_a_plain_list_lose():
         models.RecurrentSequence(30, hidden=8, cell="lstm", bidirectional=False),
     ],
 )
-def test_padding_changes_nothing_in_a_sequence(backbone):
+def test_padding_changes_nothing_in_a_sequence(backbone, padding):
     torch.manual_seed(0)
     model = models.MultiHead(backbone, heads=HEADS).eval()
     short = torch.randn(2, 7, 30)
-    padded = torch.cat([short, torch.full((2, 5, 30), 1e3)], dim=1)
+    padded = torch.cat([short, torch.full((2, 5, 30), padding)], dim=1)
     mask = torch.tensor([[1] * 7 + [0] * 5] * 2)
     plain, masked = model(features=short), model(features=padded, mask=mask)
     other = model(features=padded)
@@ -115,14 +117,27 @@ def test_padding_changes_nothing_in_a_sequence(backbone):
     assert all(torch.equal(out, model.head(name)[1].expand_as(out)) for name, out in empty.items())
 
 
-def test_the_readers_shape_trains():
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        models.RecurrentSequence(30, hidden=16),
+        models.RecurrentSequence(30, hidden=16, cell="lstm", bidirectional=False),
+        nn.Sequential(models.PooledSequence(30), nn.Linear(30, 16), nn.ReLU()),
+    ],
+)
+def test_the_readers_shape_trains(backbone):
     torch.manual_seed(0)
-    features, labels = torch.randn(64, 15, 30), torch.randint(0, 2, (64, 4)).float()
-    loader = loaders.array_loader({"features": features}, labels, batch_size=16, shuffle=True)
-    model = models.MultiHead(models.RecurrentSequence(30, hidden=16), heads=HEADS)
+    features = torch.randn(512, 15, 30)
+    labels = (features[:, :, :1].mean(dim=1) > 0).float()
+    inputs = {"input" if isinstance(backbone, nn.Sequential) else "features": features}
+    train = loaders.array_loader(inputs, labels, batch_size=32, shuffle=True)
+    valid = loaders.array_loader(inputs, labels)
+    model = models.MultiHead(backbone, heads={"positive": 1}, width=getattr(backbone, "width", 16))
+    losses.multi_head(model(**inputs), labels).backward()
+    assert all((weight.grad != 0).any() for weight in model.backbone.parameters())
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    done = loops.fit(model, loader, loss=losses.multi_head, optimizer=optimizer, epochs=6, progress=False)
-    assert done.history["train_loss"].iloc[-1] < 0.9 * done.history["train_loss"].iloc[0]
+    loops.fit(model, train, loss=losses.multi_head, optimizer=optimizer, epochs=8, progress=False)
+    assert loops.evaluate(model, valid, loss=losses.multi_head)["auc"] > 0.9
 
 
 def test_max_and_mean_are_what_they_say():
@@ -159,6 +174,8 @@ def test_counts_without_a_last_layer_are_a_backbone():
 def test_a_backbone_of_your_own_tells_its_width():
     own = nn.Sequential(nn.Linear(5, 9), nn.ReLU())
     assert models.MultiHead(own, heads=HEADS)(torch.zeros(2, 5))["topic"].shape == (2, 20)
+    with pytest.raises(ValueError, match=r"width of CountMLP's features is unknown.*n_labels=None"):
+        models.MultiHead(models.CountMLP(30, 6), heads=HEADS)
     with pytest.raises(ValueError, match="width of Identity's features is unknown"):
         models.MultiHead(nn.Identity(), heads=HEADS)
     assert models.MultiHead(nn.Identity(), heads=HEADS, width=5).width == 5
@@ -172,6 +189,9 @@ def test_probabilities_and_labels_of_both_kinds():
     assert models.predict_labels(logits).tolist() == [[1, 1], [0, 0], [1, 2]]
     assert models.predict_labels(logits, threshold=0.9)[:, 0].tolist() == [0, 0, 1]
     assert models.predict_labels(logits, threshold={"yes": 0.2})[:, 0].tolist() == [1, 1, 1]
+    assert models.predict_labels(logits, threshold={}).tolist() == models.predict_labels(logits).tolist()
+    both = {"yes": logits["yes"], "too": -logits["yes"]}
+    assert models.predict_labels(both, threshold={"yes": 0.2}).tolist() == [[1, 1], [1, 1], [1, 0]]
     for threshold, message in [(1.5, "1.5 must be"), ({"which": 0.5}, "no binary heads"), ({"yes": -1}, "-1 must be")]:
         with pytest.raises(ValueError, match=message):
             models.predict_labels(logits, threshold=threshold)
@@ -204,3 +224,75 @@ def test_shapes_that_do_not_fit_are_named():
     ):
         with pytest.raises(ValueError, match="1 or more"):
             build()
+
+
+def test_weights_of_other_heads_are_refused(tmp_path):
+    saved = models.MultiHead(heads={"a": 1, "b": 3})
+    safetensors.torch.save_file(saved.state_dict(), tmp_path / "best.safetensors")
+    same = models.MultiHead(heads={"a": 1, "b": 3})
+    loops.load_best(tmp_path, same)
+    assert torch.equal(same.projection.weight, saved.projection.weight)
+    for heads in ({"b": 3, "a": 1}, {"x": 2, "y": 2}, {"a": 1, "other": 3}):
+        model = models.MultiHead(heads=heads)
+        before = model.projection.weight.clone()
+        with pytest.raises(loops.CheckpointError, match=r"weights of the heads \[\('a', 1\), \('b', 3\)\]"):
+            loops.load_best(tmp_path, model)
+        assert torch.equal(model.projection.weight, before)
+
+
+def test_a_frozen_backbone_does_not_move_its_batch_norm_either():
+    torch.manual_seed(0)
+    counts = sparse.random(64, 30, density=0.3, format="csr", random_state=0)
+    model = models.MultiHead(models.CountMLP(30, None), heads={"a": 1})
+    model.backbone.requires_grad_(False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    loader = loaders.sparse_loader(counts, np.arange(64)[:, None] % 2, batch_size=16)
+    optimizer = torch.optim.Adam(model.projection.parameters(), lr=0.01)
+    loops.fit(model, loader, loss=losses.multi_head, optimizer=optimizer, epochs=1, progress=False)
+    changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
+    assert changed == ["projection.weight", "projection.bias"]
+    model.backbone.requires_grad_(True)
+    assert model.train().backbone.training
+
+
+def test_fusing_keeps_every_bit_and_the_callers_backbone():
+    heads = {name: nn.Linear(256, size).double() for name, size in HEADS.items()}
+    backbone = models.MLP()
+    model = models.MultiHead.from_linear_heads(backbone, heads)
+    assert {weight.dtype for weight in backbone.parameters()} == {torch.float32}
+    for name, head in heads.items():
+        assert torch.equal(model.head(name)[0], head.weight)
+
+
+def test_a_thousand_mixed_heads_are_trained_scored_and_decided():
+    torch.manual_seed(0)
+    heads = {f"h{i}": 1 + i % 3 for i in range(1000)}
+    features = torch.randn(50, 12)
+    labels = torch.stack([torch.randint(0, max(size, 2), (50,)) for size in heads.values()], dim=1).float()
+    loader = loaders.array_loader({"features": features}, labels, batch_size=20)
+    model = models.MultiHead(heads=heads)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    done = loops.fit(model, loader, loss=losses.multi_head, optimizer=optimizer, epochs=3, valid=loader, progress=False)
+    assert done.history["valid_loss"].is_monotonic_decreasing
+    decided = loops.predict_labels(model, loader)
+    assert decided.shape == (50, 1000)
+    assert sorted(np.unique(decided)) == [0, 1, 2]
+
+
+def test_a_model_with_a_head_of_its_own_is_no_encoder():
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    whole = BertForSequenceClassification(BertConfig(**sizes, intermediate_size=32))
+    with pytest.raises(ValueError, match="gives no last_hidden_state: take its encoder"):
+        models.MultiHead(whole, heads=HEADS)(input_ids=torch.ones(1, 3, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"features \(2, 0, 5\) must be \(B, T, 5\), T 1 or more"):
+        models.PooledSequence(5)(torch.zeros(2, 0, 5))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_whole_road_runs_on_a_gpu():
+    features, labels = torch.randn(64, 12), torch.randint(0, 2, (64, 4)).float()
+    loader = loaders.array_loader({"features": features}, labels, batch_size=16)
+    model = models.MultiHead(heads=HEADS)
+    run = {"loss": losses.multi_head, "optimizer": torch.optim.Adam(model.parameters()), "device": "cuda"}
+    loops.fit(model.to("cuda"), loader, epochs=1, valid=loader, progress=False, **run)
+    assert loops.predict_labels(model, loader, device="cuda").shape == (64, 4)

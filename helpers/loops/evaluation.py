@@ -20,8 +20,8 @@ def move(inputs: dict[str, Tensor], device: str) -> dict[str, Tensor]:
 
 
 def known(labels: Tensor) -> int:
-    """Number of labels that are not NaN."""
-    return int(labels.isfinite().sum())
+    """Number of labels that are neither NaN nor negative."""
+    return int((labels >= 0).sum())
 
 
 @torch.inference_mode()
@@ -31,7 +31,7 @@ def evaluate(model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = 
     Args:
         model: gives logits (B, L), or {head: (B, C)}.
         loader: batches of `(inputs, labels (B, L))`.
-        loss: of logits and labels, a mean over the known labels.
+        loss: of logits and labels, a mean over the known labels; of heads any mean, it sees all rows at once.
         device: where the model is.
 
     Returns:
@@ -45,17 +45,18 @@ def evaluate(model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = 
 
     def account(out: Logits, labels: Tensor) -> None:
         nonlocal total, count
-        total += float(loss(out, labels.to(device))) * known(labels)
-        count += known(labels)
         targets.append(labels)
+        if isinstance(out, Tensor):
+            total += float(loss(out, labels.to(device))) * known(labels)
+            count += known(labels)
 
     logits = _all_logits(model, loader, device, account)
     truth = torch.cat(targets)
-    if isinstance(logits, dict):
-        auc = metrics.mean_head_auc(truth, models.head_probabilities(logits))
-    else:
-        auc = metrics.mean_auc(truth, torch.sigmoid(logits))
-    return {"loss": total / max(count, 1), "auc": auc}
+    if isinstance(logits, dict):  # a mean over heads is no mean over entries: batches do not add up to it
+        value = float(loss({name: out.to(device) for name, out in logits.items()}, truth.to(device)))
+        truth = truth.float().masked_fill(truth < 0, torch.nan)
+        return {"loss": value, "auc": metrics.mean_head_auc(truth, models.head_probabilities(logits))}
+    return {"loss": total / max(count, 1), "auc": metrics.mean_auc(truth, torch.sigmoid(logits))}
 
 
 @torch.inference_mode()

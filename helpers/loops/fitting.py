@@ -75,9 +75,10 @@ def fit(
     schedule, random state and running sums. Ctrl-C ends the run after the step in hand; history and checkpoint stay.
 
     Args:
-        model: gives logits (B, L) for `model(**inputs)`.
+        model: gives logits (B, L), or {head: (B, C)}, for `model(**inputs)`.
         train: batches of `(inputs, labels (B, L))`, its batch sampler an `EpochBatchSampler` where runs are taken up.
-        loss: of logits and labels, a mean over the known labels.
+        loss: of logits and labels, a mean over the known labels (`losses.multi_head` is one where all are known, or
+            with `reduction="entries"`): batches are weighted by their known labels.
         optimizer: over the model's parameters.
         epochs: passes over the training rows.
         valid: batches for loss and AUC after each epoch; never trained on.

@@ -1,6 +1,6 @@
 """One criterion for a model with several heads, binary and categorical in any mixture.
 
-Heads of one size are computed together, so a thousand of them cost little more than one.
+Heads of one size are computed together: one call of torch a size, not one a head.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_REDUCTIONS = ("mean", "heads", "sum", "none")
+_REDUCTIONS = ("mean", "heads", "entries", "sum", "none")
 Weights = Mapping[str, float | Sequence[float] | Tensor]
 
 
@@ -39,9 +39,10 @@ def multi_head(
         head_weights: by head, 0 or more, 1 for heads that are not named; the mean over heads is weighted by them.
         class_weights: by head, above 0: for a binary head one number, the weight of its positives (`pos_weight`); for
             a categorical one C numbers. `class_weights_from_counts` makes them. Heads that are not named have none.
+            Keep them on the CPU, where their check makes no GPU wait.
         reduction: `mean`; `heads`, (H,) means of each head (0 where it has no known label; the mean leaves such a head
-            out); `sum` over all entries; `none`, (B, H) with 0 at unknown entries. `heads`, `sum` and `none` do not
-            use `head_weights`.
+            out); `entries`, the mean over all known entries, which batches of any size add up to exactly; `sum` over
+            them; `none`, (B, H) with 0 at unknown entries. Only `mean` uses `head_weights`.
 
     Returns:
         A scalar, (H,) or (B, H).
@@ -54,6 +55,7 @@ def multi_head(
     """
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
+    labels = labels.long() if labels.dtype == torch.bool else labels
     sizes = _sizes(logits, labels)
     known, targets = _known(labels)
     _refuse_unknown_heads("head_weights", head_weights, sizes)
@@ -65,6 +67,8 @@ def multi_head(
         return losses
     if reduction == "sum":
         return losses.sum()
+    if reduction == "entries":
+        return losses.mean() if known is None else losses.sum() / known.sum().clamp(min=1)
     if known is None and not head_weights:
         return losses.mean() if reduction == "mean" else losses.mean(dim=0)
     counts = known.sum(dim=0) if known is not None else torch.full_like(losses[0], len(losses))
@@ -80,7 +84,8 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
         heads: {head: C}, C = 1 for binary heads, in the order of the columns.
 
     Returns:
-        By head: for a binary one negatives / positives, (); for a categorical one (C,), rows / (C * rows of the class).
+        By head, on the CPU: for a binary one negatives / positives, (); for a categorical one (C,), rows / (C * rows of
+        the class).
 
     Raises:
         ValueError: shapes that do not fit, a label that is no class of its head, a class without a row (it is named:
@@ -88,6 +93,8 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
     """
     if labels.ndim != 2 or labels.shape[1] != len(heads):
         raise ValueError(f"labels {tuple(labels.shape)} must be (N, {len(heads)}), one column a head")
+    labels = labels.detach().cpu()
+    labels = labels.long() if labels.dtype == torch.bool else labels
     _refuse_foreign_labels(labels, list(heads), list(heads.values()))
     found = {}
     for place, (name, size) in enumerate(heads.items()):
@@ -179,7 +186,7 @@ def _binary(logits: Tensor, targets: Tensor, scales: Tensor | None) -> Tensor:
 
 def _categorical(logits: Tensor, targets: Tensor, size: int, scales: Tensor | None) -> Tensor:
     classes = targets.long().unsqueeze(2)
-    log_probabilities = logits.view(len(logits), -1, size).log_softmax(dim=2)
+    log_probabilities = logits.view(len(logits), logits.shape[1] // size, size).log_softmax(dim=2)
     losses = -log_probabilities.gather(2, classes).squeeze(2)
     if scales is None:
         return losses
@@ -190,10 +197,10 @@ def _scales(names: Sequence[str], size: int, weights: Weights, like: Tensor) -> 
     """(heads of the group, C) class weights, or None where none of these heads has any."""
     if not any(name in weights for name in names):
         return None
-    scales = torch.ones(len(names), size)
+    scales = torch.ones(len(names), size, dtype=like.dtype)
     for place, name in enumerate(names):
         if name in weights:
-            given = torch.as_tensor(weights[name], dtype=torch.float32).cpu()
+            given = torch.as_tensor(weights[name], dtype=like.dtype).cpu()
             if given.numel() != size or given.ndim > 1:
                 shape = "one number" if size == 1 else f"({size},), one a class"
                 raise ValueError(f"class_weights of head {name!r} have shape {tuple(given.shape)}, must be {shape}")
@@ -206,10 +213,10 @@ def _scales(names: Sequence[str], size: int, weights: Weights, like: Tensor) -> 
 
 
 def _mean_over_heads(means: Tensor, counts: Tensor, sizes: Mapping[str, int], weights: Mapping[str, float]) -> Tensor:
-    shares = means.new_tensor([float(weights.get(name, 1.0)) for name in sizes])
-    if not ((shares >= 0) & shares.isfinite()).all() or not shares.any():
+    given = torch.tensor([float(weights.get(name, 1.0)) for name in sizes], dtype=means.dtype)  # checked on the CPU
+    if not ((given >= 0) & given.isfinite()).all() or not given.any():
         raise ValueError(f"head_weights must be 0 or more, finite, and not all 0; found {dict(weights)}")
-    shares = torch.where(counts > 0, shares, 0)
+    shares = torch.where(counts > 0, given.to(means.device), 0)
     return (means * shares).sum() / shares.sum().clamp(min=torch.finfo(shares.dtype).tiny)
 
 

@@ -31,21 +31,10 @@ def auc_by_head(targets: Table, probabilities: Mapping[str, Table]) -> pd.Series
     tables = {name: as_numbers(f"probabilities of head {name!r}", table) for name, table in probabilities.items()}
     if truth.ndim != 2 or truth.shape[1] != len(tables):
         raise ValueError(f"targets {truth.shape} must be (N, {len(tables)}), a column for each of {list(tables)}")
-    columns, scores, heads = [], [], []
-    for (name, table), column in zip(tables.items(), truth.T, strict=True):
-        if table.ndim != 2 or len(table) != len(column):
-            raise ValueError(f"head {name!r}: probabilities {table.shape} must be ({len(column)}, C)")
-        size = max(table.shape[1], 2)
-        known = ~np.isnan(column)
-        if not np.isin(column[known], np.arange(size)).all():
-            raise ValueError(f"head {name!r}: targets must be 0 to {size - 1}, or NaN where unknown")
-        for value in [1] if size == 2 else range(size):
-            columns.append(np.where(known, column == value, np.nan))
-            scores.append(table[:, min(value, table.shape[1] - 1)])
-            heads.append(name)
-    places = list(range(len(columns)))
-    areas = auc_by_label(np.column_stack(columns), np.column_stack(scores), labels=places)
-    return areas.groupby(pd.Index(heads, name="head"), sort=False).mean()
+    areas = {
+        name: _head_auc(name, column, table) for (name, table), column in zip(tables.items(), truth.T, strict=True)
+    }
+    return pd.Series(areas, dtype=float, name="auc").rename_axis("head")
 
 
 def mean_head_auc(targets: Table, probabilities: Mapping[str, Table]) -> float:
@@ -65,3 +54,19 @@ def mean_head_auc(targets: Table, probabilities: Mapping[str, Table]) -> float:
     """
     areas = auc_by_head(targets, probabilities)
     return mean_of_scored("mean_head_auc", areas.to_numpy(), areas.index)
+
+
+def _head_auc(name: str, column: np.ndarray, table: np.ndarray) -> float:
+    """AUC of one head from its targets (N,) and probabilities (N, C); a ValueError names the head."""
+    if table.ndim != 2 or len(table) != len(column):
+        raise ValueError(f"head {name!r}: probabilities {table.shape} must be ({len(column)}, C)")
+    size, known = max(table.shape[1], 2), ~np.isnan(column)
+    if not np.isin(column[known], np.arange(size)).all():
+        raise ValueError(f"head {name!r}: targets must be 0 to {size - 1}, or NaN where unknown")
+    values = [1] if size == 2 else list(range(size))
+    against = np.column_stack([np.where(known, column == value, np.nan) for value in values])
+    places = [min(value, table.shape[1] - 1) for value in values]
+    try:
+        return float(auc_by_label(against, table[:, places]).mean())
+    except ValueError as error:
+        raise ValueError(f"head {name!r}: {error}") from error

@@ -26,7 +26,7 @@ class MLP(nn.Module):
         if not hidden or min(n_features, *hidden) < 1:
             raise ValueError(f"n_features={n_features}, hidden={tuple(hidden)}: all must be 1 or more")
         widths = [n_features, *hidden]
-        layers = [(nn.Linear(a, b), nn.ReLU()) for a, b in pairwise(widths)]
+        layers = [(nn.Linear(a, b), nn.ReLU(inplace=True)) for a, b in pairwise(widths)]
         self.layers = nn.Sequential(*(part for pair in layers for part in pair))
         self.n_features, self.width = n_features, widths[-1]
 
@@ -141,21 +141,28 @@ class EncoderBackbone(nn.Module):
         self.encoder, self.width = encoder, encoder.config.hidden_size
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:  # noqa: ANN401
-        """Features (B, H) for token ids (B, T), whatever else the tokenizer gives, and a mask (B, T)."""
-        found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+        """Features (B, H) for token ids (B, T), whatever else the tokenizer gives, and a mask (B, T).
+
+        Raises:
+            ValueError: the encoder gives no `last_hidden_state`, as models with a head of their own.
+        """
+        given = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        found = getattr(given, "last_hidden_state", None)
+        if found is None:
+            raise ValueError(f"{type(self.encoder).__name__} gives no last_hidden_state: take its encoder, AutoModel")
         return mean_pool(found, _checked_mask(found, attention_mask, self.width))
 
 
 def mean_pool(features: Tensor, mask: Tensor) -> Tensor:
     """Mean (B, E) of the vectors (B, T, E) where the mask (B, T) is not 0; zeros for a row without any."""
-    weights = (mask != 0).unsqueeze(2).to(features.dtype)
-    return (features * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    present = (mask != 0).unsqueeze(2)
+    return features.masked_fill(~present, 0).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 
 def _checked_mask(features: Tensor, mask: Tensor | None, width: int) -> Tensor:
     """The mask as bool (B, T), all True for None; ValueError names shapes that do not fit."""
-    if features.ndim != 3 or features.shape[2] != width:
-        raise ValueError(f"features {tuple(features.shape)} must be (B, T, {width})")
+    if features.ndim != 3 or features.shape[2] != width or not features.shape[1]:
+        raise ValueError(f"features {tuple(features.shape)} must be (B, T, {width}), T 1 or more")
     if mask is None:
         return torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
     if mask.shape != features.shape[:2]:

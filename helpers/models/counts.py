@@ -49,7 +49,8 @@ class CountMLP(nn.Module):
         if not (0 <= dropout < 1 and 0 <= word_dropout < 1):
             raise ValueError(f"dropout={dropout} or word_dropout={word_dropout} is not from 0 to below 1")
         self.word_dropout = word_dropout
-        self.width = hidden[-1] if n_labels is None else n_labels
+        if n_labels is None:
+            self.width = hidden[-1]
         self.words = nn.Parameter(torch.empty(n_features, hidden[0]))
         self.bias = nn.Parameter(torch.zeros(hidden[0]))
         layers: list[nn.Module] = [nn.ReLU()]

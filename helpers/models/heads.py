@@ -1,5 +1,6 @@
 """One network with several heads, each a question of its own: whether, or which."""
 
+import json
 from collections.abc import Mapping
 
 import torch
@@ -13,7 +14,9 @@ class MultiHead(nn.Module):
 
     All heads are one projection, whose result is split by head: the same numbers as separate `nn.Linear` heads, and
     many times as fast when there are many. There is no list of heads that `to(device)`, `state_dict` or an optimizer
-    could overlook. To freeze the backbone, `model.backbone.requires_grad_(False)`.
+    could overlook. To freeze the backbone, `model.backbone.requires_grad_(False)`; it then stays in evaluation mode, so
+    that its batch norm does not move either. The heads' names and sizes are part of `state_dict`: weights of other
+    heads, or of the same in another order, are refused.
 
     Source: the published tutorial's multi-head networks, which have one attribute a head.
 
@@ -42,8 +45,8 @@ class MultiHead(nn.Module):
         super().__init__()
         self.heads = _checked_heads(heads)
         backbone = MLP() if backbone is None else backbone
-        is_encoder = hasattr(getattr(backbone, "config", None), "hidden_size")
-        self.backbone = EncoderBackbone(backbone) if is_encoder else backbone
+        is_encoder = hasattr(backbone, "get_input_embeddings") and hasattr(backbone.config, "hidden_size")
+        self.backbone = EncoderBackbone(backbone) if is_encoder and width is None else backbone
         self.width = width or _width(self.backbone)
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(self.width, sum(self.heads.values()))
@@ -61,10 +64,11 @@ class MultiHead(nn.Module):
             raise ValueError(f"all heads must have a bias and read the same width, found {widths}")
         sizes = {name: head.out_features for name, head in heads.items()}
         model = cls(backbone, heads=sizes, width=next(iter(widths.values()), None))
+        model.projection.to(next(iter(heads.values())).weight)
         with torch.no_grad():
             model.projection.weight.copy_(torch.cat([head.weight for head in heads.values()]))
             model.projection.bias.copy_(torch.cat([head.bias for head in heads.values()]))
-        return model.to(next(iter(heads.values())).weight)
+        return model
 
     def forward(self, *args: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """Logits {head: (B, C)} for whatever the backbone takes.
@@ -78,6 +82,24 @@ class MultiHead(nn.Module):
             raise ValueError(f"the backbone gives {found}, the heads read (B, {self.width}): pool sequences first")
         logits = self.projection(self.dropout(features))
         return dict(zip(self._names, logits.split(self._sizes, dim=1), strict=True))
+
+    def train(self, mode: bool = True) -> "MultiHead":
+        """As in torch, but a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        weights = list(self.backbone.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            self.backbone.eval()
+        return self
+
+    def get_extra_state(self) -> Tensor:
+        """Names and sizes of the heads as a tensor of bytes, which every format for weights can hold."""
+        return torch.tensor(list(json.dumps(list(self.heads.items())).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Compare the heads that weights were saved with; RuntimeError, as torch has it, when they are others."""
+        saved = [tuple(pair) for pair in json.loads(bytes(state.tolist()))]
+        if saved != list(self.heads.items()):
+            raise RuntimeError(f"weights of the heads {saved}, the model has {list(self.heads.items())}")
 
     def head(self, name: str) -> tuple[Tensor, Tensor]:
         """Weight (C, width) and bias (C,) of one head: views into the projection, of which they are a part.
@@ -119,8 +141,8 @@ def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[s
     by_head = threshold if isinstance(threshold, Mapping) else {}
     if foreign := [name for name in by_head if name not in logits or logits[name].shape[1] > 1]:
         raise ValueError(f"threshold names {foreign}, which are no binary heads of {list(logits)}")
-    for value in by_head.values() if by_head else [threshold]:
-        if isinstance(value, Mapping) or not 0 <= value <= 1:
+    for value in by_head.values() if isinstance(threshold, Mapping) else [threshold]:
+        if not 0 <= value <= 1:
             raise ValueError(f"threshold {value} must be from 0 to 1")
     common = 0.5 if isinstance(threshold, Mapping) else threshold
     columns = [
@@ -146,5 +168,7 @@ def _width(backbone: nn.Module) -> int:
     if found is None and isinstance(backbone, nn.Sequential):
         found = next((m.out_features for m in reversed(list(backbone.modules())) if hasattr(m, "out_features")), None)
     if not isinstance(found, int):
-        raise ValueError(f"the width of {type(backbone).__name__}'s features is unknown: give width=")
+        raise ValueError(
+            f"the width of {type(backbone).__name__}'s features is unknown: give width= (a CountMLP: n_labels=None)"
+        )
     return found
