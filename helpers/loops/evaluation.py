@@ -1,6 +1,7 @@
 """Loss and scores on rows that are not trained on; probabilities for any rows."""
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 from helpers import metrics, models
 
 Logits = Tensor | dict[str, Tensor]
+Precision = Literal["32-true", "bf16-mixed"]
 Loss = Callable[[Logits, Tensor], Tensor]
 
 
@@ -25,7 +27,9 @@ def known(labels: Tensor) -> int:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = "cpu") -> dict[str, float]:
+def evaluate(
+    model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = "cpu", precision: Precision = "32-true"
+) -> dict[str, float]:
     """Mean loss over all known labels, and the mean column-wise ROC AUC, or the mean over heads.
 
     Args:
@@ -33,6 +37,7 @@ def evaluate(model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = 
         loader: batches of `(inputs, labels (B, L))`.
         loss: of logits and labels, a mean over the known labels; of heads any mean, it sees all rows at once.
         device: where the model is.
+        precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16.
 
     Returns:
         `loss` (summed over the labels, divided once) and `auc` (NaN where no label has both classes; for heads
@@ -50,7 +55,7 @@ def evaluate(model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = 
             total += float(loss(out, labels.to(device))) * known(labels)
             count += known(labels)
 
-    logits = _all_logits(model, loader, device, account)
+    logits = _all_logits(model, loader, device, precision, account)
     truth = torch.cat(targets)
     if isinstance(logits, dict):  # a mean over heads is no mean over entries: batches do not add up to it
         value = float(loss({name: out.to(device) for name, out in logits.items()}, truth.to(device)))
@@ -60,19 +65,24 @@ def evaluate(model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = 
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, loader: DataLoader, *, device: str = "cpu") -> np.ndarray | dict[str, np.ndarray]:
+def predict(
+    model: nn.Module, loader: DataLoader, *, device: str = "cpu", precision: Precision = "32-true"
+) -> np.ndarray | dict[str, np.ndarray]:
     """Probabilities (N, L), float32, in the order of the rows; of a model with heads {head: (N, C)}.
+
+    A loader that sorts its rows by length (`loaders.token_loader`) gives them in another order; it is put right here.
 
     Args:
         model: gives logits (B, L), or {head: (B, C)}.
-        loader: batches of `(inputs, labels)` in the rows' order; the labels are not looked at.
+        loader: batches of `(inputs, labels)`, not shuffled; the labels are not looked at.
         device: where the model is.
+        precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16.
 
     Raises:
         ValueError: the loader shuffles, so that the rows of the answer would be in an unknown order, or is empty.
     """
     _refuse_shuffled(loader)
-    logits = _all_logits(model, loader, device)
+    logits = _in_row_order(_all_logits(model, loader, device, precision), loader)
     if isinstance(logits, dict):
         return {name: found.numpy() for name, found in models.head_probabilities(logits).items()}
     return torch.sigmoid(logits).numpy()
@@ -98,21 +108,64 @@ def predict_labels(
         ValueError: as `predict` and `models.predict_labels`; a model that has no heads.
     """
     _refuse_shuffled(loader)
-    logits = _all_logits(model, loader, device)
+    logits = _in_row_order(_all_logits(model, loader, device, "32-true"), loader)
     if not isinstance(logits, dict):
         raise ValueError("the model has no heads: compare what `predict` gives with your thresholds instead")
     return pd.DataFrame(models.predict_labels(logits, threshold=threshold).numpy(), columns=list(logits))
 
 
+@torch.inference_mode()
+def features(
+    model: nn.Module, loader: DataLoader, *, device: str = "cpu", precision: Precision = "32-true"
+) -> np.ndarray:
+    """What a model's encoder says of each row, (N, H) float32 in the order of the rows, to train its head alone on.
+
+    Args:
+        model: has `features(**inputs)`, such as `models.BertTagger`.
+        loader: as `predict`.
+        device: where the model is.
+        precision: as `predict`.
+
+    Raises:
+        ValueError: as `predict`.
+    """
+    _refuse_shuffled(loader)
+    return _in_row_order(_all_logits(model, loader, device, precision, call=model.features), loader).numpy()
+
+
+def autocast(device: str, precision: Precision) -> torch.autocast:
+    """The context in which a model computes; ValueError for another precision than `32-true` and `bf16-mixed`."""
+    if precision not in ("32-true", "bf16-mixed"):
+        raise ValueError(f"precision={precision!r}: '32-true' or 'bf16-mixed'")
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
+def _in_row_order(logits: Logits, loader: DataLoader) -> Logits:
+    order = getattr(loader.batch_sampler, "order", None)
+    if order is None:
+        return logits
+    place = torch.from_numpy(np.argsort(order))
+    if isinstance(logits, Tensor):
+        return logits[place]
+    return {name: part[place] for name, part in logits.items()}
+
+
 def _all_logits(
-    model: nn.Module, loader: DataLoader, device: str, each: Callable[[Logits, Tensor], None] | None = None
+    model: nn.Module,
+    loader: DataLoader,
+    device: str,
+    precision: Precision,
+    each: Callable[[Logits, Tensor], None] | None = None,
+    *,
+    call: Callable[..., Logits] | None = None,
 ) -> Logits:
     """Logits of all batches, float32 on the CPU, from a model in evaluation mode; `each` is called after each batch."""
     was_training = model.training
     model.eval()
     outs: list[Logits] = []
     for inputs, labels in loader:
-        out = model(**move(inputs, device))
+        with autocast(device, precision):
+            out = (call or model)(**move(inputs, device))
         if each is not None:
             each(out, labels)
         whole = isinstance(out, Tensor)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from helpers.loops import checkpoints
-from helpers.loops.evaluation import Loss, evaluate, known, move
+from helpers.loops.evaluation import Loss, Precision, autocast, evaluate, known, move
 
 Batch = tuple[dict[str, Tensor], Tensor]
 BETTER = {"valid_loss": -1, "valid_auc": 1}
@@ -66,6 +66,7 @@ def fit(
     folder: str | Path | None = None,
     checkpoint_every: int | None = None,
     device: str = "cpu",
+    precision: Precision = "32-true",
     progress: bool = True,
 ) -> Fit:
     """Train a model; keep the best and the last state; go on from the last state where there is one.
@@ -90,6 +91,7 @@ def fit(
         folder: for `last.pt` and `best.safetensors`; None keeps nothing.
         checkpoint_every: optimizer steps between checkpoints within an epoch; None checkpoints after each epoch.
         device: where to train.
+        precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16: the weights stay float32.
         progress: show a bar with loss, learning rate and rows a second.
 
     Returns:
@@ -104,7 +106,8 @@ def fit(
         raise ValueError(f"monitor={monitor!r}, epochs={epochs}, accumulate={accumulate}: see the docstring of fit")
     if patience is not None and valid is None:
         raise ValueError("patience needs valid: without validation rows there is nothing to watch")
-    run = _Run(model.to(device), train, loss, optimizer, schedule, clip_norm, accumulate, device, progress)
+    autocast(device, precision)
+    run = _Run(model.to(device), train, loss, optimizer, schedule, clip_norm, accumulate, device, precision, progress)
     run.folder = Path(folder) if folder is not None else None
     run.checkpoint_every, run.valid, run.monitor = checkpoint_every, valid, monitor
     run.resume()
@@ -130,7 +133,7 @@ class _Run:
 
     def __init__(self, model: nn.Module, train: DataLoader, loss: Loss, optimizer: Optimizer, *rest: Any) -> None:  # noqa: ANN401
         self.model, self.train, self.loss, self.optimizer = model, train, loss, optimizer
-        self.schedule, self.clip_norm, self.accumulate, self.device, self.progress = rest
+        self.schedule, self.clip_norm, self.accumulate, self.device, self.precision, self.progress = rest
         self.fit = Fit()
         self.state: dict[str, Any] = {"epoch": 0, "batches": 0, "bad_epochs": 0, "best": None} | _no_sums()
 
@@ -196,7 +199,9 @@ class _Run:
         total = max(sum(counts), 1)
         self.optimizer.zero_grad(set_to_none=True)
         for (inputs, labels), count in zip(group, counts, strict=True):
-            value = self.loss(self.model(**move(inputs, self.device)), labels.to(self.device))
+            with autocast(self.device, self.precision):
+                out = self.model(**move(inputs, self.device))
+            value = self.loss(out, labels.to(self.device))
             shown = value.item()
             if not math.isfinite(shown):
                 place = self.state["batches"] + 1
@@ -219,7 +224,7 @@ class _Run:
         """Evaluate, add a row to the history, keep the best weights, checkpoint."""
         row = {"epoch": self.state["epoch"] + 1, "train_loss": self.train_loss()}
         if self.valid is not None:
-            scores = evaluate(self.model, self.valid, loss=self.loss, device=self.device)
+            scores = evaluate(self.model, self.valid, loss=self.loss, device=self.device, precision=self.precision)
             row |= {"valid_loss": scores["loss"], "valid_auc": scores["auc"]}
         row |= {"lr": self.optimizer.param_groups[0]["lr"], "seconds": seconds, "rows_per_s": seen / seconds}
         self.fit.rows.append(row)

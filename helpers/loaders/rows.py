@@ -1,46 +1,17 @@
-"""Batches for the loop: `(inputs, labels)`, `inputs` a dict of tensors for `model(**inputs)`, `labels` float (B, L)."""
+"""Rows of sparse matrices and of whole arrays, a batch at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
+
+from helpers.loaders.sampling import EpochBatchSampler
 
 Batch = tuple[dict[str, Tensor], Tensor]
-
-
-class EpochBatchSampler(Sampler[np.ndarray]):
-    """Row numbers batch by batch; the order depends on the seed and the epoch alone, so a run can be taken up anywhere.
-
-    Args:
-        rows: number of rows, N.
-        batch_size: rows a batch; the last one may be smaller, no row is dropped.
-        shuffle: a new order each epoch; False keeps the rows' order.
-        seed: of the orders.
-    """
-
-    def __init__(self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0) -> None:
-        if rows < 1 or batch_size < 1:
-            raise ValueError(f"rows={rows} and batch_size={batch_size} must be 1 or more")
-        self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
-        self.epoch, self.skip = 0, 0
-
-    def start(self, epoch: int, *, skip: int = 0) -> None:
-        """Make the next iteration that of an epoch, without its first `skip` batches."""
-        self.epoch, self.skip = epoch, skip
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        order = np.arange(self.rows)
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
-        for place in range(self.skip * self.batch_size, self.rows, self.batch_size):
-            yield order[place : place + self.batch_size]
-
-    def __len__(self) -> int:
-        return -(-self.rows // self.batch_size)
 
 
 class SparseRows(Dataset):
@@ -101,7 +72,7 @@ def sparse_loader(
     Raises:
         ValueError: different numbers of rows, no rows, a batch size below 1.
     """
-    return _loader(SparseRows(counts, labels), batch_size, shuffle=shuffle, seed=seed)
+    return _in_order(SparseRows(counts, labels), batch_size, shuffle=shuffle, seed=seed)
 
 
 class ArrayRows(Dataset):
@@ -162,11 +133,15 @@ def array_loader(
     Raises:
         ValueError: different numbers of rows, no rows, a batch size below 1.
     """
-    return _loader(ArrayRows(inputs, labels), batch_size, shuffle=shuffle, seed=seed)
+    return _in_order(ArrayRows(inputs, labels), batch_size, shuffle=shuffle, seed=seed)
 
 
-def _loader(rows: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
-    order = EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed)
+def _in_order(rows: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
+    return loader_of(rows, EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed))
+
+
+def loader_of(rows: Dataset, order: EpochBatchSampler) -> DataLoader:
+    """A loader that asks a dataset for whole batches, in the order of a sampler."""
     # A generator of its own: without one, each pass over a loader draws from torch's global random state.
     return DataLoader(rows, batch_sampler=order, collate_fn=_as_it_is, generator=torch.Generator())
 

@@ -1,0 +1,85 @@
+"""The order of rows: by seed and epoch alone, so that a run can be taken up anywhere."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch.utils.data import Sampler
+
+
+class EpochBatchSampler(Sampler[np.ndarray]):
+    """Row numbers batch by batch; the order depends on the seed and the epoch alone, so a run can be taken up anywhere.
+
+    Args:
+        rows: number of rows, N.
+        batch_size: rows a batch; the last one may be smaller, no row is dropped.
+        shuffle: a new order each epoch; False keeps the rows' order.
+        seed: of the orders.
+    """
+
+    def __init__(self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0) -> None:
+        if rows < 1 or batch_size < 1:
+            raise ValueError(f"rows={rows} and batch_size={batch_size} must be 1 or more")
+        self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
+        self.epoch, self.skip = 0, 0
+
+    def start(self, epoch: int, *, skip: int = 0) -> None:
+        """Make the next iteration that of an epoch, without its first `skip` batches."""
+        self.epoch, self.skip = epoch, skip
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = np.arange(self.rows)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
+        for place in range(self.skip * self.batch_size, self.rows, self.batch_size):
+            yield order[place : place + self.batch_size]
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+
+class LengthBatchSampler(EpochBatchSampler):
+    """Row numbers batch by batch, rows of a batch about equally long, so that little is padded.
+
+    Shuffled, each epoch draws a new order, sorts each stretch of `pool` batches by length, cuts it into batches, and
+    shuffles the batches: every row once an epoch, in ever new company. Not shuffled, all rows are sorted, the longest
+    first, so that memory that does not suffice shows at once; `order` tells whoever needs the rows' own order back.
+
+    Args:
+        lengths: (N,) tokens of each row.
+        batch_size: rows a batch; the last one drawn may be smaller, no row is dropped.
+        shuffle: a new order each epoch; False sorts all rows.
+        seed: of the orders.
+        pool: batches that are sorted together; more pad less and mix less.
+
+    Raises:
+        ValueError: no rows, or a batch size or pool below 1.
+    """
+
+    def __init__(self, lengths: ArrayLike, batch_size: int, *, shuffle: bool, seed: int = 0, pool: int = 50) -> None:
+        self.lengths = np.asarray(lengths)
+        super().__init__(len(self.lengths), batch_size, shuffle=shuffle, seed=seed)
+        if pool < 1:
+            raise ValueError(f"pool={pool} must be 1 or more")
+        self.pool = pool
+
+    @property
+    def order(self) -> np.ndarray:
+        """(N,) row numbers as they come when nothing is shuffled."""
+        return np.argsort(-self.lengths, kind="stable")
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if not self.shuffle:
+            batches = self._cut(self.order)
+        else:
+            rng = np.random.default_rng([self.seed, self.epoch])
+            drawn, stretch = rng.permutation(self.rows), self.pool * self.batch_size
+            batches = []
+            for start in range(0, self.rows, stretch):
+                rows = drawn[start : start + stretch]
+                batches += self._cut(rows[np.argsort(-self.lengths[rows], kind="stable")])
+            batches = [batches[place] for place in rng.permutation(len(batches))]
+        yield from batches[self.skip :]
+
+    def _cut(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]

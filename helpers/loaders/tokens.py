@@ -1,0 +1,194 @@
+"""Token ids: made in batches, kept ragged, padded no further than their batch."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch.utils.data import DataLoader, Dataset
+
+from helpers.loaders.rows import Batch, loader_of
+from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of N texts in W windows (W = N unless long texts were split), one behind the other, without padding.
+
+    Attributes:
+        ids: (total,) int32, special tokens included.
+        offsets: (W + 1,) int64, window w is `ids[offsets[w]:offsets[w + 1]]`.
+        text: (W,) int64, the number of the text that a window belongs to, ascending.
+        n_texts: N.
+        pad_id: what to pad with.
+        cut: number of texts that lost their end.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    text: np.ndarray
+    n_texts: int
+    pad_id: int
+    cut: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(W,) tokens of each window."""
+        return np.diff(self.offsets)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays take."""
+        return self.ids.nbytes + self.offsets.nbytes + self.text.nbytes
+
+
+def tokenize(
+    texts: Iterable[str],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    max_tokens: int = 128,
+    windows: bool = False,
+    overlap: int = 32,
+    batch_size: int = 1000,
+) -> Tokens:
+    """Token ids of texts, a thousand texts a call, several times as fast as one by one.
+
+    Args:
+        texts: N texts (a list, a Series, a generator).
+        tokenizer: a fast one, as `models.load_encoder` or `text.load_tokenizer` gives it.
+        max_tokens: of a window, the special tokens included.
+        windows: split longer texts into overlapping windows; False cuts them.
+        overlap: tokens that neighbouring windows share.
+        batch_size: texts a call.
+
+    Raises:
+        ValueError: one text instead of several, no text, an entry that is no text (its number is named), a limit that
+            leaves no room for words, or an overlap as long as a window.
+    """
+    texts = _checked_texts(texts)
+    room = max_tokens - tokenizer.num_special_tokens_to_add()
+    if room < 1 or (windows and not 0 <= overlap < room) or batch_size < 1:
+        raise ValueError(f"max_tokens={max_tokens}, overlap={overlap}, batch_size={batch_size}: no room for words")
+    options = {"truncation": True, "max_length": max_tokens, "stride": overlap if windows else 0}
+    options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
+    ids, lengths, owners, cut = [], [], [], 0
+    for start in range(0, len(texts), batch_size):
+        found = tokenizer(texts[start : start + batch_size], **options)
+        parts = found["input_ids"]
+        owner = found["overflow_to_sample_mapping"] if windows else range(len(parts))
+        ids.append(np.fromiter(chain.from_iterable(parts), dtype=np.int32))
+        lengths += [len(part) for part in parts]
+        owners.append(np.array(owner, dtype=np.int64) + start)
+        full = (place for place, part in enumerate(parts) if len(part) == max_tokens and not windows)
+        cut += sum(bool(found.encodings[place].overflowing) for place in full)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    pad = tokenizer.pad_token_id or 0
+    return Tokens(np.concatenate(ids), offsets, np.concatenate(owners), len(texts), pad, cut)
+
+
+class TokenRows(Dataset):
+    """Windows of tokens with the labels of their texts, padded to the longest of a batch.
+
+    Args:
+        tokens: of N texts, as `tokenize` gives them.
+        labels: (N, L) with NaN where unknown; each window has its text's. None: (N, 0), for texts without labels.
+
+    Raises:
+        ValueError: another number of rows, or labels that are no table.
+    """
+
+    def __init__(self, tokens: Tokens, labels: ArrayLike | None = None) -> None:
+        table = np.zeros((tokens.n_texts, 0)) if labels is None else np.asarray(labels, dtype=np.float32)
+        if table.ndim != 2 or len(table) != tokens.n_texts:
+            raise ValueError(f"labels {table.shape} for {tokens.n_texts} texts: (N, L) is needed")
+        self.tokens = tokens
+        self.labels = torch.from_numpy(table.astype(np.float32)[tokens.text])
+
+    def __len__(self) -> int:
+        return len(self.tokens.text)
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        rows = np.asarray(rows)
+        starts, lengths = self.tokens.offsets[rows], self.tokens.lengths[rows]
+        places = np.arange(lengths.max())
+        mask = places < lengths[:, None]
+        ids = np.full(mask.shape, self.tokens.pad_id, dtype=np.int64)
+        ids[mask] = self.tokens.ids[(starts[:, None] + places)[mask]]
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+        return inputs, self.labels[torch.from_numpy(rows)]
+
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
+
+
+def token_loader(
+    tokens: Tokens,
+    labels: ArrayLike | None = None,
+    *,
+    batch_size: int = 32,
+    shuffle: bool = False,
+    seed: int = 0,
+    bucket: bool = True,
+) -> DataLoader:
+    """A loader over tokens; every window once an epoch.
+
+    Args:
+        tokens: of N texts, as `tokenize` gives them.
+        labels: (N, L) with NaN where unknown; None for texts without.
+        batch_size: windows a batch.
+        shuffle: a new order each epoch, for training.
+        seed: of the orders.
+        bucket: batches of about equal lengths; `loops.predict` puts the rows back into their order.
+
+    Returns:
+        A DataLoader of `({"input_ids", "attention_mask"} (B, T), labels (B, L))`, T the longest of the batch.
+
+    Raises:
+        ValueError: another number of rows, no rows, a batch size below 1.
+    """
+    rows = TokenRows(tokens, labels)
+    if bucket:
+        return loader_of(rows, LengthBatchSampler(tokens.lengths, batch_size, shuffle=shuffle, seed=seed))
+    return loader_of(rows, EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed))
+
+
+def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mean"] = "max") -> np.ndarray:
+    """One row a text from one row a window.
+
+    Args:
+        values: (W, L), logits or probabilities of windows.
+        tokens: what the windows were made of.
+        how: `max`, a text has a label where any of its windows has; or `mean`.
+
+    Returns:
+        (N, L).
+
+    Raises:
+        ValueError: another number of rows, or another way.
+    """
+    values = np.asarray(values)
+    if len(values) != len(tokens.text) or how not in ("max", "mean"):
+        raise ValueError(f"values {values.shape} for {len(tokens.text)} windows, how={how!r}: 'max' or 'mean'")
+    starts = np.flatnonzero(np.append(True, tokens.text[1:] != tokens.text[:-1]))
+    pooled = (np.maximum if how == "max" else np.add).reduceat(values, starts, axis=0)
+    if how == "max":
+        return pooled
+    return pooled / np.bincount(tokens.text).reshape(-1, *[1] * (values.ndim - 1))
+
+
+def _checked_texts(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise ValueError("texts must be several texts, not one: put it into a list")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"text {number} (counted from 0) is {text!r}, not a text")
+    if not texts:
+        raise ValueError("there is no text")
+    return texts

@@ -1,0 +1,34 @@
+"""Learning rates over the steps of a run."""
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def linear_warmup(optimizer: Optimizer, *, steps: int, warmup: float | int = 0.1) -> LambdaLR:
+    """A learning rate that rises in a line from 0 to the optimizer's own, then falls in a line to 0.
+
+    A fresh head gives large, random gradients. At the full rate they would shake the pretrained layers below.
+
+    Source: Devlin et al. 2019, appendix A.2; equal to transformers' `get_linear_schedule_with_warmup` at every step.
+
+    Args:
+        optimizer: whose groups' rates are the peaks.
+        steps: optimizer steps of the whole run: epochs x batches, divided by `accumulate`, rounded up in each epoch.
+        warmup: steps until the peak, or below 1 the share of all steps.
+
+    Returns:
+        A schedule to step after each optimizer step, for `fit(schedule=...)`.
+
+    Raises:
+        ValueError: no steps, or a warm-up below 0 or longer than the run.
+    """
+    rising = round(steps * warmup) if isinstance(warmup, float) and warmup < 1 else int(warmup)
+    if steps < 1 or warmup < 0 or rising > steps:
+        raise ValueError(f"steps={steps}, warmup={warmup}: at least one step, and a warm-up no longer than the run")
+
+    def share(step: int) -> float:
+        if step < rising:
+            return step / rising
+        return max(0.0, (steps - step) / max(1, steps - rising))
+
+    return LambdaLR(optimizer, share)

@@ -1,0 +1,135 @@
+"""Token ids against the tokenizer itself; buckets, windows and the order of rows."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import loaders, loops, text
+
+TEXTS = ["goat", "", "a long text " * 40, "You are a goat.", "word " * 20, "née à Zürich 😀"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return text.load_tokenizer()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 1000])
+def test_ids_are_the_tokenizers_own(tokenizer, batch_size):
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, batch_size=batch_size)
+    expected = [tokenizer(t, truncation=True, max_length=16)["input_ids"] for t in TEXTS]
+    found = [tokens.ids[a:b].tolist() for a, b in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)]
+    assert found == expected
+    assert tokens.cut == 2
+    assert tokens.text.tolist() == list(range(6))
+    assert tokens.nbytes == 4 * len(tokens.ids) + 8 * (7 + 6)
+
+
+def test_windows_overlap_and_lose_nothing(tokenizer):
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    assert tokens.cut == 0
+    assert tokens.lengths.max() <= 16
+    for number, words in enumerate(TEXTS):
+        whole = tokenizer(words)["input_ids"][1:-1]
+        windows = [tokens.ids[a:b].tolist() for a, b in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)]
+        own = [window[1:-1] for window, owner in zip(windows, tokens.text, strict=True) if owner == number]
+        assert own[0] + [token for window in own[1:] for token in window[4:]] == whole
+        assert all(before[-4:] == after[:4] for before, after in pairwise(own))
+
+
+def test_windows_are_pooled_by_text(tokenizer):
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    values = np.random.default_rng(0).normal(size=(len(tokens.text), 3))
+    for how, pool in (("max", np.max), ("mean", np.mean)):
+        expected = [pool(values[tokens.text == number], axis=0) for number in range(6)]
+        np.testing.assert_allclose(loaders.pool_windows(values, tokens, how=how), expected)
+    with pytest.raises(ValueError, match="how='sum'"):
+        loaders.pool_windows(values, tokens, how="sum")
+    with pytest.raises(ValueError, match=r"values \(3, 3\) for"):
+        loaders.pool_windows(values[:3], tokens)
+
+
+def test_a_batch_is_padded_to_its_longest_as_the_tokenizer_pads(tokenizer):
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16)
+    labels = np.arange(12).reshape(6, 2)
+    inputs, targets = loaders.TokenRows(tokens, labels).__getitems__([3, 0, 1])
+    expected = tokenizer([TEXTS[3], TEXTS[0], TEXTS[1]], padding=True, return_tensors="pt")
+    assert torch.equal(inputs["input_ids"], expected["input_ids"])
+    assert torch.equal(inputs["attention_mask"], expected["attention_mask"])
+    assert targets.tolist() == [[6, 7], [0, 1], [2, 3]]
+    windows = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    rows = loaders.TokenRows(windows, labels)
+    np.testing.assert_array_equal(rows.labels, labels[windows.text])
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=300),
+    st.integers(1, 9),
+    st.integers(1, 5),
+    st.integers(0, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_row_comes_once_in_new_company_each_epoch(lengths, batch_size, pool, epoch):
+    sampler = loaders.LengthBatchSampler(lengths, batch_size, shuffle=True, pool=pool)
+    sampler.start(epoch)
+    batches = list(sampler)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    assert all(1 <= len(rows) <= batch_size for rows in batches)
+    assert len(batches) == len(sampler) or len(lengths) % (pool * batch_size)
+    sampler.start(epoch, skip=len(batches) // 2)
+    rest = list(sampler)
+    assert [rows.tolist() for rows in rest] == [rows.tolist() for rows in batches[len(batches) // 2 :]]
+
+
+def test_buckets_pad_little_and_change_from_epoch_to_epoch():
+    lengths = np.random.default_rng(0).geometric(0.02, 5000)
+    padded, company = {}, []
+    for epoch in (0, 1):
+        sampler = loaders.LengthBatchSampler(lengths, 32, shuffle=True)
+        sampler.start(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler)
+        padded[epoch] = sum(len(rows) * lengths[rows].max() for rows in batches) / lengths.sum()
+        company.append({frozenset(rows.tolist()) for rows in batches})
+        order = [lengths[rows].max() for rows in batches]
+        assert order != sorted(order, reverse=True)
+    assert max(padded.values()) < 1.15
+    assert len(company[0] & company[1]) < 5
+    sampler.start(0)
+    assert {frozenset(rows.tolist()) for rows in sampler} == company[0]
+
+
+class Length(torch.nn.Module):
+    """A model whose logit tells which row it saw."""
+
+    def forward(self, input_ids, attention_mask):
+        return attention_mask.sum(dim=1, keepdim=True) / 100
+
+
+def test_predictions_come_in_the_order_of_the_texts(tokenizer):
+    texts = [f"{'word ' * (number * 7 % 23)}" for number in range(50)]
+    tokens = loaders.tokenize(texts, tokenizer)
+    expected = torch.sigmoid(torch.tensor(tokens.lengths / 100, dtype=torch.float32))[:, None]
+    for bucket in (True, False):
+        loader = loaders.token_loader(tokens, batch_size=4, bucket=bucket)
+        np.testing.assert_allclose(loops.predict(Length(), loader), expected, rtol=1e-6)
+    first, _ = next(iter(loaders.token_loader(tokens, batch_size=4)))
+    assert first["input_ids"].shape[1] == tokens.lengths.max()
+
+
+def test_what_does_not_fit_is_refused(tokenizer):
+    for texts, message in [("one", "several texts"), ([], "no text"), (["a", None], r"text 1 .* None, not a text")]:
+        with pytest.raises(ValueError, match=message):
+            loaders.tokenize(texts, tokenizer)
+    for options in ({"max_tokens": 2}, {"max_tokens": 10, "windows": True, "overlap": 8}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="no room for words"):
+            loaders.tokenize(["a"], tokenizer, **options)
+    tokens = loaders.tokenize(["a", "b"], tokenizer)
+    with pytest.raises(ValueError, match=r"labels \(3, 1\) for 2 texts"):
+        loaders.token_loader(tokens, np.zeros((3, 1)))
+    with pytest.raises(ValueError, match="pool=0"):
+        loaders.LengthBatchSampler([1, 2], 2, shuffle=True, pool=0)
