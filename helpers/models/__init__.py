@@ -2,19 +2,29 @@
 
 from helpers.models.backbones import MLP, EncoderBackbone, PooledSequence, RecurrentSequence, mean_pool
 from helpers.models.counts import CountMLP, sparse_product
+from helpers.models.encoders import Encoder, load_encoder
 from helpers.models.heads import MultiHead, head_probabilities, predict_labels
 from helpers.models.linear import NBSVM
+from helpers.models.saving import SavedTagger, load_tagger, save_tagger
+from helpers.models.taggers import BertTagger, parameter_groups
 
 __all__ = [
     "MLP",
     "NBSVM",
+    "BertTagger",
     "CountMLP",
+    "Encoder",
     "EncoderBackbone",
     "MultiHead",
     "PooledSequence",
     "RecurrentSequence",
+    "SavedTagger",
     "head_probabilities",
+    "load_encoder",
+    "load_tagger",
     "mean_pool",
+    "parameter_groups",
     "predict_labels",
+    "save_tagger",
     "sparse_product",
 ]

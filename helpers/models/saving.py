@@ -1,0 +1,121 @@
+"""A tagger as a folder: weights, configuration, tokenizer, labels and thresholds, read back without any network."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers import text
+from helpers.models.taggers import BertTagger
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+WEIGHTS, SETTINGS = "model.safetensors", "tagger.json"
+
+
+@dataclass(frozen=True)
+class SavedTagger:
+    """What a folder holds.
+
+    Attributes:
+        tagger: in evaluation mode, on the CPU.
+        tokenizer: of its encoder.
+        labels: names of the L labels, in the order of the logits.
+        thresholds: by label, from which probability on it is given; 0.5 where none was chosen.
+        max_tokens: length at which texts were cut in training.
+    """
+
+    tagger: BertTagger
+    tokenizer: "PreTrainedTokenizerBase"
+    labels: list[str]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    max_tokens: int = 128
+
+
+def save_tagger(
+    folder: str | Path,
+    tagger: BertTagger,
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    labels: Sequence[str],
+    thresholds: Mapping[str, float] | None = None,
+    max_tokens: int = 128,
+) -> Path:
+    """Write a tagger into a folder, which appears as a whole or not at all.
+
+    Args:
+        folder: does not exist yet, or holds a tagger, which is replaced.
+        tagger: weights are written as safetensors, which hold numbers and nothing that can run.
+        tokenizer: of its encoder.
+        labels: names of the L labels, in the order of the logits.
+        thresholds: by label; labels that are not named get 0.5.
+        max_tokens: length at which texts were cut in training.
+
+    Raises:
+        ValueError: labels that do not fit the tagger, thresholds for other labels or outside 0 to 1.
+        FileExistsError: the folder holds something else than a tagger.
+    """
+    from safetensors.torch import save_file
+
+    names, given = list(labels), dict(thresholds or {})
+    if len(names) != tagger.head.out_features or len(set(names)) != len(names):
+        raise ValueError(f"labels {names} must be {tagger.head.out_features} different names, one a logit")
+    if bad := {name: value for name, value in given.items() if name not in names or not 0 <= value <= 1}:
+        raise ValueError(f"thresholds {bad} are for no label of {names}, or not from 0 to 1")
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS).is_file())):
+        raise FileExistsError(f"{folder} holds something else than a tagger: name another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        tagger.encoder.config.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        save_file(
+            {name: weight.detach().cpu().contiguous() for name, weight in tagger.state_dict().items()},
+            partial / WEIGHTS,
+        )
+        settings = {"labels": names, "thresholds": {name: given.get(name, 0.5) for name in names}}
+        settings |= {"max_tokens": max_tokens, "pooling": tagger.pooling, "dropout": tagger.dropout.p}
+        (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.chmod(0o755)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def load_tagger(folder: str | Path) -> SavedTagger:
+    """Read a tagger from a folder that `save_tagger` wrote: numbers and plain text alone, and without a network.
+
+    Raises:
+        FileNotFoundError: the folder is no tagger's; the missing file is named.
+        ValueError: a file is torn, or weights and configuration do not belong together; the file is named.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
+
+    folder = Path(folder)
+    for name in (SETTINGS, WEIGHTS, "config.json"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing: the folder holds no tagger, or not the whole of one")
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        labels, max_tokens = list(settings["labels"]), int(settings["max_tokens"])
+        thresholds = {name: float(value) for name, value in settings["thresholds"].items()}
+        options = {"pooling": settings["pooling"], "dropout": float(settings["dropout"])}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / SETTINGS} is torn or no tagger's: {error!r}") from error
+    encoder = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    tagger = BertTagger(encoder, len(labels), **options)
+    try:
+        tagger.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{folder / WEIGHTS} is torn, or holds weights of another model: {error}") from error
+    return SavedTagger(tagger.eval(), text.load_tokenizer(folder), labels, thresholds, max_tokens)

@@ -1,0 +1,139 @@
+"""An encoder with one linear head for all labels, and what fine-tuning needs to know of it."""
+
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from helpers.models.backbones import mean_pool
+
+Pooling = Literal["mean", "cls", "pooler"]
+
+
+class BertTagger(nn.Module):
+    """A BERT-family encoder, its token vectors pooled into one, dropout, a linear layer: logits (B, L).
+
+    With `pooling="pooler"` it is transformers' `BertForSequenceClassification`. Mean pooling suits encoders that were
+    trained with it, such as the packaged one, whose pooler is as good as untrained.
+
+    Args:
+        encoder: gives `last_hidden_state` (B, T, H), has `config.hidden_size`; as `load_encoder` gives it.
+        n_labels: number of labels, L.
+        pooling: `mean` over tokens that are no padding, `cls` the first token's vector, or `pooler`, the encoder's own
+            layer on that (BERT has one).
+        dropout: probability that a feature is dropped before the linear layer.
+
+    Raises:
+        ValueError: another pooling, an encoder without a pooler where it is asked for, or n_labels below 1.
+    """
+
+    def __init__(self, encoder: nn.Module, n_labels: int, *, pooling: Pooling = "mean", dropout: float = 0.1) -> None:
+        super().__init__()
+        if pooling not in ("mean", "cls", "pooler") or n_labels < 1:
+            raise ValueError(f"pooling={pooling!r}, n_labels={n_labels}: 'mean', 'cls' or 'pooler', and 1 or more")
+        pooler = getattr(encoder, "pooler", None)
+        if pooling == "pooler" and pooler is None:
+            raise ValueError(f"{type(encoder).__name__} has no pooler: take pooling='mean' or 'cls'")
+        if pooling != "pooler" and pooler is not None:
+            pooler.requires_grad_(False)  # it takes no part, and would get no gradient
+        self.encoder, self.pooling = encoder, pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.config.hidden_size, n_labels)
+        nn.init.normal_(self.head.weight, std=getattr(encoder.config, "initializer_range", 0.02))
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
+        """Pooled vectors (B, H) of token ids (B, T), whose mask (B, T) is 0 on padding."""
+        given = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        if self.pooling == "pooler":
+            return given.pooler_output
+        if self.pooling == "cls":
+            return given.last_hidden_state[:, 0]
+        return mean_pool(given.last_hidden_state, attention_mask)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
+        """Logits (B, L)."""
+        return self.head(self.dropout(self.features(input_ids, attention_mask, **inputs)))
+
+    def layers(self) -> list[nn.Module]:
+        """The encoder's layers, from the embeddings' side to the head's.
+
+        Raises:
+            ValueError: no list of layers is found in the encoder.
+        """
+        number = getattr(self.encoder.config, "num_hidden_layers", 0)
+        for module in self.encoder.modules():
+            if isinstance(module, nn.ModuleList) and len(module) == number:
+                return list(module)
+        raise ValueError(f"{type(self.encoder).__name__} has no list of {number} layers")
+
+    def freeze(self) -> None:
+        """Train the head alone: the encoder keeps its weights, and stays in evaluation mode."""
+        self.encoder.requires_grad_(False)
+        self.train(self.training)
+
+    def unfreeze_last(self, n: int) -> None:
+        """Train the head and the encoder's last `n` layers (and its pooler, where it is in use); all else is frozen.
+
+        Raises:
+            ValueError: n below 0 or more than the encoder has.
+        """
+        layers = self.layers()
+        if not 0 <= n <= len(layers):
+            raise ValueError(f"n={n}: the encoder has {len(layers)} layers")
+        self.freeze()
+        used = [self.encoder.pooler] if self.pooling == "pooler" else []
+        for module in [*layers[len(layers) - n :], *(used if n else [])]:
+            module.requires_grad_(True)
+        self.train(self.training)
+
+    def unfreeze(self) -> None:
+        """Train everything (but a pooler that is not in use)."""
+        self.encoder.requires_grad_(True)
+        if self.pooling != "pooler" and getattr(self.encoder, "pooler", None) is not None:
+            self.encoder.pooler.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "BertTagger":
+        """As in torch, but frozen parts of the encoder stay in evaluation mode: no dropout, the same features."""
+        super().train(mode)
+        for module in self.encoder.modules():
+            weights = list(module.parameters())
+            if weights and not any(weight.requires_grad for weight in weights):
+                module.eval()
+        return self
+
+
+def parameter_groups(
+    tagger: BertTagger, *, lr: float, weight_decay: float = 0.01, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Groups for AdamW: no decay on biases and norms, and a learning rate that falls from the head to the embeddings.
+
+    Source: no decay on biases and LayerNorm, Devlin et al. 2019; layer-wise rates, Howard and Ruder 2018 (ULMFiT).
+
+    Args:
+        tagger: only what is not frozen is grouped.
+        lr: of the head; the last layer has `lr * layer_decay`, the one below `lr * layer_decay ** 2` and so on.
+        weight_decay: of all matrices.
+        layer_decay: 1.0 gives all parts the same rate.
+
+    Raises:
+        ValueError: layer_decay is not above 0 and at most 1, or nothing is left to train.
+    """
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay={layer_decay} must be above 0, and at most 1")
+    layers = tagger.layers()
+    depth_of = {id(weight): 0 for weight in tagger.head.parameters()}
+    depth_of |= {id(w): len(layers) - place for place, layer in enumerate(layers) for w in layer.parameters()}
+    if (pooler := getattr(tagger.encoder, "pooler", None)) is not None:
+        depth_of |= {id(weight): 0 for weight in pooler.parameters()}
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for weight in tagger.parameters():
+        if weight.requires_grad:
+            key = depth_of.get(id(weight), len(layers) + 1), weight.ndim > 1
+            groups.setdefault(key, []).append(weight)
+    if not groups:
+        raise ValueError("every weight is frozen: nothing is left to train")
+    return [
+        {"params": weights, "lr": lr * layer_decay**depth, "weight_decay": weight_decay if is_matrix else 0.0}
+        for (depth, is_matrix), weights in sorted(groups.items(), key=lambda item: item[0])
+    ]

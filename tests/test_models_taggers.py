@@ -1,0 +1,258 @@
+"""Encoders found, tagged, frozen, saved and read back; the packaged one where its weights matter."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification, BertModel, DistilBertConfig, DistilBertModel
+
+from helpers import config, loaders, loops, losses, models
+
+SIZES = {"vocab_size": 30522, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}
+TEXTS = ["You are a goat.", "Thank you for the source!", "No", "What a lovely article about goats and other animals"]
+
+
+def tiny(**options):
+    torch.manual_seed(0)
+    return BertModel(BertConfig(**SIZES, intermediate_size=48, **options)).eval()
+
+
+@pytest.fixture(scope="module")
+def packaged():
+    return models.load_encoder()
+
+
+@pytest.fixture
+def folder(tmp_path, packaged):
+    """A tiny encoder of another shape, as transformers saves it."""
+    tiny().save_pretrained(tmp_path / "tiny")
+    packaged.tokenizer.save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def batch(tokenizer, n_labels=2):
+    tokens = loaders.tokenize(TEXTS, tokenizer)
+    labels = np.arange(len(TEXTS) * n_labels).reshape(len(TEXTS), n_labels) % 2
+    return loaders.token_loader(tokens, labels, batch_size=4, bucket=False)
+
+
+def test_the_packaged_encoder_is_the_default_and_ready(packaged):
+    assert packaged.model.config.num_hidden_layers == 6
+    assert not packaged.model.training
+    inputs, _ = next(iter(batch(packaged.tokenizer)))
+    assert packaged.model(**inputs).last_hidden_state.shape == (4, inputs["input_ids"].shape[1], 384)
+
+
+def test_the_packaged_encoder_is_loaded_without_trying_the_network():
+    code = (
+        "import socket\n"
+        "def refuse(*a, **k): raise AssertionError('tried the network')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "from helpers import models\n"
+        "print(models.load_encoder().model.config.hidden_size)"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "384"
+    assert "Warning" not in done.stderr
+
+
+def test_an_encoder_of_another_shape_is_loaded_from_a_folder(folder):
+    model, tokenizer = models.load_encoder(folder)
+    assert model.config.hidden_size == 24
+    assert torch.equal(model.embeddings.word_embeddings.weight, tiny().embeddings.word_embeddings.weight)
+    assert models.BertTagger(model, 3)(**next(iter(batch(tokenizer)))[0]).shape == (4, 3)
+
+
+def test_what_is_nowhere_or_torn_is_refused_with_three_ways_out(folder, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in ("no/such-encoder", folder.parent / "nothing"):
+        with pytest.raises(OSError, match=r"Three ways out: take the packaged all-MiniLM-L6-v2"):
+            models.load_encoder(name)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(OSError, match=r"no encoder .*tiny.*Three ways out"):
+        models.load_encoder(folder)
+
+
+def test_it_is_transformers_own_classifier_in_logits_loss_and_gradients(packaged):
+    torch.manual_seed(0)
+    options = {"num_labels": 5, "problem_type": "multi_label_classification", "classifier_dropout": 0.0}
+    theirs = BertForSequenceClassification(BertConfig(**SIZES, intermediate_size=48, **options)).eval()
+    tagger = models.BertTagger(tiny(), 5, pooling="pooler", dropout=0.0).eval()
+    tagger.encoder.load_state_dict(theirs.bert.state_dict())
+    tagger.head.load_state_dict(theirs.classifier.state_dict())
+    inputs, labels = next(iter(batch(packaged.tokenizer, 5)))
+    expected = theirs(**inputs, labels=labels)
+    logits = tagger(**inputs)
+    torch.testing.assert_close(logits, expected.logits, atol=1e-5, rtol=0)
+    loss = losses.bce(logits, labels)
+    torch.testing.assert_close(loss, expected.loss, atol=1e-5, rtol=0)
+    loss.backward()
+    expected.loss.backward()
+    pairs = zip(tagger.encoder.parameters(), theirs.bert.parameters(), strict=True)
+    for own, other in [*pairs, (tagger.head.weight, theirs.classifier.weight)]:
+        torch.testing.assert_close(own.grad, other.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_poolings_are_what_they_say(packaged):
+    encoder = tiny()
+    inputs, _ = next(iter(batch(packaged.tokenizer)))
+    hidden = encoder(**inputs).last_hidden_state
+    lengths = inputs["attention_mask"].sum(dim=1)
+    mean = torch.stack([row[:length].mean(dim=0) for row, length in zip(hidden, lengths, strict=True)])
+    found = {how: models.BertTagger(encoder, 2, pooling=how).eval().features(**inputs) for how in ("mean", "cls")}
+    torch.testing.assert_close(found["mean"], mean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found["cls"], hidden[:, 0])
+    with pytest.raises(ValueError, match="DistilBertModel has no pooler"):
+        models.BertTagger(DistilBertModel(DistilBertConfig(dim=24, n_heads=2, n_layers=1)), 2, pooling="pooler")
+    with pytest.raises(ValueError, match="pooling='max', n_labels=2"):
+        models.BertTagger(encoder, 2, pooling="max")
+
+
+def trained(tagger):
+    return {name for name, weight in tagger.named_parameters() if weight.requires_grad}
+
+
+def test_freezing_and_unfreezing_reach_what_they_say():
+    tagger = models.BertTagger(tiny(), 2)
+    everything = trained(tagger)
+    assert not any("pooler" in name for name in everything)
+    tagger.freeze()
+    assert trained(tagger) == {"head.weight", "head.bias"}
+    tagger.unfreeze_last(1)
+    assert {name.split(".layer.")[1][0] for name in trained(tagger) if ".layer." in name} == {"2"}
+    assert not any("embeddings" in name for name in trained(tagger))
+    tagger.train()
+    assert [layer.training for layer in tagger.layers()] == [False, False, True]
+    assert not tagger.encoder.embeddings.training
+    tagger.unfreeze_last(0)
+    assert trained(tagger) == {"head.weight", "head.bias"}
+    tagger.unfreeze()
+    assert trained(tagger) == everything
+    assert all(layer.training for layer in tagger.layers())
+    with pytest.raises(ValueError, match="n=4: the encoder has 3 layers"):
+        tagger.unfreeze_last(4)
+
+
+def test_the_head_alone_learns_the_same_from_cached_features(packaged):
+    loader = batch(packaged.tokenizer)
+    weights = []
+    for cached in (False, True):
+        torch.manual_seed(0)
+        tagger = models.BertTagger(tiny(), 2, dropout=0.0)
+        tagger.freeze()
+        model, rows = tagger, loader
+        if cached:
+            labels = torch.cat([targets for _, targets in loader])
+            model = tagger.head
+            rows = loaders.array_loader({"input": loops.features(tagger, loader)}, labels, batch_size=4)
+        optimizer = torch.optim.AdamW(tagger.head.parameters(), lr=0.01)
+        loops.fit(model, rows, loss=losses.bce, optimizer=optimizer, epochs=5, progress=False)
+        weights.append(tagger.head.weight.detach())
+    torch.testing.assert_close(*weights, atol=1e-5, rtol=0)
+
+
+def test_groups_decay_matrices_alone_and_lower_layers_learn_slower():
+    tagger = models.BertTagger(tiny(), 2)
+    groups = models.parameter_groups(tagger, lr=1.0, weight_decay=0.1, layer_decay=0.5)
+    found = {id(w): (group["lr"], group["weight_decay"]) for group in groups for w in group["params"]}
+    assert len(found) == sum(len(group["params"]) for group in groups) == len(trained(tagger))
+    first, last = tagger.layers()[0], tagger.layers()[-1]
+    assert found[id(tagger.head.weight)] == (1.0, 0.1)
+    assert found[id(tagger.head.bias)] == (1.0, 0.0)
+    assert found[id(last.attention.self.query.weight)] == (0.5, 0.1)
+    assert found[id(last.output.LayerNorm.weight)] == (0.5, 0.0)
+    assert found[id(first.output.dense.bias)] == (0.125, 0.0)
+    assert found[id(tagger.encoder.embeddings.word_embeddings.weight)] == (0.0625, 0.1)
+    assert {group["lr"] for group in models.parameter_groups(tagger, lr=2e-5)} == {2e-5}
+    with pytest.raises(ValueError, match="layer_decay=0 must be above 0"):
+        models.parameter_groups(tagger, lr=1.0, layer_decay=0)
+    tagger.requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing is left to train"):
+        models.parameter_groups(tagger, lr=1.0)
+
+
+def test_a_saved_tagger_says_the_same_in_a_fresh_process_without_network(tmp_path, packaged):
+    tagger = models.BertTagger(tiny(), 2, pooling="cls", dropout=0.2).eval()
+    path = models.save_tagger(
+        tmp_path / "mine", tagger, packaged.tokenizer, labels=["a", "b"], thresholds={"b": 0.3}, max_tokens=9
+    )
+    code = (
+        "import sys, socket, json\n"
+        "def refuse(*a, **k): raise AssertionError('tried the network')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "from helpers import models, loaders, loops\n"
+        "saved = models.load_tagger(sys.argv[1])\n"
+        "tokens = loaders.tokenize(json.loads(sys.argv[2]), saved.tokenizer, max_tokens=saved.max_tokens)\n"
+        "found = loops.predict(saved.tagger, loaders.token_loader(tokens))\n"
+        "print(json.dumps([found.tolist(), saved.labels, saved.thresholds, saved.tagger.pooling]))"
+    )
+    command = [sys.executable, "-c", code, str(path), json.dumps(TEXTS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found, labels, thresholds, pooling = json.loads(done.stdout.splitlines()[-1])
+    tokens = loaders.tokenize(TEXTS, packaged.tokenizer, max_tokens=9)
+    expected = loops.predict(tagger, loaders.token_loader(tokens))
+    np.testing.assert_array_equal(np.array(found, dtype=np.float32), expected)
+    assert (labels, thresholds, pooling) == (["a", "b"], {"a": 0.5, "b": 0.3}, "cls")
+    assert models.load_tagger(path).tagger.dropout.p == 0.2
+
+
+def test_saving_replaces_a_tagger_and_nothing_else(tmp_path, packaged):
+    tagger = models.BertTagger(tiny(), 2)
+    save = {"labels": ["a", "b"]}
+    path = models.save_tagger(tmp_path / "mine", tagger, packaged.tokenizer, **save)
+    nn.init.ones_(tagger.head.bias)
+    models.save_tagger(path, tagger, packaged.tokenizer, **save)
+    assert models.load_tagger(path).tagger.head.bias.tolist() == [1, 1]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds something else than a tagger"):
+        models.save_tagger(tmp_path / "work", tagger, packaged.tokenizer, **save)
+    for options, message in [
+        ({"labels": ["a"]}, "must be 2 different names"),
+        ({"labels": ["a", "a"]}, "must be 2 different names"),
+        ({**save, "thresholds": {"c": 0.5}}, "thresholds {'c': 0.5} are for no label"),
+        ({**save, "thresholds": {"a": 1.5}}, "not from 0 to 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            models.save_tagger(tmp_path / "other", tagger, packaged.tokenizer, **options)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_torn_folder_is_named(tmp_path, packaged):
+    path = models.save_tagger(tmp_path / "mine", models.BertTagger(tiny(), 2), packaged.tokenizer, labels=["a", "b"])
+    weights = path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors is torn, or holds weights of another model"):
+        models.load_tagger(path)
+    safetensors.torch.save_file({"head.weight": torch.zeros(9, 24)}, weights)
+    with pytest.raises(ValueError, match="weights of another model"):
+        models.load_tagger(path)
+    (path / "tagger.json").write_text('{"labels": ["a"')
+    with pytest.raises(ValueError, match=r"tagger\.json is torn"):
+        models.load_tagger(path)
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
+        models.load_tagger(path)
+
+
+def test_a_few_steps_on_the_packaged_encoder_lower_the_loss(packaged):
+    torch.manual_seed(0)
+    tagger = models.BertTagger(models.load_encoder(config.PACKAGED_ENCODER).model, 2, dropout=0.0)
+    loader = batch(packaged.tokenizer)
+    optimizer = torch.optim.AdamW(models.parameter_groups(tagger, lr=3e-4))
+    schedule = loops.linear_warmup(optimizer, steps=6, warmup=0.2)
+    run = {"loss": losses.bce, "optimizer": optimizer, "schedule": schedule, "clip_norm": 1.0, "progress": False}
+    history = loops.fit(tagger, loader, epochs=6, **run).history
+    assert history["train_loss"].iloc[-1] < 0.7 * history["train_loss"].iloc[0]
