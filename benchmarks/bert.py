@@ -1,0 +1,318 @@
+"""What the loop around BERT costs and saves, on real comments with the packaged encoder.
+
+    python benchmarks/bert.py --data FOLDER [--only bert.tokenize ...]
+
+Times are taken side by side in one process, on idle cores: one warm-up each, then by turns, and the medians are
+compared. All comments are drawn at random from Jigsaw's train.csv.
+
+- `bert.tokenize`: comments a second of `loaders.tokenize` over those of the same tokenizer called row by row with
+  padding to 128, as the tutorial does (which reports 335 a second).
+- `bert.bucket_vs_128`, `bert.bucket_vs_512`: training examples a second of `loops.fit` over length buckets, texts cut
+  at that limit, over those of the same loop and rows all padded to the limit.
+- `bert.flops_of_peak`: floating point operations a second of a bucketed epoch over those of float32 matrix products,
+  the best of several sizes, in the same run. Counted are the encoder's own on the tokens that are no padding: three
+  times (forward, and backward twice) 2 x parameters of the layers x tokens, and attention's 4 x layers x width x
+  tokens x length; embeddings, norms, softmax and the optimizer count as nothing.
+- `bert.loop_vs_trainer`: examples a second of `loops.fit` over those of Hugging Face's `Trainer`, same encoder,
+  batches, optimizer, schedule and clipping. The largest difference of the losses of the first 20 steps, without
+  dropout, stands beside, and more than 1e-4 is an error.
+- `bert.predict_vs_one_row`: prediction of comments cut at 512 tokens in length buckets over one row at a time padded to
+  512, as the Lightning tutorial evaluates; logits that differ by more than 1e-4 are an error.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from _record import data_option, record, use_data
+from mlp import times_by_turns
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+
+from helpers import datasets, loaders, loops, losses, models, text
+
+COMMAND = "python benchmarks/bert.py --data FOLDER"
+LABELS = list(datasets.JIGSAW_LABELS)
+BATCH, LR, SAME_STEPS = 32, 1e-4, 20
+Call = Callable[[], object]
+
+
+def some_comments(rows: int, *, seed: int = 0) -> pd.DataFrame:
+    """Comments drawn at random."""
+    return datasets.at_most(datasets.load_comments("jigsaw"), rows, seed=seed)
+
+
+def tagger(*, with_dropout: bool = True) -> models.BertTagger:
+    """A fresh tagger over the packaged encoder."""
+    torch.manual_seed(0)
+    model = models.BertTagger(models.load_encoder().model, len(LABELS))
+    for part in model.modules():
+        if isinstance(part, nn.Dropout) and not with_dropout:
+            part.p = 0.0
+    return model
+
+
+def run_of(model: models.BertTagger, loader: DataLoader) -> dict[str, Any]:
+    """The course's settings, as arguments for `loops.fit` (all but `epochs`)."""
+    optimizer = torch.optim.AdamW(models.parameter_groups(model, lr=LR), fused=True)
+    schedule = loops.linear_warmup(optimizer, steps=100 * len(loader))
+    parts = {"model": model, "train": loader, "loss": losses.bce, "optimizer": optimizer, "schedule": schedule}
+    return parts | {"clip_norm": 1.0, "progress": False}
+
+
+class Padded(loaders.TokenRows):
+    """The same rows, all padded to one length."""
+
+    def __init__(self, tokens: loaders.Tokens, labels: np.ndarray, length: int) -> None:
+        super().__init__(tokens, labels)
+        self.length = length
+
+    def __getitems__(self, rows: np.ndarray) -> loaders.Batch:
+        inputs, labels = super().__getitems__(rows)
+        missing = self.length - inputs["input_ids"].shape[1]
+        return {name: nn.functional.pad(part, (0, missing)) for name, part in inputs.items()}, labels
+
+
+def padded_loader(tokens: loaders.Tokens, labels: np.ndarray, length: int, batch_size: int) -> DataLoader:
+    """Batches in the same shuffled order for all lengths."""
+    order = loaders.EpochBatchSampler(len(labels), batch_size, shuffle=True)
+    return DataLoader(Padded(tokens, labels, length), batch_sampler=order, collate_fn=lambda batch: batch)
+
+
+def record_ratio(
+    name: str, roads: dict[str, Call], rows: int, rounds: int, *, asked: str, data: str, **details: float
+) -> dict[str, float]:
+    """Time the roads by turns; record how many times as fast the last is as the first; rows a second of each."""
+    times = times_by_turns(roads, rounds)
+    speed = {road: rows / statistics.median(found) for road, found in times.items()}
+    first, last = next(iter(speed)), list(speed)[-1]
+    parts = {f"{road}_rows_per_s": round(value, 1) for road, value in speed.items()} | details
+    record(name, speed[last] / speed[first], unit="x", asked=asked, data=data, command=COMMAND, **parts)
+    return speed
+
+
+def record_tokenize(rounds: int) -> None:
+    """Batches against rows."""
+    tokenizer, comments = text.load_tokenizer(), some_comments(2_000)["comment_text"].tolist()
+    row = {"max_length": 128, "padding": "max_length", "truncation": True, "return_attention_mask": True}
+    roads: dict[str, Call] = {
+        "row_by_row": lambda: [tokenizer(comment, return_tensors="pt", **row) for comment in comments],
+        "batches": lambda: loaders.tokenize(comments, tokenizer, max_tokens=128),
+    }
+    data = "2,000 real Jigsaw comments"
+    record_ratio("bert.tokenize", roads, len(comments), rounds, asked=">= 3.3 x", data=data)
+
+
+def record_buckets(limit: int, rows: int, asked: str, rounds: int) -> None:
+    """One epoch over buckets against one with everything padded to the limit."""
+    comments = some_comments(rows)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=limit)
+    labels = comments[LABELS].to_numpy()
+    batches = {
+        "padded": padded_loader(tokens, labels, limit, BATCH),
+        "buckets": loaders.token_loader(tokens, labels, batch_size=BATCH, shuffle=True),
+    }
+    runs = {name: run_of(tagger(), loader) for name, loader in batches.items()}
+    roads: dict[str, Call] = {name: _one_epoch(run) for name, run in runs.items()}
+    data = f"{rows:,} real Jigsaw comments, at most {limit} tokens, batch {BATCH}, packaged encoder, float32"
+    details = {"mean_tokens": round(float(tokens.lengths.mean()), 1)}
+    record_ratio(f"bert.bucket_vs_{limit}", roads, rows, rounds, asked=asked, data=data, **details)
+
+
+def _one_epoch(run: dict[str, Any]) -> Call:
+    return lambda: loops.fit(**run, epochs=1)
+
+
+def matmul_peak() -> float:
+    """Floating point operations a second of the best of several float32 matrix products."""
+    best = 0.0
+    for size in (1024, 1536, 2048, 3072):
+        a, b = torch.randn(size, size), torch.randn(size, size)
+        times = times_by_turns({"product": lambda a=a, b=b: a @ b}, 7)["product"]
+        best = max(best, 2 * size**3 / min(times))
+    return best
+
+
+def useful_flops(tokens: loaders.Tokens, encoder: nn.Module) -> float:
+    """Operations of forward and backward over all tokens, as the module's docstring counts them."""
+    found = encoder.config
+    weights = sum(weight.numel() for name, weight in encoder.encoder.named_parameters() if weight.ndim == 2)
+    lengths = tokens.lengths.astype(float)
+    attention = 4 * found.num_hidden_layers * found.hidden_size * (lengths**2).sum()
+    return 3 * (2 * weights * lengths.sum() + attention)
+
+
+def record_flops(rows: int, rounds: int) -> None:
+    """A bucketed epoch against the matrix products of the same machine."""
+    comments = some_comments(rows)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=128)
+    loader = loaders.token_loader(tokens, comments[LABELS].to_numpy(), batch_size=BATCH, shuffle=True)
+    run = run_of(tagger(), loader)
+    peaks = [matmul_peak()]
+    seconds = statistics.median(times_by_turns({"epoch": _one_epoch(run)}, rounds)["epoch"])
+    peaks.append(matmul_peak())
+    achieved = useful_flops(tokens, run["model"].encoder) / seconds
+    parts = {"gflops": round(achieved / 1e9, 1), "peak_gflops": round(max(peaks) / 1e9, 1)}
+    data = f"{rows:,} real Jigsaw comments, at most 128 tokens, batch {BATCH}, packaged encoder, float32"
+    record("bert.flops_of_peak", achieved / max(peaks), unit="", asked=">= 0.55", data=data, command=COMMAND, **parts)
+
+
+class AsExamples(Dataset):
+    """The batches of a loader as examples for Trainer, each a batch already."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self.batches = [{**inputs, "labels": labels} for inputs, labels in loader]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, place: int) -> dict[str, Tensor]:
+        return self.batches[place]
+
+
+class ForTrainer(nn.Module):
+    """A tagger that gives its loss with its logits, as Trainer wants it."""
+
+    def __init__(self, model: models.BertTagger) -> None:
+        super().__init__()
+        self.tagger, self.losses = model, []
+
+    def forward(self, labels: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
+        """Loss and logits."""
+        logits = self.tagger(**inputs)
+        loss = losses.bce(logits, labels)
+        self.losses.append(loss.detach())
+        return {"loss": loss, "logits": logits}
+
+
+class Stored(Dataset):
+    """Batches that were made before."""
+
+    def __init__(self, batches: list[loaders.Batch]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, place: int) -> loaders.Batch:
+        return self.batches[place]
+
+
+def trainer_road(loader: DataLoader, folder: str, *, with_dropout: bool) -> tuple[Call, list[Tensor]]:
+    """One epoch of Hugging Face's Trainer over the loader's batches in their order, and the list of its losses."""
+    from transformers import Trainer, TrainingArguments
+    from transformers.trainer_callback import PrinterCallback
+
+    class InOrder(Trainer):
+        def _get_train_sampler(self, *rest: Any) -> SequentialSampler:  # noqa: ANN401
+            return SequentialSampler(self.train_dataset)
+
+    rows, model = AsExamples(loader), ForTrainer(tagger(with_dropout=with_dropout))
+    optimizer = torch.optim.AdamW(models.parameter_groups(model.tagger, lr=LR), fused=True)
+    schedule = loops.linear_warmup(optimizer, steps=100 * len(rows))
+    arguments = {"output_dir": folder, "per_device_train_batch_size": 1, "num_train_epochs": 1, "max_grad_norm": 1.0}
+    arguments |= {"logging_strategy": "no", "save_strategy": "no", "report_to": [], "disable_tqdm": True}
+    arguments |= {"remove_unused_columns": False}
+    trainer = InOrder(
+        model=model,
+        args=TrainingArguments(**arguments, use_cpu=True, dataloader_pin_memory=False),
+        train_dataset=rows,
+        data_collator=lambda found: found[0],
+        optimizers=(optimizer, schedule),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer.train, model.losses
+
+
+def losses_of_the_loop(stored: DataLoader) -> list[Tensor]:
+    """The losses of one epoch of our loop, without dropout."""
+    run, found = run_of(tagger(with_dropout=False), stored), []
+    loss = run["loss"]
+
+    def noted(logits: Tensor, targets: Tensor) -> Tensor:
+        value = loss(logits, targets)
+        found.append(value.detach())
+        return value
+
+    run["loss"] = noted
+    loops.fit(**run, epochs=1)
+    return found
+
+
+def record_trainer(rows: int, rounds: int) -> None:
+    """Our loop against Trainer over the same stored batches."""
+    comments = some_comments(rows)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=128)
+    loader = loaders.token_loader(tokens, comments[LABELS].to_numpy(), batch_size=BATCH, shuffle=True)
+    stored = DataLoader(Stored(list(loader)), batch_size=None)
+    with tempfile.TemporaryDirectory() as folder:
+        train, theirs = trainer_road(loader, folder, with_dropout=False)
+        train()
+        pairs = zip(theirs[:SAME_STEPS], losses_of_the_loop(stored)[:SAME_STEPS], strict=True)
+        apart = max(abs(float(one) - float(other)) for one, other in pairs)
+        if apart > 1e-4:
+            sys.exit(f"bert.loop_vs_trainer is not recorded: losses differ by {apart:.1e} within {SAME_STEPS} steps")
+        train, _ = trainer_road(loader, folder, with_dropout=True)
+        roads = {"trainer": train, "loop": _one_epoch(run_of(tagger(), stored))}
+        data = f"{rows:,} real Jigsaw comments, at most 128 tokens, the same stored batches of {BATCH}"
+        asked = ">= 1.05 x, and equal losses for the first 20 steps"
+        details = {"largest_loss_difference": apart}
+        record_ratio("bert.loop_vs_trainer", roads, rows, rounds, asked=asked, data=data, **details)
+
+
+def record_predict(rows: int, one_by_one: int, rounds: int) -> None:
+    """Buckets over all rows against single rows padded to 512, of which fewer are timed."""
+    comments = some_comments(rows)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=512)
+    labels, model = comments[LABELS].to_numpy(), tagger().eval()
+    single = Padded(tokens, labels, 512)
+    bucketed = loaders.token_loader(tokens, labels, batch_size=BATCH)
+
+    @torch.inference_mode()
+    def alone() -> Tensor:
+        return torch.cat([model(**single[row][0]) for row in range(one_by_one)])
+
+    @torch.inference_mode()
+    def buckets() -> np.ndarray:
+        return loops.predict(model, bucketed)
+
+    apart = np.abs(torch.logit(torch.from_numpy(buckets()))[:one_by_one].numpy() - alone().numpy()).max()
+    if apart > 1e-4:
+        sys.exit(f"bert.predict_vs_one_row is not recorded: logits differ by {apart:.1e}")
+    times = times_by_turns({"one_row": alone, "buckets": buckets}, rounds)
+    speed = {"one_row": one_by_one, "buckets": rows}
+    speed = {name: count / statistics.median(times[name]) for name, count in speed.items()}
+    data = f"{rows:,} real Jigsaw comments ({one_by_one} of them row by row), at most 512 tokens, packaged encoder"
+    parts = {f"{name}_rows_per_s": round(value, 2) for name, value in speed.items()} | {"logits_apart": float(apart)}
+    ratio = speed["buckets"] / speed["one_row"]
+    record("bert.predict_vs_one_row", ratio, unit="x", asked=">= 6 x", data=data, command=COMMAND, **parts)
+
+
+def main() -> None:
+    """Measure and record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data_option(parser)
+    figures: dict[str, Callable[[], None]] = {
+        "bert.tokenize": lambda: record_tokenize(5),
+        "bert.bucket_vs_128": lambda: record_buckets(128, 640, ">= 2 x", 5),
+        "bert.bucket_vs_512": lambda: record_buckets(512, 256, ">= 5 x", 3),
+        "bert.flops_of_peak": lambda: record_flops(1280, 5),
+        "bert.loop_vs_trainer": lambda: record_trainer(640, 5),
+        "bert.predict_vs_one_row": lambda: record_predict(1000, 60, 5),
+    }
+    parser.add_argument("--only", nargs="+", choices=figures, default=figures, metavar="ID", help=", ".join(figures))
+    options = parser.parse_args()
+    use_data(options.data)
+    for name, measure in figures.items():
+        if name in options.only:
+            measure()
+
+
+if __name__ == "__main__":
+    main()
