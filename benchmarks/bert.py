@@ -301,10 +301,10 @@ def main() -> None:
     figures: dict[str, Callable[[], None]] = {
         "bert.tokenize": lambda: record_tokenize(5),
         "bert.bucket_vs_128": lambda: record_buckets(128, 640, ">= 2 x", 5),
-        "bert.bucket_vs_512": lambda: record_buckets(512, 256, ">= 5 x", 3),
-        "bert.flops_of_peak": lambda: record_flops(1280, 5),
-        "bert.loop_vs_trainer": lambda: record_trainer(640, 5),
-        "bert.predict_vs_one_row": lambda: record_predict(1000, 60, 5),
+        "bert.bucket_vs_512": lambda: record_buckets(512, 160, ">= 5 x", 5),
+        "bert.flops_of_peak": lambda: record_flops(480, 5),
+        "bert.loop_vs_trainer": lambda: record_trainer(320, 5),
+        "bert.predict_vs_one_row": lambda: record_predict(600, 30, 5),
     }
     parser.add_argument("--only", nargs="+", choices=figures, default=figures, metavar="ID", help=", ".join(figures))
     options = parser.parse_args()
