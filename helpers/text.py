@@ -92,6 +92,21 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
         ) from error
 
 
+def as_texts(texts: Iterable[str]) -> list[str]:
+    """A list of texts, which is what a tokenizer takes (it refuses a Series).
+
+    Raises:
+        ValueError: one text instead of several, or an entry that is no text (its number is named).
+    """
+    if isinstance(texts, str):
+        raise ValueError("texts must be several texts, not one: put it into a list")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"text {number} (counted from 0) is {text!r}, not a text")
+    return texts
+
+
 def token_counts(
     texts: Iterable[str], tokenizer: "PreTrainedTokenizerBase | None" = None, *, batch_size: int = 1000
 ) -> np.ndarray:
@@ -108,13 +123,10 @@ def token_counts(
     Raises:
         ValueError: one text instead of several, an entry that is no text (its number is named).
     """
-    if isinstance(texts, str) or batch_size < 1:
-        raise ValueError("texts must be several texts, not one, and batch_size at least 1")
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size} must be 1 or more")
+    texts, counts = as_texts(texts), []
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer()
-    texts, counts = list(texts), []
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(f"text {number} (counted from 0) is {text!r}, not a text")
     for start in range(0, len(texts), batch_size):
         batch = tokenizer(
             texts[start : start + batch_size],

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from helpers.loaders.rows import Batch, loader_of
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
+from helpers.text import as_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,10 +69,14 @@ def tokenize(
         batch_size: texts a call.
 
     Raises:
-        ValueError: one text instead of several, no text, an entry that is no text (its number is named), a limit that
-            leaves no room for words, or an overlap as long as a window.
+        ValueError: one text instead of several, no text, an entry that is no text (its number is named), a slow
+            tokenizer, a limit that leaves no room for words, or an overlap as long as a window.
     """
-    texts = _checked_texts(texts)
+    texts = as_texts(texts)
+    if not texts:
+        raise ValueError("there is no text")
+    if not tokenizer.is_fast:
+        raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer: AutoTokenizer gives a fast one")
     room = max_tokens - tokenizer.num_special_tokens_to_add()
     if room < 1 or (windows and not 0 <= overlap < room) or batch_size < 1:
         raise ValueError(f"max_tokens={max_tokens}, overlap={overlap}, batch_size={batch_size}: no room for words")
@@ -180,15 +185,3 @@ def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mea
     if how == "max":
         return pooled
     return pooled / np.bincount(tokens.text).reshape(-1, *[1] * (values.ndim - 1))
-
-
-def _checked_texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise ValueError("texts must be several texts, not one: put it into a list")
-    texts = list(texts)
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(f"text {number} (counted from 0) is {text!r}, not a text")
-    if not texts:
-        raise ValueError("there is no text")
-    return texts
