@@ -35,33 +35,23 @@ def evaluate(
     Args:
         model: gives logits (B, L), or {head: (B, C)}.
         loader: batches of `(inputs, labels (B, L))`.
-        loss: of logits and labels, a mean over the known labels; of heads any mean, it sees all rows at once.
+        loss: of logits and labels; it sees all rows at once, so that no mean of means is taken.
         device: where the model is.
         precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16.
 
     Returns:
-        `loss` (summed over the labels, divided once) and `auc` (NaN where no label has both classes; for heads
-        `metrics.mean_head_auc`).
+        `loss` and `auc` (NaN where no label has both classes; for heads `metrics.mean_head_auc`).
 
     Raises:
         ValueError: the loader is empty.
     """
-    total, count, targets = 0.0, 0, []
-
-    def account(out: Logits, labels: Tensor) -> None:
-        nonlocal total, count
-        targets.append(labels)
-        if isinstance(out, Tensor):
-            total += float(loss(out, labels.to(device))) * known(labels)
-            count += known(labels)
-
-    logits = _all_logits(model, loader, device, precision, account)
-    truth = torch.cat(targets)
-    if isinstance(logits, dict):  # a mean over heads is no mean over entries: batches do not add up to it
-        value = float(loss({name: out.to(device) for name, out in logits.items()}, truth.to(device)))
-        truth = truth.float().masked_fill(truth < 0, torch.nan)
-        return {"loss": value, "auc": metrics.mean_head_auc(truth, models.head_probabilities(logits))}
-    return {"loss": total / max(count, 1), "auc": metrics.mean_auc(truth, torch.sigmoid(logits))}
+    logits, truth = _outputs(model, loader, device, precision)
+    if isinstance(logits, Tensor):
+        value = loss(logits.to(device), truth.to(device))
+        return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(logits))}
+    value = loss({name: part.to(device) for name, part in logits.items()}, truth.to(device))
+    truth = truth.float().masked_fill(truth < 0, torch.nan)
+    return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(logits))}
 
 
 @torch.inference_mode()
@@ -82,7 +72,7 @@ def predict(
         ValueError: the loader shuffles, so that the rows of the answer would be in an unknown order, or is empty.
     """
     _refuse_shuffled(loader)
-    logits = _in_row_order(_all_logits(model, loader, device, precision), loader)
+    logits = _in_row_order(_outputs(model, loader, device, precision)[0], loader)
     if isinstance(logits, dict):
         return {name: found.numpy() for name, found in models.head_probabilities(logits).items()}
     return torch.sigmoid(logits).numpy()
@@ -95,6 +85,7 @@ def predict_labels(
     *,
     threshold: float | Mapping[str, float] = 0.5,
     device: str = "cpu",
+    precision: Precision = "32-true",
 ) -> pd.DataFrame:
     """Decisions of a model with heads, one row a row, one column a head: 0 or 1, or the most probable class's number.
 
@@ -103,12 +94,13 @@ def predict_labels(
         loader: as `predict`.
         threshold: of binary heads, one for all or by head, as `models.predict_labels` takes it.
         device: where the model is.
+        precision: as `predict`.
 
     Raises:
         ValueError: as `predict` and `models.predict_labels`; a model that has no heads.
     """
     _refuse_shuffled(loader)
-    logits = _in_row_order(_all_logits(model, loader, device, "32-true"), loader)
+    logits = _in_row_order(_outputs(model, loader, device, precision)[0], loader)
     if not isinstance(logits, dict):
         raise ValueError("the model has no heads: compare what `predict` gives with your thresholds instead")
     return pd.DataFrame(models.predict_labels(logits, threshold=threshold).numpy(), columns=list(logits))
@@ -130,7 +122,8 @@ def features(
         ValueError: as `predict`.
     """
     _refuse_shuffled(loader)
-    return _in_row_order(_all_logits(model, loader, device, precision, call=model.features), loader).numpy()
+    vectors, _ = _outputs(model, loader, device, precision, call=model.features)
+    return _in_row_order(vectors, loader).numpy()
 
 
 def autocast(device: str, precision: Precision) -> torch.autocast:
@@ -150,32 +143,30 @@ def _in_row_order(logits: Logits, loader: DataLoader) -> Logits:
     return {name: part[place] for name, part in logits.items()}
 
 
-def _all_logits(
+def _outputs(
     model: nn.Module,
     loader: DataLoader,
     device: str,
     precision: Precision,
-    each: Callable[[Logits, Tensor], None] | None = None,
     *,
     call: Callable[..., Logits] | None = None,
-) -> Logits:
-    """Logits of all batches, float32 on the CPU, from a model in evaluation mode; `each` is called after each batch."""
+) -> tuple[Logits, Tensor]:
+    """What a model in evaluation mode (or a method of it) gives for all batches, and their labels; both on the CPU."""
     was_training = model.training
     model.eval()
-    outs: list[Logits] = []
-    for inputs, labels in loader:
+    outs, labels = [], []
+    for inputs, given in loader:
         with autocast(device, precision):
             out = (call or model)(**move(inputs, device))
-        if each is not None:
-            each(out, labels)
         whole = isinstance(out, Tensor)
         outs.append(out.float().cpu() if whole else {name: part.float().cpu() for name, part in out.items()})
+        labels.append(given)
     model.train(was_training)
     if not outs:
         raise ValueError("the loader gives no batch: nothing to evaluate or predict")
     if isinstance(outs[0], Tensor):
-        return torch.cat(outs)
-    return {name: torch.cat([out[name] for out in outs]) for name in outs[0]}
+        return torch.cat(outs), torch.cat(labels)
+    return {name: torch.cat([out[name] for out in outs]) for name in outs[0]}, torch.cat(labels)
 
 
 def _refuse_shuffled(loader: DataLoader) -> None:

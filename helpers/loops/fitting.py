@@ -106,7 +106,7 @@ def fit(
         raise ValueError(f"monitor={monitor!r}, epochs={epochs}, accumulate={accumulate}: see the docstring of fit")
     if patience is not None and valid is None:
         raise ValueError("patience needs valid: without validation rows there is nothing to watch")
-    autocast(device, precision)
+    autocast(device, precision)  # refuses an unknown precision before anything is trained
     run = _Run(model.to(device), train, loss, optimizer, schedule, clip_norm, accumulate, device, precision, progress)
     run.folder = Path(folder) if folder is not None else None
     run.checkpoint_every, run.valid, run.monitor = checkpoint_every, valid, monitor
