@@ -71,6 +71,14 @@ def test_an_encoder_of_another_shape_is_loaded_from_a_folder(folder):
     assert models.BertTagger(model, 3)(**next(iter(batch(tokenizer)))[0]).shape == (4, 3)
 
 
+def test_attention_is_not_dropped_unless_asked_for(folder, packaged):
+    assert packaged.model.config.attention_probs_dropout_prob == 0
+    model = models.load_encoder(folder, attention_dropout=None).model
+    assert model.config.attention_probs_dropout_prob == 0.1
+    kinds = {type(part) for part in model.modules() if isinstance(part, nn.Dropout)}
+    assert kinds == {models.FastDropout}
+
+
 def test_what_is_nowhere_or_torn_is_refused_with_three_ways_out(folder, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("no/such-encoder", folder.parent / "nothing"):

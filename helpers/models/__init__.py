@@ -2,6 +2,7 @@
 
 from helpers.models.backbones import MLP, EncoderBackbone, PooledSequence, RecurrentSequence, mean_pool
 from helpers.models.counts import CountMLP, sparse_product
+from helpers.models.dropout import FastDropout, use_fast_dropout
 from helpers.models.encoders import Encoder, load_encoder
 from helpers.models.heads import MultiHead, head_probabilities, predict_labels
 from helpers.models.linear import NBSVM
@@ -15,6 +16,7 @@ __all__ = [
     "CountMLP",
     "Encoder",
     "EncoderBackbone",
+    "FastDropout",
     "MultiHead",
     "PooledSequence",
     "RecurrentSequence",
@@ -27,4 +29,5 @@ __all__ = [
     "predict_labels",
     "save_tagger",
     "sparse_product",
+    "use_fast_dropout",
 ]

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from helpers import config, text
+from helpers.models.dropout import use_fast_dropout
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT's name, and DistilBERT's
 
 
 class Encoder(NamedTuple):
@@ -17,19 +21,22 @@ class Encoder(NamedTuple):
     tokenizer: "PreTrainedTokenizerBase"
 
 
-def load_encoder(name: str | Path = config.PACKAGED_ENCODER) -> Encoder:
-    """An encoder and its tokenizer, in evaluation mode on the CPU.
+def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropout: float | None = 0.0) -> Encoder:
+    """An encoder and its tokenizer, in evaluation mode on the CPU, made ready for fast training there.
 
     Args:
         name: the packaged encoder's name (its files are checked by SHA-256, and no network is tried); a folder with a
             model as transformers saves it; or a name on the Hugging Face hub, looked for in the local cache alone when
             HF_HUB_OFFLINE=1. Any encoder of the BERT family will do.
+        attention_dropout: share of attention weights dropped in training; None keeps what the model's configuration
+            says, 0.1 as a rule. On a CPU torch's fused attention runs only without. The dropout of the hidden states
+            stays, as `FastDropout`.
 
     Raises:
         OSError: the encoder or its tokenizer cannot be found or is torn; the message lists the three ways out.
         ValueError: a file of the packaged encoder is not the original.
     """
-    from transformers import AutoModel
+    from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
     packaged = str(name) == config.PACKAGED_ENCODER
@@ -39,8 +46,12 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER) -> Encoder:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
+        settings = AutoConfig.from_pretrained(source, local_files_only=local)
+        for setting in _ATTENTION_DROPOUT:
+            if attention_dropout is not None and hasattr(settings, setting):
+                setattr(settings, setting, attention_dropout)
         # safetensors only: other formats may run code when they are read.
-        model = AutoModel.from_pretrained(source, local_files_only=local, use_safetensors=True)
+        model = AutoModel.from_pretrained(source, config=settings, local_files_only=local, use_safetensors=True)
     except Exception as error:
         raise OSError(
             f"no encoder {str(name)!r}. Three ways out: take the packaged {config.PACKAGED_ENCODER}; "
@@ -50,4 +61,4 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER) -> Encoder:
     finally:
         if shown:
             logging.enable_progress_bar()
-    return Encoder(model.eval(), tokenizer)
+    return Encoder(use_fast_dropout(model).eval(), tokenizer)

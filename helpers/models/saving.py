@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers import text
+from helpers.models.dropout import use_fast_dropout
 from helpers.models.taggers import BertTagger
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def load_tagger(folder: str | Path) -> SavedTagger:
         options = {"pooling": settings["pooling"], "dropout": float(settings["dropout"])}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / SETTINGS} is torn or no tagger's: {error!r}") from error
-    encoder = AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    encoder = use_fast_dropout(AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True)))
     tagger = BertTagger(encoder, len(labels), **options)
     try:
         tagger.load_state_dict(load_file(folder / WEIGHTS))
