@@ -1,0 +1,38 @@
+"""The parts of benchmarks/bert_jigsaw.py that need no real comments."""
+
+import argparse
+
+import bert_jigsaw
+import numpy as np
+import pytest
+
+from helpers import config, datasets, metrics
+
+
+@pytest.fixture(scope="module")
+def trained():
+    options = {"encoder": config.PACKAGED_ENCODER, "pooling": "mean", "lr": 1e-4, "epochs": 1, "folder": None}
+    options = argparse.Namespace(**options, device="cpu", precision="32-true")
+    comments = datasets.balance(datasets.load_comments(), clean=200).iloc[::40]
+    tagger, encoder, fit = bert_jigsaw.fine_tuned(comments, options)
+    return comments, bert_jigsaw.readings(tagger, encoder, options), fit
+
+
+def test_one_epoch_is_trained_over_all_rows(trained):
+    comments, _, fit = trained
+    assert list(fit.history.index) == [1]
+    assert len(comments) > 40
+    assert fit.history["train_loss"].iloc[0] < np.log(2)
+
+
+def test_each_reading_gives_probabilities_in_the_order_of_the_rows(trained):
+    comments, ways, _ = trained
+    rows = comments.copy()
+    rows["comment_text"] = np.where(np.arange(len(rows)) % 2, rows["comment_text"], "goat " * 300)
+    found = {name: read(rows) for name, read in ways.items()}
+    for probabilities in found.values():
+        assert probabilities.shape == (len(rows), 6)
+        assert np.ptp(probabilities[::2], axis=0).max() < 1e-5, "the same text, the same answer"
+        assert 0 <= metrics.label_accuracy(rows[bert_jigsaw.LABELS], probabilities) <= 1
+    assert (found["windows_max"] >= found["windows_mean"] - 1e-7).all()
+    assert np.abs(found["cut_128"][::2] - found["cut_512"][::2]).max() > 1e-6
