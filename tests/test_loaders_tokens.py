@@ -104,11 +104,44 @@ def test_buckets_pad_little_and_change_from_epoch_to_epoch():
     assert {frozenset(rows.tolist()) for rows in sampler} == company[0]
 
 
+def test_few_rows_of_different_lengths_meet_new_company_too():
+    sampler = loaders.LengthBatchSampler(np.arange(10, 310), 32, shuffle=True)
+    company = []
+    for epoch in (0, 1):
+        sampler.start(epoch)
+        company.append({frozenset(rows.tolist()) for rows in sampler})
+    assert not company[0] & company[1]
+
+
+def test_batches_are_skipped_once():
+    for sampler in (
+        loaders.LengthBatchSampler([5] * 20, 4, shuffle=True),
+        loaders.EpochBatchSampler(20, 4, shuffle=True),
+    ):
+        sampler.start(0, skip=3)
+        assert [len(list(sampler)) for _ in range(2)] == [2, 5]
+
+
+def test_minus_one_and_nan_are_unknown(tokenizer):
+    tokens = loaders.tokenize(["a", "b"], tokenizer)
+    rows = loaders.TokenRows(tokens, [[-1, 1], [np.nan, 0]])
+    np.testing.assert_array_equal(rows.labels, [[np.nan, 1], [np.nan, 0]])
+
+
 class Length(torch.nn.Module):
     """A model whose logit tells which row it saw."""
 
     def forward(self, input_ids, attention_mask):
         return attention_mask.sum(dim=1, keepdim=True) / 100
+
+
+def test_windows_are_pooled_before_the_sigmoid(tokenizer):
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    found = loops.logits(Length(), loaders.token_loader(tokens, batch_size=3))
+    np.testing.assert_allclose(found[:, 0], tokens.lengths / 100, rtol=1e-6)
+    pooled = loaders.pool_windows(found, tokens, how="mean")[:, 0]
+    expected = [tokens.lengths[tokens.text == number].mean() / 100 for number in range(6)]
+    np.testing.assert_allclose(pooled, expected, rtol=1e-6)
 
 
 def test_predictions_come_in_the_order_of_the_texts(tokenizer):
@@ -131,6 +164,8 @@ def test_what_does_not_fit_is_refused(tokenizer):
     for options in ({"max_tokens": 2}, {"max_tokens": 10, "windows": True, "overlap": 8}, {"batch_size": 0}):
         with pytest.raises(ValueError, match="no room for words"):
             loaders.tokenize(["a"], tokenizer, **options)
+    with pytest.raises(ValueError, match="max_tokens=600, and the encoder reads 512 at most: take windows=True"):
+        loaders.tokenize(["a"], tokenizer, max_tokens=600)
     tokens = loaders.tokenize(["a", "b"], tokenizer)
     with pytest.raises(ValueError, match=r"labels \(3, 1\) for 2 texts"):
         loaders.token_loader(tokens, np.zeros((3, 1)))

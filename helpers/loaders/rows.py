@@ -19,7 +19,7 @@ class SparseRows(Dataset):
 
     Args:
         counts: (N, F) sparse matrix; it is stored by rows (CSR).
-        labels: (N, L) with NaN where unknown.
+        labels: (N, L), NaN or negative where unknown, which becomes NaN.
 
     Raises:
         ValueError: different numbers of rows, or labels that are no table.
@@ -30,7 +30,7 @@ class SparseRows(Dataset):
         if targets.ndim != 2 or counts.shape[0] != len(targets):
             raise ValueError(f"counts have shape {counts.shape}, labels {targets.shape}: (N, F) and (N, L) are needed")
         self.counts = sparse.csr_array(counts, dtype=np.float32)
-        self.labels = torch.from_numpy(targets.copy())
+        self.labels = torch.from_numpy(np.where(targets < 0, np.float32(np.nan), targets))
 
     def __len__(self) -> int:
         return self.counts.shape[0]

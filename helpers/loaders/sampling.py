@@ -24,14 +24,15 @@ class EpochBatchSampler(Sampler[np.ndarray]):
         self.epoch, self.skip = 0, 0
 
     def start(self, epoch: int, *, skip: int = 0) -> None:
-        """Make the next iteration that of an epoch, without its first `skip` batches."""
+        """Make the next iteration that of an epoch, without its first `skip` batches; those after it skip none."""
         self.epoch, self.skip = epoch, skip
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        skip, self.skip = self.skip, 0
         order = np.arange(self.rows)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
-        for place in range(self.skip * self.batch_size, self.rows, self.batch_size):
+        for place in range(skip * self.batch_size, self.rows, self.batch_size):
             yield order[place : place + self.batch_size]
 
     def __len__(self) -> int:
@@ -41,9 +42,11 @@ class EpochBatchSampler(Sampler[np.ndarray]):
 class LengthBatchSampler(EpochBatchSampler):
     """Row numbers batch by batch, rows of a batch about equally long, so that little is padded.
 
-    Shuffled, each epoch draws a new order, sorts each stretch of `pool` batches by length, cuts it into batches, and
-    shuffles the batches: every row once an epoch, in ever new company. Not shuffled, all rows are sorted, the longest
-    first, so that memory that does not suffice shows at once; `order` tells whoever needs the rows' own order back.
+    Shuffled, each epoch draws a new order, sorts each stretch of `pool` batches by length give or take a twentieth
+    (without that noise, which AllenNLP's bucket sampler has too, few rows of many lengths would always meet the same
+    company), cuts it into batches, and shuffles the batches: every row once an epoch, in ever new company. Not
+    shuffled, all rows are sorted, the longest first, so that memory that does not suffice shows at once; `order` tells
+    whoever needs the rows' own order back.
 
     Args:
         lengths: (N,) tokens of each row.
@@ -69,17 +72,18 @@ class LengthBatchSampler(EpochBatchSampler):
         return np.argsort(-self.lengths, kind="stable")
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        skip, self.skip = self.skip, 0
         if not self.shuffle:
             batches = self._cut(self.order)
         else:
             rng = np.random.default_rng([self.seed, self.epoch])
             drawn, stretch = rng.permutation(self.rows), self.pool * self.batch_size
-            batches = []
+            noisy, batches = self.lengths * rng.uniform(0.95, 1.05, self.rows), []
             for start in range(0, self.rows, stretch):
                 rows = drawn[start : start + stretch]
-                batches += self._cut(rows[np.argsort(-self.lengths[rows], kind="stable")])
+                batches += self._cut(rows[np.argsort(-noisy[rows], kind="stable")])
             batches = [batches[place] for place in rng.permutation(len(batches))]
-        yield from batches[self.skip :]
+        yield from batches[skip:]
 
     def _cut(self, rows: np.ndarray) -> list[np.ndarray]:
         return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]

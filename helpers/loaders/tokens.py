@@ -70,7 +70,8 @@ def tokenize(
 
     Raises:
         ValueError: one text instead of several, no text, an entry that is no text (its number is named), a slow
-            tokenizer, a limit that leaves no room for words, or an overlap as long as a window.
+            tokenizer, a limit that leaves no room for words or is beyond what the encoder reads, or an overlap as long
+            as a window.
     """
     texts = as_texts(texts)
     if not texts:
@@ -80,6 +81,10 @@ def tokenize(
     room = max_tokens - tokenizer.num_special_tokens_to_add()
     if room < 1 or (windows and not 0 <= overlap < room) or batch_size < 1:
         raise ValueError(f"max_tokens={max_tokens}, overlap={overlap}, batch_size={batch_size}: no room for words")
+    if max_tokens > tokenizer.model_max_length:
+        raise ValueError(
+            f"max_tokens={max_tokens}, and the encoder reads {tokenizer.model_max_length} at most: take windows=True"
+        )
     options = {"truncation": True, "max_length": max_tokens, "stride": overlap if windows else 0}
     options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
     ids, lengths, owners, cut = [], [], [], 0
@@ -102,7 +107,8 @@ class TokenRows(Dataset):
 
     Args:
         tokens: of N texts, as `tokenize` gives them.
-        labels: (N, L) with NaN where unknown; each window has its text's. None: (N, 0), for texts without labels.
+        labels: (N, L), NaN or negative where unknown, which becomes NaN; each window has its text's. None: (N, 0),
+            for texts without labels.
 
     Raises:
         ValueError: another number of rows, or labels that are no table.
@@ -113,7 +119,7 @@ class TokenRows(Dataset):
         if table.ndim != 2 or len(table) != tokens.n_texts:
             raise ValueError(f"labels {table.shape} for {tokens.n_texts} texts: (N, L) is needed")
         self.tokens = tokens
-        self.labels = torch.from_numpy(table.astype(np.float32)[tokens.text])
+        self.labels = torch.from_numpy(np.where(table < 0, np.nan, table).astype(np.float32)[tokens.text])
 
     def __len__(self) -> int:
         return len(self.tokens.text)
@@ -167,7 +173,7 @@ def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mea
     """One row a text from one row a window.
 
     Args:
-        values: (W, L), logits or probabilities of windows.
+        values: (W, L), of windows, such as `loops.logits` gives.
         tokens: what the windows were made of.
         how: `max`, a text has a label where any of its windows has; or `mean`.
 
