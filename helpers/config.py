@@ -104,7 +104,7 @@ def device() -> str:
 def _has_bf16(where: str) -> bool:
     import torch
 
-    return where == "cuda" and torch.cuda.is_bf16_supported()
+    return where == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def seed_everything(seed: int) -> None:

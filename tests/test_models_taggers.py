@@ -49,15 +49,22 @@ def test_the_packaged_encoder_is_the_default_and_ready(packaged):
     assert packaged.model(**inputs).last_hidden_state.shape == (4, inputs["input_ids"].shape[1], 384)
 
 
-def test_the_packaged_encoder_is_loaded_without_trying_the_network():
+def online(tmp_path):
+    """The environment, with the network not forbidden, and no cache to fall back on."""
+    kept = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    return kept | {"HF_HOME": str(tmp_path / "empty")}
+
+
+def test_the_packaged_encoder_is_loaded_without_trying_the_network(tmp_path):
     code = (
         "import socket\n"
-        "def refuse(*a, **k): raise AssertionError('tried the network')\n"
+        "import os\n"
+        "def refuse(*a, **k): os._exit(9)  # an exception could be swallowed\n"
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
         "from helpers import models\n"
         "print(models.load_encoder().model.config.hidden_size)"
     )
-    env = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    env = online(tmp_path)
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "384"
@@ -69,6 +76,42 @@ def test_an_encoder_of_another_shape_is_loaded_from_a_folder(folder):
     assert model.config.hidden_size == 24
     assert torch.equal(model.embeddings.word_embeddings.weight, tiny().embeddings.word_embeddings.weight)
     assert models.BertTagger(model, 3)(**next(iter(batch(tokenizer)))[0]).shape == (4, 3)
+
+
+def test_an_encoder_with_missing_weights_is_refused(folder, tmp_path, packaged):
+    weights = folder / "model.safetensors"
+    whole = safetensors.torch.load_file(weights)
+    safetensors.torch.save_file({name: part for name, part in whole.items() if "layer.1" not in name}, weights)
+    with pytest.raises(OSError, match=r"weights are missing, such as encoder\.layer\.1"):
+        models.load_encoder(folder)
+    path = models.save_tagger(tmp_path / "mine", models.BertTagger(tiny(), 1), packaged.tokenizer, labels=["a"])
+    with pytest.raises(OSError, match="a tagger needs load_tagger"):
+        models.load_encoder(path)
+
+
+def test_an_encoder_without_pooler_has_none_and_comes_back_so(folder, tmp_path):
+    weights = folder / "model.safetensors"
+    whole = safetensors.torch.load_file(weights)
+    safetensors.torch.save_file({name: part for name, part in whole.items() if "pooler" not in name}, weights)
+    encoder = models.load_encoder(folder)
+    with pytest.raises(ValueError, match="has no pooler"):
+        models.BertTagger(encoder.model, 1, pooling="pooler")
+    path = models.save_tagger(
+        tmp_path / "mine", models.BertTagger(encoder.model, 1), encoder.tokenizer, labels=["a"], max_tokens=np.int64(9)
+    )
+    assert models.load_tagger(path).tagger.encoder.pooler is None
+
+
+def test_half_weights_become_whole_ones(folder):
+    tiny().half().save_pretrained(folder)
+    assert {weight.dtype for weight in models.load_encoder(folder).model.parameters()} == {torch.float32}
+
+
+def test_a_pooler_that_another_tagger_left_out_is_trained_again():
+    encoder = tiny()
+    models.BertTagger(encoder, 1)
+    models.BertTagger(encoder, 1, pooling="pooler")
+    assert all(weight.requires_grad for weight in encoder.pooler.parameters())
 
 
 def test_attention_is_not_dropped_unless_asked_for(folder, packaged):
@@ -194,21 +237,21 @@ def test_a_saved_tagger_says_the_same_in_a_fresh_process_without_network(tmp_pat
         tmp_path / "mine", tagger, packaged.tokenizer, labels=["a", "b"], thresholds={"b": 0.3}, max_tokens=9
     )
     code = (
-        "import sys, socket, json\n"
-        "def refuse(*a, **k): raise AssertionError('tried the network')\n"
+        "import sys, socket, json, os\n"
+        "def refuse(*a, **k): os._exit(9)\n"
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
         "from helpers import models, loaders, loops\n"
         "saved = models.load_tagger(sys.argv[1])\n"
         "tokens = loaders.tokenize(json.loads(sys.argv[2]), saved.tokenizer, max_tokens=saved.max_tokens)\n"
-        "found = loops.predict(saved.tagger, loaders.token_loader(tokens))\n"
+        "found = loops.logits(saved.tagger, loaders.token_loader(tokens))\n"
         "print(json.dumps([found.tolist(), saved.labels, saved.thresholds, saved.tagger.pooling]))"
     )
     command = [sys.executable, "-c", code, str(path), json.dumps(TEXTS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=online(tmp_path))
     assert done.returncode == 0, done.stderr
     found, labels, thresholds, pooling = json.loads(done.stdout.splitlines()[-1])
     tokens = loaders.tokenize(TEXTS, packaged.tokenizer, max_tokens=9)
-    expected = loops.predict(tagger, loaders.token_loader(tokens))
+    expected = loops.logits(tagger, loaders.token_loader(tokens))
     np.testing.assert_array_equal(np.array(found, dtype=np.float32), expected)
     assert (labels, thresholds, pooling) == (["a", "b"], {"a": 0.5, "b": 0.3}, "cls")
     assert models.load_tagger(path).tagger.dropout.p == 0.2
@@ -226,6 +269,10 @@ def test_saving_replaces_a_tagger_and_nothing_else(tmp_path, packaged):
     (tmp_path / "work" / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds something else than a tagger"):
         models.save_tagger(tmp_path / "work", tagger, packaged.tokenizer, **save)
+    (path / "last.pt").write_text("a run's state")
+    with pytest.raises(FileExistsError, match=r"holds something beside a tagger, last\.pt"):
+        models.save_tagger(path, tagger, packaged.tokenizer, **save)
+    assert (path / "last.pt").is_file()
     for options, message in [
         ({"labels": ["a"]}, "must be 2 different names"),
         ({"labels": ["a", "a"]}, "must be 2 different names"),
@@ -247,6 +294,13 @@ def test_a_torn_folder_is_named(tmp_path, packaged):
     safetensors.torch.save_file({"head.weight": torch.zeros(9, 24)}, weights)
     with pytest.raises(ValueError, match="weights of another model"):
         models.load_tagger(path)
+    weights.write_bytes(whole)
+    for name in ("config.json", "tokenizer.json"):
+        kept = (path / name).read_text()
+        (path / name).write_text(kept[: len(kept) // 2])
+        with pytest.raises(ValueError, match=r"config\.json or the tokenizer's files in .* are torn"):
+            models.load_tagger(path)
+        (path / name).write_text(kept)
     (path / "tagger.json").write_text('{"labels": ["a"')
     with pytest.raises(ValueError, match=r"tagger\.json is torn"):
         models.load_tagger(path)

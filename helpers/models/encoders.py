@@ -33,9 +33,11 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
             stays, as `FastDropout`.
 
     Raises:
-        OSError: the encoder or its tokenizer cannot be found or is torn; the message lists the three ways out.
+        OSError: the encoder or its tokenizer cannot be found, is torn, or lacks weights; the message lists the three
+            ways out. A pooler alone may be missing: the encoder then has none.
         ValueError: a file of the packaged encoder is not the original.
     """
+    import torch
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
@@ -51,7 +53,9 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
             if attention_dropout is not None and hasattr(settings, setting):
                 setattr(settings, setting, attention_dropout)
         # safetensors only: other formats may run code when they are read.
-        model = AutoModel.from_pretrained(source, config=settings, local_files_only=local, use_safetensors=True)
+        options = {"config": settings, "local_files_only": local, "use_safetensors": True, "dtype": torch.float32}
+        model, found = AutoModel.from_pretrained(source, output_loading_info=True, **options)
+        _refuse_untrained(model, set(found["missing_keys"]))
     except Exception as error:
         raise OSError(
             f"no encoder {str(name)!r}. Three ways out: take the packaged {config.PACKAGED_ENCODER}; "
@@ -62,3 +66,11 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
         if shown:
             logging.enable_progress_bar()
     return Encoder(use_fast_dropout(model).eval(), tokenizer)
+
+
+def _refuse_untrained(model: "PreTrainedModel", missing: set[str]) -> None:
+    """Transformers fills what a file lacks with random numbers, and only logs it."""
+    if missing and all(name.startswith("pooler.") for name in missing):
+        model.pooler = None
+    elif missing:
+        raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}; a tagger needs load_tagger")

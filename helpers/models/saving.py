@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from helpers import text
 from helpers.models.dropout import use_fast_dropout
 from helpers.models.taggers import BertTagger
@@ -58,7 +60,7 @@ def save_tagger(
 
     Raises:
         ValueError: labels that do not fit the tagger, thresholds for other labels or outside 0 to 1.
-        FileExistsError: the folder holds something else than a tagger.
+        FileExistsError: the folder holds something else than a tagger, or something beside one.
     """
     from safetensors.torch import save_file
 
@@ -79,16 +81,27 @@ def save_tagger(
             {name: weight.detach().cpu().contiguous() for name, weight in tagger.state_dict().items()},
             partial / WEIGHTS,
         )
-        settings = {"labels": names, "thresholds": {name: given.get(name, 0.5) for name in names}}
-        settings |= {"max_tokens": max_tokens, "pooling": tagger.pooling, "dropout": tagger.dropout.p}
+        settings = {"labels": names, "thresholds": {name: float(given.get(name, 0.5)) for name in names}}
+        settings |= {"max_tokens": int(max_tokens), "pooling": tagger.pooling, "dropout": tagger.dropout.p}
         (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
         partial.chmod(0o755)
-        partial.rename(folder)
+        _replace(folder, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Put a whole folder in the place of another of the same files, which is lost only when the new one stands."""
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    if others := {path.name for path in folder.iterdir()} - {path.name for path in partial.iterdir()}:
+        raise FileExistsError(f"{folder} holds something beside a tagger, {min(others)}: name another folder")
+    aside = partial.with_name(f"{partial.name}-old")
+    folder.rename(aside)
+    partial.rename(folder)
+    shutil.rmtree(aside)
 
 
 def load_tagger(folder: str | Path) -> SavedTagger:
@@ -103,7 +116,7 @@ def load_tagger(folder: str | Path) -> SavedTagger:
     from transformers import AutoConfig, AutoModel
 
     folder = Path(folder)
-    for name in (SETTINGS, WEIGHTS, "config.json"):
+    for name in (SETTINGS, WEIGHTS, "config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: the folder holds no tagger, or not the whole of one")
     try:
@@ -113,10 +126,17 @@ def load_tagger(folder: str | Path) -> SavedTagger:
         options = {"pooling": settings["pooling"], "dropout": float(settings["dropout"])}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / SETTINGS} is torn or no tagger's: {error!r}") from error
-    encoder = use_fast_dropout(AutoModel.from_config(AutoConfig.from_pretrained(folder, local_files_only=True)))
-    tagger = BertTagger(encoder, len(labels), **options)
     try:
-        tagger.load_state_dict(load_file(folder / WEIGHTS))
+        config, tokenizer = AutoConfig.from_pretrained(folder, local_files_only=True), text.load_tokenizer(folder)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"config.json or the tokenizer's files in {folder} are torn: {error}") from error
+    encoder = use_fast_dropout(AutoModel.from_config(config, dtype=torch.float32))
+    try:
+        weights = load_file(folder / WEIGHTS)
+        if not any(name.startswith("encoder.pooler.") for name in weights):
+            encoder.pooler = None
+        tagger = BertTagger(encoder, len(labels), **options)
+        tagger.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS} is torn, or holds weights of another model: {error}") from error
-    return SavedTagger(tagger.eval(), text.load_tokenizer(folder), labels, thresholds, max_tokens)
+    return SavedTagger(tagger.eval(), tokenizer, labels, thresholds, max_tokens)

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from helpers.models.backbones import mean_pool
@@ -33,8 +34,8 @@ class BertTagger(nn.Module):
         pooler = getattr(encoder, "pooler", None)
         if pooling == "pooler" and pooler is None:
             raise ValueError(f"{type(encoder).__name__} has no pooler: take pooling='mean' or 'cls'")
-        if pooling != "pooler" and pooler is not None:
-            pooler.requires_grad_(False)  # it takes no part, and would get no gradient
+        if pooler is not None:
+            pooler.requires_grad_(pooling == "pooler")  # else it takes no part, and would get no gradient
         self.encoder, self.pooling = encoder, pooling
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, n_labels)
@@ -52,7 +53,10 @@ class BertTagger(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
         """Logits (B, L)."""
-        return self.head(self.dropout(self.features(input_ids, attention_mask, **inputs)))
+        pooled = self.features(input_ids, attention_mask, **inputs)
+        # In bfloat16 logits near -7, those of rare labels, would come in steps of 1/32: many ties.
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self.head(self.dropout(pooled.to(self.head.weight.dtype)))
 
     def layers(self) -> list[nn.Module]:
         """The encoder's layers, from the embeddings' side to the head's.
@@ -121,7 +125,7 @@ def parameter_groups(
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay={layer_decay} must be above 0, and at most 1")
-    layers = tagger.layers()
+    layers = tagger.layers() if layer_decay < 1 else []
     depth_of = {id(weight): 0 for weight in tagger.head.parameters()}
     depth_of |= {id(w): len(layers) - place for place, layer in enumerate(layers) for w in layer.parameters()}
     if (pooler := getattr(tagger.encoder, "pooler", None)) is not None:
