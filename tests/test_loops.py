@@ -166,8 +166,8 @@ def test_a_torn_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_path
     run(tmp_path, epochs=1)
     content = (tmp_path / "last.pt").read_bytes()
     other = parts() | {"model": models.CountMLP(40, 3, hidden=(9, 8, 8))}
-    other["optimizer"] = torch.optim.Adam(other["model"].parameters())
-    other["schedule"] = None
+    other["optimizer"] = torch.optim.Adam(other["model"].parameters(), lr=0.01)
+    other["schedule"] = torch.optim.lr_scheduler.LambdaLR(other["optimizer"], lambda step: 1.0)
     with pytest.raises(loops.CheckpointError, match=r"last\.pt: weights of another model"):
         loops.fit(**other, epochs=2, folder=tmp_path, progress=False)
     (tmp_path / "last.pt").write_bytes(content[: len(content) // 2])

@@ -25,6 +25,7 @@ def test_a_share_is_a_number_of_steps():
         loops.linear_warmup(optimizer(1.0), steps=20, warmup=0.1),
         loops.linear_warmup(optimizer(1.0), steps=20, warmup=2),
     ]
+    assert loops.linear_warmup(optimizer(1.0), steps=20, warmup=1.0).lr_lambdas[0](10) == 0.5
     for _ in range(20):
         assert shares[0].get_last_lr() == shares[1].get_last_lr()
         for schedule in shares:
@@ -32,7 +33,7 @@ def test_a_share_is_a_number_of_steps():
             schedule.step()
 
 
-@pytest.mark.parametrize(("steps", "warmup"), [(0, 0), (5, 6), (5, -1), (5, -0.1)])
+@pytest.mark.parametrize(("steps", "warmup"), [(0, 0), (5, 6), (5, -1), (5, -0.1), (5, 2.5)])
 def test_impossible_runs_are_refused(steps, warmup):
     with pytest.raises(ValueError, match="a warm-up no longer than the run"):
         loops.linear_warmup(optimizer(), steps=steps, warmup=warmup)

@@ -1,7 +1,7 @@
 """The loop in the open: fit, evaluate, predict, under the one contract `(inputs, labels)` and `model(**inputs)`."""
 
 from helpers.loops.checkpoints import CheckpointError, load_best
-from helpers.loops.evaluation import evaluate, features, predict, predict_labels
+from helpers.loops.evaluation import evaluate, features, logits, predict, predict_labels
 from helpers.loops.fitting import Fit, LossError, fit
 from helpers.loops.schedules import linear_warmup
 
@@ -14,6 +14,7 @@ __all__ = [
     "fit",
     "linear_warmup",
     "load_best",
+    "logits",
     "predict",
     "predict_labels",
 ]

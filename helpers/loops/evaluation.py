@@ -45,13 +45,13 @@ def evaluate(
     Raises:
         ValueError: the loader is empty.
     """
-    logits, truth = _outputs(model, loader, device, precision)
-    if isinstance(logits, Tensor):
-        value = loss(logits.to(device), truth.to(device))
-        return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(logits))}
-    value = loss({name: part.to(device) for name, part in logits.items()}, truth.to(device))
+    found, truth = _outputs(model, loader, device, precision)
+    if isinstance(found, Tensor):
+        value = loss(found.to(device), truth.to(device))
+        return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(found))}
+    value = loss({name: part.to(device) for name, part in found.items()}, truth.to(device))
     truth = truth.float().masked_fill(truth < 0, torch.nan)
-    return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(logits))}
+    return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(found))}
 
 
 @torch.inference_mode()
@@ -71,11 +71,19 @@ def predict(
     Raises:
         ValueError: the loader shuffles, so that the rows of the answer would be in an unknown order, or is empty.
     """
-    _refuse_shuffled(loader)
-    logits = _in_row_order(_outputs(model, loader, device, precision)[0], loader)
-    if isinstance(logits, dict):
-        return {name: found.numpy() for name, found in models.head_probabilities(logits).items()}
-    return torch.sigmoid(logits).numpy()
+    found = _row_logits(model, loader, device, precision)
+    if isinstance(found, dict):
+        return {name: said.numpy() for name, said in models.head_probabilities(found).items()}
+    return torch.sigmoid(found).numpy()
+
+
+@torch.inference_mode()
+def logits(
+    model: nn.Module, loader: DataLoader, *, device: str = "cpu", precision: Precision = "32-true"
+) -> np.ndarray | dict[str, np.ndarray]:
+    """As `predict`, but logits: what windows of a text are pooled by, and models averaged."""
+    found = _row_logits(model, loader, device, precision)
+    return {name: part.numpy() for name, part in found.items()} if isinstance(found, dict) else found.numpy()
 
 
 @torch.inference_mode()
@@ -99,11 +107,10 @@ def predict_labels(
     Raises:
         ValueError: as `predict` and `models.predict_labels`; a model that has no heads.
     """
-    _refuse_shuffled(loader)
-    logits = _in_row_order(_outputs(model, loader, device, precision)[0], loader)
-    if not isinstance(logits, dict):
+    found = _row_logits(model, loader, device, precision)
+    if not isinstance(found, dict):
         raise ValueError("the model has no heads: compare what `predict` gives with your thresholds instead")
-    return pd.DataFrame(models.predict_labels(logits, threshold=threshold).numpy(), columns=list(logits))
+    return pd.DataFrame(models.predict_labels(found, threshold=threshold).numpy(), columns=list(found))
 
 
 @torch.inference_mode()
@@ -131,6 +138,11 @@ def autocast(device: str, precision: Precision) -> torch.autocast:
     if precision not in ("32-true", "bf16-mixed"):
         raise ValueError(f"precision={precision!r}: '32-true' or 'bf16-mixed'")
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
+def _row_logits(model: nn.Module, loader: DataLoader, device: str, precision: Precision) -> Logits:
+    _refuse_shuffled(loader)
+    return _in_row_order(_outputs(model, loader, device, precision)[0], loader)
 
 
 def _in_row_order(logits: Logits, loader: DataLoader) -> Logits:

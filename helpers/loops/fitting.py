@@ -100,7 +100,8 @@ def fit(
     Raises:
         ValueError: arguments that do not go together.
         LossError: the loss is not finite.
-        CheckpointError: the checkpoint in the folder is torn or that of another model.
+        CheckpointError: the checkpoint in the folder is torn, or that of another model or run.
+        torch.OutOfMemoryError: a batch does not fit; its shapes are named.
     """
     if monitor not in BETTER or epochs < 1 or accumulate < 1:
         raise ValueError(f"monitor={monitor!r}, epochs={epochs}, accumulate={accumulate}: see the docstring of fit")
@@ -142,6 +143,7 @@ class _Run:
         saved = checkpoints.load_last(self.folder) if self.folder else None
         if saved is None:
             return
+        self.refuse_other(saved)
         checkpoints.restore(self.folder / checkpoints.LAST, self.model, saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.schedule is not None:
@@ -151,6 +153,20 @@ class _Run:
             torch.cuda.set_rng_state_all(saved["cuda_rng"])
         self.state = saved["state"]
         self.fit = Fit(saved["rows"], saved["best_epoch"])
+
+    def refuse_other(self, saved: dict[str, Any]) -> None:
+        """CheckpointError when the folder's run cannot be gone on with: all must fit, or nothing is restored."""
+        own, kept = self.optimizer.param_groups, saved["optimizer"]["param_groups"]
+        alike = [len(group["params"]) for group in own] == [len(group["params"]) for group in kept]
+        peaks = [[group.get("initial_lr") for group in groups] for groups in (own, kept)]
+        if not alike or peaks[0] != peaks[1] or (saved["schedule"] is None) != (self.schedule is None):
+            what = "other parameter groups, another learning rate or another schedule"
+        elif saved["state"]["batches"] and not hasattr(self.train.batch_sampler, "start"):
+            what = "batches of its epoch done, and this loader cannot skip them (it needs an EpochBatchSampler)"
+        else:
+            return
+        path = self.folder / checkpoints.LAST
+        raise checkpoints.CheckpointError(f"{path}: a run with {what}; name another folder or delete the file")
 
     def checkpoint(self) -> None:
         """Write everything that the next step depends on."""
@@ -197,11 +213,9 @@ class _Run:
         """One optimizer step on the batches of a group."""
         counts = [known(labels) for _, labels in group]
         total = max(sum(counts), 1)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)  # what the optimizer does not train would gather gradients
         for (inputs, labels), count in zip(group, counts, strict=True):
-            with autocast(self.device, self.precision):
-                out = self.model(**move(inputs, self.device))
-            value = self.loss(out, labels.to(self.device))
+            value = self.forward(inputs, labels)
             shown = value.item()
             if not math.isfinite(shown):
                 place = self.state["batches"] + 1
@@ -211,10 +225,23 @@ class _Run:
             self.state["loss_count"] += count
             self.state["batches"] += 1
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(trained, self.clip_norm)
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
+
+    def forward(self, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
+        """The loss of a batch."""
+        try:
+            with autocast(self.device, self.precision):
+                out = self.model(**move(inputs, self.device))
+            return self.loss(out, labels.to(self.device))
+        except torch.OutOfMemoryError as error:
+            shapes = {name: tuple(part.shape) for name, part in inputs.items()}
+            raise torch.OutOfMemoryError(
+                f"a batch of {shapes} does not fit: take a smaller batch_size (with accumulate=...), or shorter texts"
+            ) from error
 
     def train_loss(self) -> float:
         """Mean over the labels trained on in this epoch."""

@@ -14,7 +14,7 @@ def linear_warmup(optimizer: Optimizer, *, steps: int, warmup: float | int = 0.1
     Args:
         optimizer: whose groups' rates are the peaks.
         steps: optimizer steps of the whole run: epochs x batches, divided by `accumulate`, rounded up in each epoch.
-        warmup: steps until the peak, or below 1 the share of all steps.
+        warmup: steps until the peak; a float, from 0.0 to 1.0, is the share of all steps.
 
     Returns:
         A schedule to step after each optimizer step, for `fit(schedule=...)`.
@@ -22,7 +22,7 @@ def linear_warmup(optimizer: Optimizer, *, steps: int, warmup: float | int = 0.1
     Raises:
         ValueError: no steps, or a warm-up below 0 or longer than the run.
     """
-    rising = round(steps * warmup) if isinstance(warmup, float) and warmup < 1 else int(warmup)
+    rising = round(steps * warmup) if isinstance(warmup, float) else warmup
     if steps < 1 or warmup < 0 or rising > steps:
         raise ValueError(f"steps={steps}, warmup={warmup}: at least one step, and a warm-up no longer than the run")
 
