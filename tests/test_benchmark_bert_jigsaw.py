@@ -12,7 +12,7 @@ from helpers import config, datasets, metrics
 @pytest.fixture(scope="module")
 def trained():
     options = {"encoder": config.PACKAGED_ENCODER, "pooling": "mean", "lr": 1e-4, "epochs": 1, "folder": None}
-    options = argparse.Namespace(**options, device="cpu", precision="32-true")
+    options = argparse.Namespace(**options, device="cpu", precision="32-true", gpu=False)
     comments = datasets.balance(datasets.load_comments(), clean=200).iloc[::40]
     tagger, encoder, fit = bert_jigsaw.fine_tuned(comments, options)
     return comments, bert_jigsaw.readings(tagger, encoder, options), fit
