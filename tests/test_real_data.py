@@ -14,11 +14,19 @@ DATA = os.environ.get("COURSE_DATA", "")
 
 @pytest.mark.kernel
 @pytest.mark.skipif(not Path(DATA, "jigsaw").is_dir() or not DATA, reason="set COURSE_DATA to a folder with jigsaw/")
-@pytest.mark.parametrize("name", ["01_eda.ipynb", "02_countvectorizer_mlp.ipynb", "03_multi_head.ipynb"])
-def test_the_lesson_runs_on_real_comments(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("01_eda.ipynb", 20_000),
+        ("02_countvectorizer_mlp.ipynb", 20_000),
+        ("03_multi_head.ipynb", 20_000),
+        ("04_bert_finetuning.ipynb", 1_000),
+    ],
+)
+def test_the_lesson_runs_on_real_comments(name, rows, tmp_path):
     command = [sys.executable, "scripts/run_notebooks.py", "--profile", "full", "--out", str(tmp_path)]
     env = {**os.environ, "COURSE_DATA": str(Path(DATA).resolve()), "COURSE_ENCODER": "all-MiniLM-L6-v2"}
-    env["COURSE_ROWS"] = "20000"  # the whole takes minutes
+    env["COURSE_ROWS"] = str(rows)  # the whole takes minutes, and an encoder without a GPU hours
     done = subprocess.run([*command, f"notebooks/{name}"], cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     outputs = [str(cell.get("outputs")) for cell in nbformat.read(tmp_path / name, 4).cells]
