@@ -6,7 +6,7 @@ import bert_jigsaw
 import numpy as np
 import pytest
 
-from helpers import config, datasets, metrics
+from helpers import config, datasets
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,13 @@ def test_each_reading_gives_probabilities_in_the_order_of_the_rows(trained):
     for probabilities in found.values():
         assert probabilities.shape == (len(rows), 6)
         assert np.ptp(probabilities[::2], axis=0).max() < 1e-5, "the same text, the same answer"
-        assert 0 <= metrics.label_accuracy(rows[bert_jigsaw.LABELS], probabilities) <= 1
-    assert (found["windows_max"] >= found["windows_mean"] - 1e-7).all()
+        assert np.ptp(probabilities[1::2], axis=0).max() > 1e-3
     assert np.abs(found["cut_128"][::2] - found["cut_512"][::2]).max() > 1e-6
+
+
+def test_the_command_that_is_recorded_repeats_the_run():
+    options = argparse.Namespace(
+        encoder="e", pooling="mean", lr=1e-4, epochs=1, cycles=2, precision="32-true", gpu=True
+    )
+    said = bert_jigsaw.given(options)
+    assert said == "--gpu --encoder e --pooling mean --lr 0.0001 --epochs 1 --cycles 2 --precision 32-true"
