@@ -164,7 +164,7 @@ def test_what_does_not_fit_is_refused(tokenizer):
     for options in ({"max_tokens": 2}, {"max_tokens": 10, "windows": True, "overlap": 8}, {"batch_size": 0}):
         with pytest.raises(ValueError, match="no room for words"):
             loaders.tokenize(["a"], tokenizer, **options)
-    with pytest.raises(ValueError, match="max_tokens=600, and the encoder reads 512 at most: take windows=True"):
+    with pytest.raises(ValueError, match="max_tokens=600, and the encoder reads 512 at most: lower it"):
         loaders.tokenize(["a"], tokenizer, max_tokens=600)
     tokens = loaders.tokenize(["a", "b"], tokenizer)
     with pytest.raises(ValueError, match=r"labels \(3, 1\) for 2 texts"):

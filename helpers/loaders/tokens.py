@@ -83,7 +83,8 @@ def tokenize(
         raise ValueError(f"max_tokens={max_tokens}, overlap={overlap}, batch_size={batch_size}: no room for words")
     if max_tokens > tokenizer.model_max_length:
         raise ValueError(
-            f"max_tokens={max_tokens}, and the encoder reads {tokenizer.model_max_length} at most: take windows=True"
+            f"max_tokens={max_tokens}, and the encoder reads {tokenizer.model_max_length} at most: "
+            "lower it, and read longer texts with windows=True"
         )
     options = {"truncation": True, "max_length": max_tokens, "stride": overlap if windows else 0}
     options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
