@@ -3,7 +3,7 @@
     python benchmarks/bert.py --data FOLDER [--only bert.tokenize ...]
 
 Times are taken side by side in one process, on idle cores: one warm-up each, then by turns, and the medians are
-compared. All comments are drawn at random from Jigsaw's train.csv.
+compared. Comments are drawn at random from Jigsaw's train.csv, but for the last figure.
 
 - `bert.tokenize`: comments a second of `loaders.tokenize` over those of the same tokenizer called row by row with
   padding to 128, as the tutorial does (which reports 335 a second); `row_by_row_unpadded` makes lists of ids as ours.
@@ -14,9 +14,11 @@ compared. All comments are drawn at random from Jigsaw's train.csv.
   times (forward, and backward twice) 2 x parameters of the layers x tokens, and attention's 4 x layers x width x
   tokens x length; embeddings, norms, softmax and the optimizer count as nothing.
 - `bert.loop_vs_trainer`: examples a second of `loops.fit` over those of Hugging Face's `Trainer`, same encoder,
-  batches, optimizer, schedule and clipping: 20 steps each, warm-up and decay within them. Beside it stands
-  `over_published_encoder`, where Trainer has the same weights as transformers loads them, with dropout in attention.
-  Without dropout the losses of the 20 steps must be equal to 1e-4.
+  batches, optimizer, schedule and clipping, 20 steps each. Beside it stands `over_published_encoder`, where Trainer has
+  the same weights as transformers loads them, with dropout in attention. In a run before that, without dropout and with
+  warm-up and decay within them, the losses of the 20 steps must be equal to 1e-4.
+- `bert.dropout`: forward and backward of torch's dropout over those of `models.FastDropout`, on the hidden states of a
+  batch of 32 texts of 64 tokens.
 - `bert.predict_vs_one_row`: prediction of the 5,000 test rows of bag_of_words.py cut at 512 tokens in length buckets
   over one row at a time padded to 512, as the Lightning tutorial evaluates (timed on rows drawn from them); logits that
   differ by more than 1e-4 are an error.
@@ -299,6 +301,20 @@ def record_trainer(rounds: int) -> None:
     record("bert.loop_vs_trainer", ratio, unit="x", asked=asked, data=data, command=COMMAND, **details)
 
 
+def record_dropout(rounds: int) -> None:
+    """Torch's dropout against ours."""
+    values, gradient = (torch.randn(BATCH, 64, 384, requires_grad=place == 0) for place in range(2))
+    layers = {"torch": nn.Dropout(0.1), "fast": models.FastDropout(0.1)}
+    roads = {
+        name: lambda layer=layer: [torch.autograd.grad(layer(values), values, gradient) for _ in range(20)]
+        for name, layer in layers.items()
+    }
+    parts = {name: 1000 * statistics.median(times) / 20 for name, times in times_by_turns(roads, rounds).items()}
+    details = {f"{name}_ms": round(value, 2) for name, value in parts.items()}
+    data, ratio = f"hidden states ({BATCH}, 64, 384), p 0.1, float32", parts["torch"] / parts["fast"]
+    record("bert.dropout", ratio, unit="x", asked="", data=data, command=COMMAND, **details)
+
+
 def record_predict(one_by_one: int, rounds: int) -> None:
     """Buckets over the test rows against single rows padded to 512, which fewer rows suffice to time."""
     comments = protocol_rows().query("role == 'test'")
@@ -338,6 +354,7 @@ def main() -> None:
         "bert.bucket_vs_512": lambda: record_buckets(512, 640, 64, ">= 5 x", 2),
         "bert.flops_of_peak": lambda: record_flops(480, 3),
         "bert.loop_vs_trainer": lambda: record_trainer(3),
+        "bert.dropout": lambda: record_dropout(9),
         "bert.predict_vs_one_row": lambda: record_predict(100, 1),
     }
     parser.add_argument("--only", nargs="+", choices=figures, default=figures, metavar="ID", help=", ".join(figures))
