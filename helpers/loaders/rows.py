@@ -1,6 +1,6 @@
 """Rows of sparse matrices and of whole arrays, a batch at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -140,10 +140,34 @@ def _in_order(rows: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> Da
     return loader_of(rows, EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed))
 
 
-def loader_of(rows: Dataset, order: EpochBatchSampler) -> DataLoader:
+class BatchLoader(DataLoader):
+    """A loader that knows how many batches of its epoch it has given, so that a run can be taken up after them.
+
+    It is what `torchdata` and Lightning call stateful. Its batch sampler is an `EpochBatchSampler`.
+    """
+
+    given = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.given = self.batch_sampler.skip
+        for batch in super().__iter__():
+            self.given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch, and its batches that were given."""
+        done = self.given >= len(self)
+        return {"epoch": self.batch_sampler.epoch + done, "batches": 0 if done else self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Make the next iteration begin where `state_dict` was called."""
+        self.batch_sampler.start(state["epoch"], skip=state["batches"])
+
+
+def loader_of(rows: Dataset, order: EpochBatchSampler) -> BatchLoader:
     """A loader that asks a dataset for whole batches, in the order of a sampler."""
     # A generator of its own: without one, each pass over a loader draws from torch's global random state.
-    return DataLoader(rows, batch_sampler=order, collate_fn=_as_it_is, generator=torch.Generator())
+    return BatchLoader(rows, batch_sampler=order, collate_fn=as_it_is, generator=torch.Generator())
 
 
 def _own_tensor(what: str, values: ArrayLike | Tensor) -> Tensor:
@@ -159,5 +183,6 @@ def _own_tensor(what: str, values: ArrayLike | Tensor) -> Tensor:
     return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def as_it_is(batch: Batch) -> Batch:
+    """What a dataset gave is a batch already."""
     return batch

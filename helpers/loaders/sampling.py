@@ -1,6 +1,7 @@
 """The order of rows: by seed and epoch alone, so that a run can be taken up anywhere."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,30 +11,59 @@ from torch.utils.data import Sampler
 class EpochBatchSampler(Sampler[np.ndarray]):
     """Row numbers batch by batch; the order depends on the seed and the epoch alone, so a run can be taken up anywhere.
 
+    Where several processes train together, each takes every so manieth row of the same batches: what they do together
+    is what one process would do, with any number of them, and each row is seen by one of them once an epoch.
+
     Args:
         rows: number of rows, N.
-        batch_size: rows a batch; the last one may be smaller, no row is dropped.
+        batch_size: rows a batch, of all processes together; the last one may be smaller, no row is dropped.
         shuffle: a new order each epoch; False keeps the rows' order.
         seed: of the orders.
+        rank: number of this process, from 0.
+        ranks: number of processes. One that gets no row of a small last batch gets an empty array.
+
+    Raises:
+        ValueError: no rows, a batch size below 1, a rank that is none of the processes.
     """
 
-    def __init__(self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0) -> None:
+    def __init__(
+        self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0, rank: int = 0, ranks: int = 1
+    ) -> None:
         if rows < 1 or batch_size < 1:
             raise ValueError(f"rows={rows} and batch_size={batch_size} must be 1 or more")
+        if not 0 <= rank < ranks:
+            raise ValueError(f"rank={rank} of ranks={ranks}: the first is 0")
         self.rows, self.batch_size, self.shuffle, self.seed = rows, batch_size, shuffle, seed
+        self.rank, self.ranks = rank, ranks
         self.epoch, self.skip = 0, 0
 
     def start(self, epoch: int, *, skip: int = 0) -> None:
         """Make the next iteration that of an epoch, without its first `skip` batches; those after it skip none."""
         self.epoch, self.skip = epoch, skip
 
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of an epoch; what is to be skipped stays."""
+        self.epoch = epoch
+
+    @property
+    def sampler(self) -> "EpochBatchSampler":
+        """Itself: Lightning and accelerate look here, one door deeper, for `set_epoch`."""
+        return self
+
     def __iter__(self) -> Iterator[np.ndarray]:
         skip, self.skip = self.skip, 0
+        for batch in islice(self._batches(), skip, None):
+            yield batch[self.rank :: self.ranks]
+
+    def _batches(self) -> Iterator[np.ndarray]:
+        """The batches of all processes together."""
         order = np.arange(self.rows)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows)
-        for place in range(skip * self.batch_size, self.rows, self.batch_size):
-            yield order[place : place + self.batch_size]
+        return iter(self._cut(order))
+
+    def _cut(self, rows: np.ndarray) -> list[np.ndarray]:
+        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
 
     def __len__(self) -> int:
         return -(-self.rows // self.batch_size)
@@ -50,40 +80,46 @@ class LengthBatchSampler(EpochBatchSampler):
 
     Args:
         lengths: (N,) tokens of each row.
-        batch_size: rows a batch; the last one drawn may be smaller, no row is dropped.
+        batch_size: rows a batch, of all processes together; the last one drawn may be smaller, no row is dropped.
         shuffle: a new order each epoch; False sorts all rows.
         seed: of the orders.
         pool: batches that are sorted together; more pad less and mix less.
+        rank: number of this process, from 0.
+        ranks: number of processes, which share each batch as `EpochBatchSampler` says.
 
     Raises:
-        ValueError: no rows, or a batch size or pool below 1.
+        ValueError: no rows, a batch size or pool below 1, a rank that is none of the processes.
     """
 
-    def __init__(self, lengths: ArrayLike, batch_size: int, *, shuffle: bool, seed: int = 0, pool: int = 50) -> None:
+    def __init__(
+        self,
+        lengths: ArrayLike,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        pool: int = 50,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
         self.lengths = np.asarray(lengths)
-        super().__init__(len(self.lengths), batch_size, shuffle=shuffle, seed=seed)
+        super().__init__(len(self.lengths), batch_size, shuffle=shuffle, seed=seed, rank=rank, ranks=ranks)
         if pool < 1:
             raise ValueError(f"pool={pool} must be 1 or more")
         self.pool = pool
 
     @property
     def order(self) -> np.ndarray:
-        """(N,) row numbers as they come when nothing is shuffled."""
+        """(N,) row numbers as they come, to one process, when nothing is shuffled."""
         return np.argsort(-self.lengths, kind="stable")
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        skip, self.skip = self.skip, 0
+    def _batches(self) -> Iterator[np.ndarray]:
         if not self.shuffle:
-            batches = self._cut(self.order)
-        else:
-            rng = np.random.default_rng([self.seed, self.epoch])
-            drawn, stretch = rng.permutation(self.rows), self.pool * self.batch_size
-            noisy, batches = self.lengths * rng.uniform(0.95, 1.05, self.rows), []
-            for start in range(0, self.rows, stretch):
-                rows = drawn[start : start + stretch]
-                batches += self._cut(rows[np.argsort(-noisy[rows], kind="stable")])
-            batches = [batches[place] for place in rng.permutation(len(batches))]
-        yield from batches[skip:]
-
-    def _cut(self, rows: np.ndarray) -> list[np.ndarray]:
-        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+            return iter(self._cut(self.order))
+        rng = np.random.default_rng([self.seed, self.epoch])
+        drawn, stretch = rng.permutation(self.rows), self.pool * self.batch_size
+        noisy, batches = self.lengths * rng.uniform(0.95, 1.05, self.rows), []
+        for start in range(0, self.rows, stretch):
+            rows = drawn[start : start + stretch]
+            batches += self._cut(rows[np.argsort(-noisy[rows], kind="stable")])
+        return (batches[place] for place in rng.permutation(len(batches)))

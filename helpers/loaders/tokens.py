@@ -127,16 +127,21 @@ class TokenRows(Dataset):
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         rows = np.asarray(rows)
-        starts, lengths = self.tokens.offsets[rows], self.tokens.lengths[rows]
-        places = np.arange(lengths.max())
-        mask = places < lengths[:, None]
-        ids = np.full(mask.shape, self.tokens.pad_id, dtype=np.int64)
-        ids[mask] = self.tokens.ids[(starts[:, None] + places)[mask]]
-        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+        starts = self.tokens.offsets[rows]
+        inputs = padded(self.tokens.ids, starts, self.tokens.offsets[rows + 1] - starts, self.tokens.pad_id)
         return inputs, self.labels[torch.from_numpy(rows)]
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
+
+
+def padded(ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, pad_id: int) -> dict[str, torch.Tensor]:
+    """`input_ids` and `attention_mask` (B, T) of B stretches of `ids`, T the longest; no stretch gives (0, 1)."""
+    places = np.arange(lengths.max(initial=1))
+    mask = places < lengths[:, None]
+    filled = np.full(mask.shape, pad_id, dtype=np.int64)
+    filled[mask] = ids[(starts[:, None] + places)[mask]]
+    return {"input_ids": torch.from_numpy(filled), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
 
 
 def token_loader(
@@ -147,16 +152,20 @@ def token_loader(
     shuffle: bool = False,
     seed: int = 0,
     bucket: bool = True,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> DataLoader:
     """A loader over tokens; every window once an epoch.
 
     Args:
         tokens: of N texts, as `tokenize` gives them.
         labels: (N, L) with NaN where unknown; None for texts without.
-        batch_size: windows a batch.
+        batch_size: windows a batch, of all processes together.
         shuffle: a new order each epoch, for training.
         seed: of the orders.
         bucket: batches of about equal lengths; `loops.predict` puts the rows back into their order.
+        rank: number of this process, from 0.
+        ranks: number of processes that train together; each gets its share of every batch.
 
     Returns:
         A DataLoader of `({"input_ids", "attention_mask"} (B, T), labels (B, L))`, T the longest of the batch.
@@ -164,10 +173,10 @@ def token_loader(
     Raises:
         ValueError: another number of rows, no rows, a batch size below 1.
     """
-    rows = TokenRows(tokens, labels)
+    rows, order = TokenRows(tokens, labels), {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
     if bucket:
-        return loader_of(rows, LengthBatchSampler(tokens.lengths, batch_size, shuffle=shuffle, seed=seed))
-    return loader_of(rows, EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed))
+        return loader_of(rows, LengthBatchSampler(tokens.lengths, batch_size, **order))
+    return loader_of(rows, EpochBatchSampler(len(rows), batch_size, **order))
 
 
 def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mean"] = "max") -> np.ndarray:
