@@ -1,20 +1,30 @@
 """Batches for the loop: `(inputs, labels)`, `inputs` a dict of tensors for `model(**inputs)`, `labels` float (B, L)."""
 
+from helpers.loaders.files import ArrowRows, TokenFiles, file_loader, label_columns, open_tokens, tokenize_files
 from helpers.loaders.rows import ArrayRows, Batch, SparseRows, array_loader, sparse_loader
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
+from helpers.loaders.streams import StreamLoader, TokenStream
 from helpers.loaders.tokens import TokenRows, Tokens, pool_windows, token_loader, tokenize
 
 __all__ = [
     "ArrayRows",
+    "ArrowRows",
     "Batch",
     "EpochBatchSampler",
     "LengthBatchSampler",
     "SparseRows",
+    "StreamLoader",
+    "TokenFiles",
     "TokenRows",
+    "TokenStream",
     "Tokens",
     "array_loader",
+    "file_loader",
+    "label_columns",
+    "open_tokens",
     "pool_windows",
     "sparse_loader",
     "token_loader",
     "tokenize",
+    "tokenize_files",
 ]

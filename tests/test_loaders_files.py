@@ -1,0 +1,196 @@
+"""Token ids on disk: made once, the same as in memory, refused where they cannot be trusted; shared and taken up."""
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from helpers import datasets, loaders, text
+from helpers.datasets import DataError
+
+LABELS = ["rude", "kind"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return text.load_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def table():
+    comments = datasets.load_comments("sample").head(1_237)
+    rows = pd.DataFrame({"id": comments["id"], "comment_text": comments["comment_text"]})
+    rows["rude"], rows["kind"] = comments["toxic"], np.arange(len(rows)) % 3 - 1
+    rows.loc[0, "comment_text"] = "NA"
+    return rows
+
+
+def write(table, path):
+    table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
+    return path
+
+
+def rows_of(batches):
+    """Every row as token ids and labels, with how often it came."""
+    found = Counter()
+    for inputs, labels in batches:
+        for ids, mask, marks in zip(inputs["input_ids"], inputs["attention_mask"], labels, strict=True):
+            found[tuple(ids[mask.bool()].tolist()), str(marks.tolist())] += 1
+    return found
+
+
+@pytest.fixture(scope="module", params=["rows.csv", "rows.parquet"])
+def tokens(request, table, tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    return loaders.tokenize_files(write(table, folder / request.param), tokenizer, cache=folder / "c", max_tokens=32)
+
+
+def test_rows_are_those_of_a_table_in_memory(tokens, table, tokenizer):
+    made = loaders.tokenize(table["comment_text"], tokenizer, max_tokens=32)
+    assert tokens.labels == LABELS
+    assert tokens.cut == made.cut > 0
+    assert max(tokens.rows) - min(tokens.rows) <= 1
+    expected = rows_of(loaders.token_loader(made, table[LABELS]))
+    assert rows_of(loaders.file_loader(tokens)) == expected
+    assert rows_of(loaders.file_loader(tokens, shuffle=True, bucket=False)) == expected
+    assert rows_of(loaders.StreamLoader(loaders.TokenStream(tokens, 30, shuffle=True))) == expected
+    assert rows_of(loaders.StreamLoader(loaders.TokenStream(tokens, 30, shuffle=False))) == expected
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 16, 40])
+@pytest.mark.parametrize("way", ["file_loader", "stream"])
+def test_processes_share_all_rows_in_equally_many_batches(tokens, ranks, way):
+    size, found, batches = 3 * ranks, Counter(), []
+    for rank in range(ranks):
+        options = {"batch_size": size, "shuffle": True, "rank": rank, "ranks": ranks}
+        if way == "stream":
+            stream = loaders.TokenStream(tokens, pool=4, **options)
+            batches.append(list(loaders.StreamLoader(stream)))
+            assert len(batches[-1]) == len(stream)
+        else:
+            batches.append(list(loaders.file_loader(tokens, **options)))
+        found += rows_of(batches[-1])
+    assert found == rows_of(loaders.file_loader(tokens))
+    assert len({len(own) for own in batches}) == 1
+    assert max(len(labels) for own in batches for _, labels in own) == 3
+
+
+@pytest.mark.parametrize("skip", [0, 1, 17])
+@pytest.mark.parametrize("way", ["file_loader", "stream"])
+def test_an_epoch_is_taken_up_in_its_middle(tokens, skip, way):
+    def loader():
+        if way == "stream":
+            return loaders.StreamLoader(loaders.TokenStream(tokens, 32, shuffle=True, pool=5))
+        return loaders.file_loader(tokens, shuffle=True)
+
+    first = loader()
+    first.load_state_dict({"epoch": 3, "batches": 0})
+    whole = list(first)
+    assert first.state_dict() == {"epoch": 4, "batches": 0}
+    broken, again = loader(), loader()
+    broken.load_state_dict({"epoch": 3, "batches": 0})
+    batches = list(islice(broken, skip))
+    assert skip == 0 or broken.state_dict() == {"epoch": 3, "batches": skip}
+    again.load_state_dict({"epoch": 3, "batches": skip})
+    rest = list(again)
+    assert len(batches) + len(rest) == len(whole)
+    for (one, _), (other, _) in zip(whole, batches + rest, strict=True):
+        assert torch.equal(one["input_ids"], other["input_ids"])
+
+
+def test_epochs_differ_and_a_stream_mixes_its_file(tokens):
+    stream = loaders.StreamLoader(loaders.TokenStream(tokens, 32, shuffle=True))
+    one = [inputs["input_ids"].tolist() for inputs, _ in stream]
+    stream.set_epoch(1)
+    assert one != [inputs["input_ids"].tolist() for inputs, _ in stream]
+
+
+def test_what_was_made_is_opened_and_what_changed_is_made_anew(table, tokenizer, tmp_path):
+    path = write(table.head(50), tmp_path / "rows.csv")
+    first = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
+    stamp = first.files[0].stat().st_mtime_ns
+    again = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
+    assert again == first
+    assert again.files[0].stat().st_mtime_ns == stamp
+    folders = {first.folder}
+    for changed in ({"max_tokens": 64}, {"labels": ["kind"]}, {"shards": 3}):
+        folders.add(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c", **changed).folder)
+    write(table.head(51), path)
+    folders.add(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c").folder)
+    assert len(folders) == 5
+    assert not list((tmp_path / "c").glob(".making-*"))
+
+
+def test_a_broken_making_leaves_nothing_behind(table, tokenizer, tmp_path):
+    path = write(table.head(1_100).assign(rude=[*[0] * 1_099, 7]), tmp_path / "rows.csv")
+    with pytest.raises(DataError, match=r"rows.csv: row 1100: column rude holds '7'"):
+        loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
+    assert not list((tmp_path / "c").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"comment_text": ["a", " ", "b"]}, "row 2: column comment_text is empty"),
+        ({"rude": ["0", "yes", "1"]}, "row 2: column rude holds 'yes'.*name the label columns"),
+        ({"rude": [0, 1, 0.5]}, "row 3: column rude holds '?0.5"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_bad_cells_are_named(change, message, kind, tokenizer, tmp_path):
+    rows = pd.DataFrame({"comment_text": ["a", "b", "c"], "rude": [0, 1, 0]}).assign(**change)
+    path = write(rows, tmp_path / f"rows.{kind}")
+    with pytest.raises(DataError, match=message):
+        loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
+
+
+def test_bad_files_are_named(tokenizer, tmp_path, table):
+    def make(path, **options):
+        return loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c", **options)
+
+    with pytest.raises(FileNotFoundError, match=r"gone.csv: no such file"):
+        make(tmp_path / "gone.csv")
+    (tmp_path / "rows.json").write_text("{}")
+    with pytest.raises(DataError, match=r"rows.json: a .csv or a .parquet file is needed"):
+        make(tmp_path / "rows.json")
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"torn.parquet: not a readable parquet file"):
+        make(tmp_path / "torn.parquet")
+    path = write(table.head(5), tmp_path / "rows.csv")
+    with pytest.raises(DataError, match=r"rows.csv: missing column message; found id, comment_text"):
+        make(path, text="message")
+    with pytest.raises(DataError, match="missing column cruel"):
+        make(path, labels=["cruel"])
+    with pytest.raises(DataError, match="no label column beside comment_text, id, rude, kind"):
+        make(path, ignore=["id", "rude", "kind"])
+    with pytest.raises(DataError, match=r"empty.csv: no rows"):
+        make(write(table.head(0), tmp_path / "empty.csv"))
+    with pytest.raises(ValueError, match="shards=0"):
+        make(path, shards=0)
+    with pytest.raises(FileNotFoundError, match=r"index.json is missing: make the folder"):
+        loaders.open_tokens(tmp_path)
+    made = make(path)
+    made.files[0].unlink()
+    with pytest.raises(FileNotFoundError, match=r"tokens-00000.arrow is missing: delete"):
+        make(path)
+    with pytest.raises(ValueError, match="see the docstring"):
+        loaders.TokenStream(made, 3, shuffle=True, ranks=2)
+    with pytest.raises(ValueError, match="rank=2 of ranks=2"):
+        loaders.EpochBatchSampler(5, 2, shuffle=True, rank=2, ranks=2)
+
+
+def test_no_network_is_tried(table, tokenizer, tmp_path, monkeypatch):
+    import socket
+
+    def refuse(*args, **options):
+        raise AssertionError("a connection was tried")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for kind in ("csv", "parquet"):
+        path = write(table.head(20), tmp_path / f"rows.{kind}")
+        assert len(loaders.ArrowRows(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c"))) == 20
