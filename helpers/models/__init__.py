@@ -7,7 +7,7 @@ from helpers.models.encoders import Encoder, load_encoder
 from helpers.models.heads import MultiHead, head_probabilities, predict_labels
 from helpers.models.linear import NBSVM
 from helpers.models.saving import SavedTagger, load_tagger, save_tagger
-from helpers.models.taggers import BertTagger, parameter_groups
+from helpers.models.taggers import BertTagger, Pooling, parameter_groups
 
 __all__ = [
     "MLP",
@@ -19,6 +19,7 @@ __all__ = [
     "FastDropout",
     "MultiHead",
     "PooledSequence",
+    "Pooling",
     "RecurrentSequence",
     "SavedTagger",
     "head_probabilities",

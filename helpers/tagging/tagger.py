@@ -1,0 +1,262 @@
+"""The tagger as a Lightning module: `BertTagger`, the losses, the schedule and the scores of the course."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from helpers import config, loops, losses, models
+from helpers.tagging.scores import LabelAUROC
+
+Loss = Literal["bce", "focal", "asymmetric"]
+STAGES = ("train", "valid", "test")
+
+
+class CommentTagger(pl.LightningModule):
+    """An encoder with one head, trained as `loops.fit` trains it: after the same steps the weights are the same.
+
+    A step's loss is divided once by the known labels of all its batches on all processes, so that batches accumulated,
+    or shared among processes, make the step that one large batch would make. Weights, optimizer, schedule, order of
+    the rows and random numbers are in a checkpoint: a run that was killed is taken up where it was.
+
+    Logged: `train_loss`, `valid_loss`, `valid_auc` (the mean over labels that have both classes), and by label
+    `train_auc/NAME` and `valid_auc/NAME`; for the test rows likewise.
+
+    Args:
+        labels: names of the L labels, in the order of the logits.
+        encoder: as `models.load_encoder` takes it.
+        pooling: as `models.BertTagger` takes it.
+        dropout: before the head.
+        loss: `bce`, `focal` or `asymmetric`, see `losses`.
+        lr: peak learning rate of the head.
+        weight_decay: of all matrices.
+        layer_decay: as `models.parameter_groups` takes it.
+        warmup: steps until the peak; a float is the share of all steps.
+        thresholds: by label, from which probability on it is given; 0.5 where none is named.
+        max_tokens: length at which texts are cut; kept with the weights for those who predict.
+        train_auc: log the AUC by label on the training rows as well.
+        encoder_config: of the encoder, plain values; a checkpoint holds it, so that opening one needs no other file.
+
+    Raises:
+        ValueError: no label, a label named twice, thresholds for other labels, another loss.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        encoder: str = config.PACKAGED_ENCODER,
+        pooling: models.Pooling = "mean",
+        dropout: float = 0.1,
+        loss: Loss = "bce",
+        lr: float = 5e-5,
+        weight_decay: float = 0.01,
+        layer_decay: float = 1.0,
+        warmup: float | int = 0.1,
+        thresholds: Mapping[str, float] | None = None,
+        max_tokens: int = 128,
+        train_auc: bool = True,
+        encoder_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        labels, encoder = [str(name) for name in labels], str(encoder)
+        if not labels or len(set(labels)) < len(labels):
+            raise ValueError(f"labels {labels} must be different names, at least one")
+        if loss not in ("bce", "focal", "asymmetric"):
+            raise ValueError(f"loss={loss!r}: 'bce', 'focal' or 'asymmetric'")
+        thresholds = _thresholds(labels, thresholds)
+        built = _build(encoder) if encoder_config is None else _rebuild(encoder_config)
+        encoder_config = json.loads(built.config.to_json_string(use_diff=False))
+        self.save_hyperparameters()
+        self.model = models.BertTagger(built, len(labels), pooling=pooling, dropout=dropout)
+        self.lr = lr  # where the learning rate finder looks for it
+        self.loss = getattr(losses, loss)
+        self.losses = nn.ModuleDict({f"{stage}_rows": MeanMetric() for stage in STAGES})
+        self.areas = nn.ModuleDict({f"{stage}_rows": LabelAUROC(labels) for stage in STAGES})
+        self._known, self._random, self._loader_state = 0, None, None
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the L labels."""
+        return self.hparams["labels"]
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By label, from which probability on it is given. A checkpoint that is saved after a change has the change."""
+        return self.hparams["thresholds"]
+
+    @thresholds.setter
+    def thresholds(self, thresholds: Mapping[str, float]) -> None:
+        self.hparams["thresholds"] = _thresholds(self.labels, thresholds)
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Logits (B, L)."""
+        return self.model(**inputs)
+
+    def training_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
+        """The batch's share of the step's loss."""
+        logits, targets = self(**batch[0]), batch[1]
+        value, known = self.loss(logits, targets), int((targets >= 0).sum())
+        if self.device.type == "cpu" and not torch.isfinite(value):  # elsewhere the device would have to wait
+            raise loops.LossError(
+                f"the loss is {value.item()} at epoch {self.current_epoch + 1}, batch {batch_idx + 1}"
+            )
+        self._known += known
+        self._note("train", value.detach(), known, logits, targets)
+        self.log("train_loss_step", value.detach(), batch_size=max(known, 1))
+        return value * (known / self._usual)
+
+    @property
+    def _usual(self) -> float:
+        """Known labels of a batch of one process where it is full and nothing is unknown."""
+        loader = self.trainer.train_dataloader
+        rows = getattr(getattr(loader, "batch_sampler", None), "batch_size", None) or loader.dataset.batch_size
+        return rows * len(self.labels) / self.trainer.world_size
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Divide the gradient once by what was known in all batches of the step; Lightning clips after this."""
+        known = self.trainer.strategy.reduce(torch.tensor(float(self._known), device=self.device), reduce_op="sum")
+        self._known = 0
+        full = self._usual * self.trainer.world_size * self.trainer.accumulate_grad_batches
+        share = full / max(known.item(), 1.0)
+        if share != 1:
+            for weight in self.parameters():
+                if weight.grad is not None:
+                    weight.grad.mul_(share)
+
+    def validation_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> None:
+        """Note a batch of valid rows."""
+        self._look("valid", batch)
+
+    def test_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> None:
+        """Note a batch of test rows."""
+        self._look("test", batch)
+
+    def predict_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
+        """Probabilities (B, L), float32."""
+        return torch.sigmoid(self(**batch[0]).float())
+
+    def _look(self, stage: str, batch: tuple[dict[str, Tensor], Tensor]) -> None:
+        logits, targets = self(**batch[0]), batch[1]
+        self._note(stage, self.loss(logits, targets), int((targets >= 0).sum()), logits, targets)
+
+    def _note(self, stage: str, value: Tensor, known: int, logits: Tensor, targets: Tensor) -> None:
+        if known:
+            self.losses[f"{stage}_rows"].update(value, weight=known)
+        if stage != "train" or self.hparams["train_auc"]:
+            self.areas[f"{stage}_rows"].update(logits, targets)
+
+    def on_train_epoch_start(self) -> None:
+        """Tell a stream its epoch; train what is not frozen, since Lightning leaves the modes as it finds them."""
+        if hasattr(self.trainer.train_dataloader, "set_epoch"):
+            self.trainer.train_dataloader.set_epoch(self.current_epoch)
+        self.train()
+
+    def on_train_start(self) -> None:
+        """Take up rows and random numbers where the checkpoint left them, each process its own."""
+        self.train()
+        if self._random is not None and len(self._random["cpu"]) == self.trainer.world_size:
+            torch.set_rng_state(self._random["cpu"][self.global_rank].cpu().clone())
+            if self.device.type == "cuda" and "cuda" in self._random:
+                torch.cuda.set_rng_state(self._random["cuda"][self.global_rank].cpu().clone(), self.device)
+        if self._loader_state is not None:
+            self.trainer.train_dataloader.load_state_dict(self._loader_state)
+        self._random = self._loader_state = None
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training curves."""
+        self._tell("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the valid curves."""
+        self._tell("valid")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test scores."""
+        self._tell("test")
+
+    def _tell(self, stage: str) -> None:
+        mean, auc = self.losses[f"{stage}_rows"], self.areas[f"{stage}_rows"]
+        # Every process has the same values: sync_dist only says so to Lightning.
+        self.log(f"{stage}_loss", mean.compute(), sync_dist=True)
+        if stage != "train" or self.hparams["train_auc"]:
+            areas = auc.compute()
+            by_label = dict(zip(self.labels, areas, strict=True))
+            self.log_dict({f"{stage}_auc/{name}": area for name, area in by_label.items()}, sync_dist=True)
+            if stage != "train":
+                self.log(f"{stage}_auc", areas.nanmean(), sync_dist=True)
+        mean.reset()
+        auc.reset()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with warm-up and a line to zero over the steps of the whole run, as in `loops.linear_warmup`."""
+        decay, layers = self.hparams["weight_decay"], self.hparams["layer_decay"]
+        groups = models.parameter_groups(self.model, lr=self.lr, weight_decay=decay, layer_decay=layers)
+        # Fused, the optimizer would divide out the scale of 16-bit floats by itself, and Lightning could not clip.
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=self.trainer.precision != "16-mixed")
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = loops.linear_warmup(optimizer, steps=steps, warmup=self.hparams["warmup"])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the random state of every process: dropout goes on where it was."""
+        own = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state(self.device)
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        states = {name: gather_all_tensors(one.to(self.device)) if several else [one] for name, one in own.items()}
+        checkpoint["random"] = {name: torch.stack(found).cpu() for name, found in states.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the random state and the loader's until training starts; drop a pooler that the encoder did not have."""
+        self._random = checkpoint.get("random")
+        # Lightning loads it too, but not where `estimated_stepping_batches` made the loader before (2.6.6).
+        loops_state = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
+        self._loader_state = next(iter(loops_state.get("combined_loader", [])), None)
+        if not any(name.startswith("model.encoder.pooler.") for name in checkpoint["state_dict"]):
+            self.model.encoder.pooler = None
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO,
+        map_location: Any = "cpu",  # noqa: ANN401
+        *,
+        weights_only: bool = True,
+        **changes: Any,  # noqa: ANN401
+    ) -> "CommentTagger":
+        """A tagger from a Lightning checkpoint, in evaluation mode: tensors and plain values, nothing that can run.
+
+        Args:
+            checkpoint_path: of the file; it holds all that is needed.
+            map_location: the device.
+            weights_only: leave it True for files that are not your own: False lets a file run code.
+            changes: hyper-parameters to change.
+        """
+        found = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
+        return found.eval()
+
+
+def _thresholds(labels: list[str], thresholds: Mapping[str, float] | None) -> dict[str, float]:
+    given = dict(thresholds or {})
+    if bad := {name: value for name, value in given.items() if name not in labels or not 0 <= value <= 1}:
+        raise ValueError(f"thresholds {bad} are for no label of {labels}, or not from 0 to 1")
+    return {name: float(given.get(name, 0.5)) for name in labels}
+
+
+def _build(encoder: str) -> nn.Module:
+    return models.load_encoder(encoder).model.train()
+
+
+def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
+    from transformers import AutoConfig, AutoModel
+
+    found = AutoConfig.for_model(**settings)
+    return models.use_fast_dropout(AutoModel.from_config(found, dtype=torch.float32)).train()
