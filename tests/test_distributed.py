@@ -1,0 +1,129 @@
+"""Several processes against one: the same weights, each row once, a killed run taken up, the same scores."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from transformers import BertConfig, BertModel
+
+from helpers import datasets, text
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAIN, VALID = 403, 203
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a small encoder, rows as files, and the settings of a run."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder / "encoder")
+    text.load_tokenizer().save_pretrained(folder / "encoder")
+    comments = datasets.load_comments("sample")
+    comments[:TRAIN].to_csv(folder / "train.csv", index=False)
+    comments[TRAIN : TRAIN + VALID].to_csv(folder / "valid.csv", index=False)
+    return folder
+
+
+def launch(place, name, *, processes=1, torchrun=False, die=None, watch=False, resume=None, check=True, **changes):
+    """One run in its own folder; changes are settings of data, model and trainer."""
+    folder = place / name
+    folder.mkdir(exist_ok=True)
+    data = {"train": str(place / "train.csv"), "valid": str(place / "valid.csv"), "encoder": str(place / "encoder")}
+    data |= {"max_tokens": 48, "batch_size": 33, "cache": str(place / "cache"), "shards": 4}
+    kept = {"dirpath": str(folder), "filename": "best", "save_last": True, "every_n_train_steps": 2}
+    saving = {"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": kept}
+    trainer = {"max_epochs": 2, "accelerator": "cpu", "devices": processes, "gradient_clip_val": 1.0}
+    trainer |= {"logger": False, "callbacks": [{"class_path": "helpers.tagging.EpochLines"}, saving]}
+    trainer |= {"strategy": "ddp"} if processes > 1 else {}
+    settings = {"data": data | changes.get("data", {}), "model": {"lr": 1e-3} | changes.get("model", {})}
+    settings["trainer"] = trainer
+    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+    script = [str(ROOT / "tests" / "lightning_run.py"), "fit", "--config", str(folder / "settings.yaml")]
+    python = [sys.executable]
+    if torchrun:
+        python += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= {"DIE": die} if die else {}
+    environment |= {"WATCH": str(folder)} if watch else {}
+    command = [*python, *script, *(["--ckpt_path", str(resume)] if resume else [])]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, cwd=place)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def last(place, name):
+    return torch.load(place / name / "last.ckpt", weights_only=True)
+
+
+def apart(one, other):
+    return max((one["state_dict"][name] - other["state_dict"][name]).abs().max() for name in one["state_dict"])
+
+
+def lines(done):
+    """The lines of the epochs without their seconds."""
+    return [line.rsplit(",", 1)[0] for line in done.stdout.splitlines() if line.startswith("epoch")]
+
+
+@pytest.fixture(scope="module")
+def settled(place):
+    """A run in one process, and one in two, of the same data without dropout; both watched."""
+    config = place / "encoder" / "config.json"
+    before = config.read_text()
+    config.write_text(before.replace('"hidden_dropout_prob": 0.1', '"hidden_dropout_prob": 0.0'))
+    assert config.read_text() != before
+    single = launch(place, "one", watch=True, model={"dropout": 0.0})
+    double = launch(place, "two", processes=2, torchrun=True, watch=True, model={"dropout": 0.0})
+    config.write_text(before)
+    return single, double
+
+
+def test_two_processes_end_with_the_weights_of_one(place, settled):
+    one, two = last(place, "one"), last(place, "two")
+    assert one["global_step"] == two["global_step"] == 2 * -(-TRAIN // 33)
+    assert apart(one, two) < 1e-5
+
+
+def test_scores_gathered_over_processes_are_those_of_one(settled):
+    single, double = map(lines, settled)
+    assert len(single) == 2
+    assert single == double
+    assert "valid auc 0." in single[0]
+
+
+def test_each_row_is_seen_by_one_process_once_an_epoch_and_the_batches_are_those_of_one(place, settled):
+    def rows(name, rank):
+        return (place / name / f"rank{rank}.txt").read_text().splitlines()
+
+    alone, shared = Counter(rows("one", 0)), [rows("two", rank) for rank in (0, 1)]
+    assert sum(alone.values()) == 2 * TRAIN
+    assert Counter(shared[0] + shared[1]) == alone
+    assert abs(len(shared[0]) - len(shared[1])) <= 2 * -(-TRAIN // 33)
+
+
+def test_a_killed_process_and_the_run_taken_up_end_where_the_undisturbed_run_ends(place):
+    launch(place, "whole", processes=2)
+    fallen = launch(place, "killed", processes=2, die="1:17", check=False)
+    assert fallen.returncode != 0
+    kept = last(place, "killed")
+    assert kept["global_step"] == 16
+    launch(place, "killed", processes=2, resume=place / "killed" / "last.ckpt")
+    whole, again = last(place, "whole"), last(place, "killed")
+    assert whole["global_step"] == again["global_step"] == 26
+    assert apart(whole, again) < 1e-7
+    assert apart(whole, kept) > 1e-4
+
+
+def test_a_stream_is_shared_and_taken_up_in_one_process_or_two(place):
+    options = {"data": {"stream": True, "batch_size": 34}}
+    launch(place, "flow", processes=2, watch=True, **options)
+    seen = [(place / "flow" / f"rank{rank}.txt").read_text().splitlines() for rank in (0, 1)]
+    both = Counter(line.split(" ", 2)[2] for line in seen[0] + seen[1])
+    alone = Counter(line.split(" ", 2)[2] for line in (place / "one" / "rank0.txt").read_text().splitlines())
+    assert both == alone
