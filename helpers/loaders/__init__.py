@@ -1,7 +1,7 @@
 """Batches for the loop: `(inputs, labels)`, `inputs` a dict of tensors for `model(**inputs)`, `labels` float (B, L)."""
 
 from helpers.loaders.files import ArrowRows, TokenFiles, file_loader, label_columns, open_tokens, tokenize_files
-from helpers.loaders.rows import ArrayRows, Batch, SparseRows, array_loader, sparse_loader
+from helpers.loaders.rows import ArrayRows, Batch, BatchLoader, SparseRows, array_loader, loader_of, sparse_loader
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
 from helpers.loaders.streams import StreamLoader, TokenStream
 from helpers.loaders.tokens import TokenRows, Tokens, pool_windows, token_loader, tokenize
@@ -10,6 +10,7 @@ __all__ = [
     "ArrayRows",
     "ArrowRows",
     "Batch",
+    "BatchLoader",
     "EpochBatchSampler",
     "LengthBatchSampler",
     "SparseRows",
@@ -21,6 +22,7 @@ __all__ = [
     "array_loader",
     "file_loader",
     "label_columns",
+    "loader_of",
     "open_tokens",
     "pool_windows",
     "sparse_loader",

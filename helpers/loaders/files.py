@@ -259,7 +259,8 @@ def _read(path: Path, columns: Sequence[str], batch_rows: int = 1_000) -> Iterat
         plain = {"keep_default_na": False, "na_filter": False, "encoding": "utf-8-sig"}
         stream = datasets.IterableDataset.from_csv(str(path), features=texts, **plain)
     else:
-        stream = datasets.IterableDataset.from_parquet(str(path), columns=list(columns))
+        # One row group after the other: a whole file is read ahead up to a gigabyte, and stays there until its end.
+        stream = datasets.IterableDataset.from_parquet(str(path), columns=list(columns)).reshard()
     try:
         for part in stream.with_format("arrow").iter(batch_size=batch_rows):
             yield {name: part.column(name).to_pylist() for name in columns}
