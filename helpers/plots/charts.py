@@ -199,22 +199,25 @@ def intervals(
     return ax
 
 
-def spread(values: dict[str, Sequence[float]], *, target: float, unit: str, ax: Axes | None = None) -> Axes:
+def spread(
+    values: dict[str, Sequence[float]], *, target: float, unit: str, name: str = "aim", ax: Axes | None = None
+) -> Axes:
     """Repeated draws as dots, one row for each way of drawing, with the value aimed at as a line.
 
     Args:
         values: draws by name.
         target: the value aimed at.
         unit: for the axis.
+        name: of the target.
         ax: where to draw; None draws on a new figure.
     """
     ax = ax or new_axes(8, 2.6)
     jitter = np.random.default_rng(0)
-    for place, (name, draws) in enumerate(values.items()):
+    for place, (way, draws) in enumerate(values.items()):
         heights = place + jitter.uniform(-0.16, 0.16, len(draws))
-        ax.plot(draws, heights, "o", color=PALETTE[place % len(PALETTE)], alpha=0.6, markersize=7, label=name)
+        ax.plot(draws, heights, "o", color=PALETTE[place % len(PALETTE)], alpha=0.6, markersize=7, label=way)
     ax.axvline(target, color=DARK, linestyle="--", linewidth=1.2)
-    ax.annotate(f" aim: {short(target)}", (target, 0.02), xycoords=("data", "axes fraction"), color=DARK)
+    ax.annotate(f" {name}: {short(target)}", (target, 0.02), xycoords=("data", "axes fraction"), color=DARK)
     ax.set_yticks(range(len(values)), list(values))
     ax.set_ylim(len(values) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)

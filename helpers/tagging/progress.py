@@ -1,10 +1,12 @@
 """What a run says: one line an epoch, and nothing else."""
 
 import contextlib
+import functools
 import logging
 import time
 import warnings
 from collections.abc import Iterator
+from unittest import mock
 
 import pytorch_lightning as pl
 from tqdm.auto import tqdm
@@ -17,6 +19,7 @@ _CHATTER = (
     ".*treespec.*",
     ".*Trying to infer the `batch_size`.*",
     ".*custom batch sampler `(Epoch|Length)BatchSampler` for prediction.*",
+    ".*but have no `val_dataloader`.*",
     ".*`IterableDataset` has `__len__` defined.*",
     ".*module\\(s\\) in eval mode at the start of training.*",
 )
@@ -32,7 +35,9 @@ def quiet() -> Iterator[None]:
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        # The learning rate finder draws a bar of its own, which no setting turns off.
+        no_bar = mock.patch("pytorch_lightning.tuner.lr_finder.tqdm", functools.partial(tqdm, disable=True))
+        with warnings.catch_warnings(), no_bar:
             for message in _CHATTER:
                 warnings.filterwarnings("ignore", message)
             yield

@@ -37,7 +37,7 @@ class LabelAUROC(Metric):
 
     def compute(self) -> Tensor:
         """(L,) AUC of each label, NaN where a label has one class only."""
-        if not self.logits:
+        if len(self.logits) == 0:  # a list of batches, or one tensor once processes were gathered
             return torch.full((len(self.labels),), torch.nan, device=self.device)
         logits, targets = dim_zero_cat(self.logits), dim_zero_cat(self.targets)
         return torch.stack([_area(logits[:, place], targets[:, place]) for place in range(len(self.labels))])

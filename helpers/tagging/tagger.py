@@ -135,17 +135,18 @@ class CommentTagger(pl.LightningModule):
         """Note a batch of valid rows."""
         self._look("valid", batch)
 
-    def test_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> None:
-        """Note a batch of test rows."""
-        self._look("test", batch)
+    def test_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
+        """Note a batch of test rows; its probabilities (B, L), for callbacks that keep them."""
+        return torch.sigmoid(self._look("test", batch).float())
 
     def predict_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
         """Probabilities (B, L), float32."""
         return torch.sigmoid(self(**batch[0]).float())
 
-    def _look(self, stage: str, batch: tuple[dict[str, Tensor], Tensor]) -> None:
+    def _look(self, stage: str, batch: tuple[dict[str, Tensor], Tensor]) -> Tensor:
         logits, targets = self(**batch[0]), batch[1]
         self._note(stage, self.loss(logits, targets), int((targets >= 0).sum()), logits, targets)
+        return logits
 
     def _note(self, stage: str, value: Tensor, known: int, logits: Tensor, targets: Tensor) -> None:
         if known:
