@@ -1,5 +1,7 @@
 """Every lesson and every solution of the course keeps the template; `scripts/notebook_format.py` says what it is."""
 
+import re
+
 import notebook_format
 import pytest
 from notebook_outputs import ROOT
@@ -19,8 +21,12 @@ def test_template(path):
     assert not faults, "\n" + "\n".join(f"{names(path)}, {fault}" for fault in faults)
 
 
-def test_lessons_are_numbered_without_a_gap():
-    assert [path.name[:2] for path in LESSONS] == [f"{number:02d}" for number in range(len(LESSONS))]
+def test_lessons_are_stops_of_the_road_one_each():
+    road = re.findall(r'\\"(\d\d)\\": \\"', LESSONS[0].read_text(encoding="utf-8"))
+    numbers = [path.name[:2] for path in LESSONS]
+    assert len(road) == 11
+    assert set(numbers) <= set(road)
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_solutions_bear_the_names_of_lessons():
