@@ -12,6 +12,8 @@ Every setting is an argument of `CommentDataModule`, `CommentTagger` or Lightnin
 win over earlier ones. The settings that a run had are written beside its checkpoints.
 """
 
+from pathlib import Path
+
 from pytorch_lightning.cli import LightningCLI, SaveConfigCallback
 
 from helpers import tagging
@@ -26,6 +28,21 @@ class KeepSettings(SaveConfigCallback):
 
 class CourseCLI(LightningCLI):
     """One YAML, three classes; what must agree is linked, so that it is said once."""
+
+    def before_instantiate_classes(self) -> None:
+        """Open checkpoints as data: nothing in them can run."""
+        self.config[self.subcommand].weights_only = True
+
+    def before_fit(self) -> None:
+        """Refuse to write over the checkpoints of an earlier run."""
+        if self.config.fit.ckpt_path is not None:
+            return
+        for callback in self.trainer.checkpoint_callbacks:
+            if kept := sorted(Path(callback.dirpath or ".").glob("*.ckpt")) if callback.dirpath else []:
+                self.parser.error(
+                    f"{kept[0]} is there from an earlier run: go on from it with --ckpt_path {kept[0]}, "
+                    "name another folder, or delete it"
+                )
 
     def add_arguments_to_parser(self, parser) -> None:  # noqa: ANN001
         """Labels, length and encoder are the data's; the model takes them from there."""

@@ -36,7 +36,7 @@ def test_torch_and_numpy_have_no_cap_and_lightning_its_safe_floor():
     ranges = {r.name: str(r.specifier) for r in RANGES}
     assert re.fullmatch(r">=[\d.]+", ranges["torch"])
     assert re.fullmatch(r">=[\d.]+", ranges["numpy"])
-    assert ranges["pytorch-lightning"] == ">=2.6.6"
+    assert ranges["pytorch-lightning"] == "<2.7,>=2.6.6"
 
 
 def test_pins_are_exact_and_portable():

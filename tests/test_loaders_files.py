@@ -89,11 +89,11 @@ def test_an_epoch_is_taken_up_in_its_middle(tokens, skip, way):
     first = loader()
     first.load_state_dict({"epoch": 3, "batches": 0})
     whole = list(first)
-    assert first.state_dict() == {"epoch": 4, "batches": 0}
+    assert first.state_dict().items() >= {"epoch": 4, "batches": 0}.items()
     broken, again = loader(), loader()
     broken.load_state_dict({"epoch": 3, "batches": 0})
     batches = list(islice(broken, skip))
-    assert skip == 0 or broken.state_dict() == {"epoch": 3, "batches": skip}
+    assert broken.state_dict().items() >= {"epoch": 3, "batches": skip}.items()
     again.load_state_dict({"epoch": 3, "batches": skip})
     rest = list(again)
     assert len(batches) + len(rest) == len(whole)
@@ -180,6 +180,52 @@ def test_bad_files_are_named(tokenizer, tmp_path, table):
         loaders.TokenStream(made, 3, shuffle=True, ranks=2)
     with pytest.raises(ValueError, match="rank=2 of ranks=2"):
         loaders.EpochBatchSampler(5, 2, shuffle=True, rank=2, ranks=2)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("hello there,0,", "cannot be read to its end"),
+        ("hello, there,0", "cannot be read to its end"),
+        ("fine,0\nyou fool", "row 2: fewer fields than the header names"),
+        ('fine,0\n"open,0', "cannot be read to its end"),
+        ("fine,0\na,b,c,d,0", "cannot be read to its end"),
+    ],
+)
+def test_a_malformed_csv_file_is_refused_by_name(lines, message, tokenizer, tmp_path):
+    (tmp_path / "bad.csv").write_text(f"comment_text,toxic\n{lines}\n")
+    with pytest.raises(DataError, match=rf"bad.csv: {message}"):
+        loaders.tokenize_files(tmp_path / "bad.csv", tokenizer, cache=tmp_path / "c")
+
+
+def test_words_that_pandas_takes_for_nothing_stay_words_and_booleans_are_labels(tokenizer, tmp_path):
+    (tmp_path / "rows.csv").write_text("comment_text,toxic\nNA,1\nnull,0\nNaN,\n")
+    made = loaders.tokenize_files(tmp_path / "rows.csv", tokenizer, cache=tmp_path / "c")
+    assert made.table()["labels"][:] == [[1], [0], [-1]]
+    pd.DataFrame({"comment_text": ["a", "b"], "toxic": [True, False]}).to_parquet(tmp_path / "rows.parquet")
+    made = loaders.tokenize_files(tmp_path / "rows.parquet", tokenizer, cache=tmp_path / "c", shards=1)
+    assert made.table()["labels"][:] == [[1], [0]]
+
+
+def test_a_torn_or_broken_folder_is_named_or_made_anew(table, tokenizer, tmp_path):
+    path = write(table.head(300), tmp_path / "rows.csv")
+    made = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c", shards=2)
+    (made.folder / "index.json").unlink()  # half deleted
+    again = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c", shards=2)
+    assert again == made
+    whole = made.files[1].read_bytes()
+    made.files[1].write_bytes(whole[: len(whole) // 2])
+    for use in (loaders.ArrowRows, lambda tokens: list(loaders.TokenStream(tokens, 8, shuffle=False))):
+        with pytest.raises(DataError, match=r"tokens-00001.arrow: torn .*; delete"):
+            use(made)
+
+
+def test_a_stream_refuses_workers_and_other_batches(tokens):
+    stream = loaders.TokenStream(tokens, 32, shuffle=True)
+    with pytest.raises(ValueError, match="every worker would give all batches"):
+        next(iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=2)))
+    with pytest.raises(ValueError, match="ranks was 2 and is 1"):
+        loaders.StreamLoader(stream).load_state_dict({"epoch": 0, "batches": 3, "ranks": 2})
 
 
 def test_no_network_is_tried(table, tokenizer, tmp_path, monkeypatch):

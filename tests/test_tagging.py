@@ -217,12 +217,13 @@ def test_a_line_an_epoch_is_all_that_is_said(parts, encoder, capsys):
 
 
 def test_the_learning_rate_finder_finds_its_argument(parts, encoder, tmp_path):
-    module, data = fresh(encoder), data_of(parts, encoder)
+    module = fresh(encoder)
+    data = tagging.CommentDataModule(*parts, encoder=encoder, max_tokens=24, batch_size=8)
     with tagging.quiet():
         trainer = pl.Trainer(**PLAIN | {"max_epochs": 1, "default_root_dir": tmp_path})
-        found = pl.tuner.Tuner(trainer).lr_find(module, datamodule=data, num_training=12, min_lr=1e-5)
-    assert len(found.results["loss"]) >= 10
-    assert found.suggestion() is None or module.lr == found.suggestion()
+        found = pl.tuner.Tuner(trainer).lr_find(module, datamodule=data, num_training=30, min_lr=1e-5)
+    assert len(found.results["loss"]) == 30
+    assert module.lr == found.suggestion() != 1e-3
 
 
 def test_the_test_rows_are_scored_and_predicted_in_their_order(finished, parts, encoder):
@@ -236,9 +237,13 @@ def test_the_test_rows_are_scored_and_predicted_in_their_order(finished, parts, 
     np.testing.assert_allclose(said, rows, atol=1e-5)
 
 
-def test_precision_is_passed_through(parts, encoder):
-    module = fresh(encoder)
-    train(module, data_of(parts, encoder), max_epochs=1, precision="bf16-mixed")
+def test_precision_is_passed_through_and_clips(parts, encoder):
+    module, seen = fresh(encoder), set()
+    module.model.head.register_forward_pre_hook(lambda *_: None)
+    layer = module.model.layers()[0].intermediate.dense
+    layer.register_forward_hook(lambda _, __, out: seen.add(out.dtype))
+    train(module, data_of(parts, encoder), max_epochs=1, precision="bf16-mixed", gradient_clip_val=1.0)
+    assert seen == {torch.bfloat16}
     assert {weight.dtype for weight in module.parameters()} == {torch.float32}
 
 
@@ -250,11 +255,13 @@ def test_frozen_parts_rest_and_the_others_train(parts, encoder):
 
     class Look(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, *rest):
-            seen.append((pl_module.model.encoder.encoder.training, pl_module.model.dropout.training))
+            dropouts = [part.training for part in pl_module.model.encoder.encoder.modules() if hasattr(part, "p")]
+            seen.append((any(dropouts), pl_module.model.dropout.training))
 
     train(module.eval(), data_of(parts, encoder), max_epochs=1, callbacks=[Look()])
     assert all(torch.equal(one, other) for one, other in zip(before, module.model.encoder.parameters(), strict=True))
-    assert all(dropout for _, dropout in seen)
+    assert len(seen) == 10
+    assert all(head for _, head in seen)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(parts, encoder):
@@ -335,3 +342,124 @@ def test_a_stream_trains_on_every_row_and_is_taken_up(parts, encoder, tmp_path):
     again = run("broken", ckpt_path=tmp_path / "broken" / "last.ckpt")
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def interrupted(parts, encoder, folder, **options):
+    """A run that is stopped in the middle of its second epoch, and its last checkpoint."""
+    saving = pl.callbacks.ModelCheckpoint(folder, "last", every_n_train_steps=1)
+
+    class Stop(pl.Callback):
+        def on_train_batch_start(self, trainer, *rest):
+            if trainer.global_step == 14:
+                raise RuntimeError("the power failed")
+
+    with pytest.raises(RuntimeError, match="power failed"):
+        train(fresh(encoder), data_of(parts, encoder), callbacks=[saving, Stop()], enable_checkpointing=True, **options)
+    return folder / "last.ckpt"
+
+
+class Batches(pl.Callback):
+    """How many batches each epoch has, and the last epoch's train loss."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_train_batch_start(self, trainer, *rest):
+        self.epochs.append(trainer.current_epoch)
+
+
+def test_a_run_taken_up_has_the_sums_of_the_undisturbed_one(parts, encoder, tmp_path):
+    whole = train(fresh(encoder), data_of(parts, encoder))
+    path, count = interrupted(parts, encoder, tmp_path), Batches()
+    with tagging.quiet():
+        again = pl.Trainer(**PLAIN | {"max_epochs": 2, "callbacks": [count]})
+        again.fit(fresh(encoder), datamodule=data_of(parts, encoder), ckpt_path=path)
+    assert count.epochs == [1] * 6
+    for name in ("train_loss", "valid_loss", "valid_auc"):
+        assert float(again.callback_metrics[name]) == pytest.approx(float(whole.callback_metrics[name]), abs=1e-6), name
+
+
+def test_weights_of_a_checkpoint_begin_another_run_from_its_first_row(parts, encoder, tmp_path):
+    path, weights = interrupted(parts, encoder, tmp_path), []
+    for seed in (3, 4):
+        count, module = Batches(), tagging.CommentTagger.load_from_checkpoint(path)
+        train(module, data_of(parts, encoder), seed=seed, callbacks=[count])
+        assert count.epochs == [0] * 10 + [1] * 10
+        weights.append(module.model.head.weight.detach())
+    assert not torch.equal(*weights)
+
+
+def test_a_run_is_not_taken_up_with_other_batches(parts, encoder, tmp_path):
+    path = interrupted(parts, encoder, tmp_path)
+    other = tagging.CommentDataModule(*parts, encoder=encoder, max_tokens=24, batch_size=16)
+    with tagging.quiet(), pytest.raises(ValueError, match="batch_size was 32 and is 16"):
+        pl.Trainer(**PLAIN | {"max_epochs": 2}).fit(fresh(encoder), datamodule=other, ckpt_path=path)
+
+
+def test_a_run_with_fewer_batches_an_epoch_is_taken_up_at_an_epochs_end(parts, encoder, tmp_path):
+    options = {"limit_train_batches": 6, "enable_checkpointing": True}
+    saving = pl.callbacks.ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
+    train(fresh(encoder), data_of(parts, encoder), callbacks=[saving], max_epochs=1, **options)
+    count = Batches()
+    with tagging.quiet():
+        again = pl.Trainer(**PLAIN | options | {"max_epochs": 2, "callbacks": [count]})
+        again.fit(fresh(encoder), datamodule=data_of(parts, encoder), ckpt_path=tmp_path / "last.ckpt")
+    assert count.epochs == [1] * 6
+
+
+def test_labels_in_another_order_are_refused(parts, encoder, finished):
+    data = data_of(parts, encoder, labels=LABELS[::-1])
+    with tagging.quiet(), pytest.raises(ValueError, match=r"the data have the labels .*name them in one order"):
+        pl.Trainer(**PLAIN).validate(fresh(encoder), datamodule=data, verbose=False)
+    turned = tagging.CommentTagger(LABELS[::-1], encoder=encoder)
+    with tagging.quiet(), pytest.raises(ValueError, match="the checkpoint has the labels"):
+        pl.Trainer(**PLAIN).test(turned, datamodule=data, ckpt_path=finished[0] / "kept" / "best.ckpt")
+
+
+def test_a_process_without_rows_takes_part_with_gradients_of_zero(encoder):
+    module = fresh(encoder).train()
+    nothing = {"input_ids": torch.zeros(0, 1, dtype=torch.long), "attention_mask": torch.zeros(0, 1, dtype=torch.long)}
+    logits = module(**nothing)
+    assert logits.shape == (0, 6)
+    module.loss(logits, torch.zeros(0, 6)).backward()
+    trained = [weight for weight in module.model.parameters() if weight.requires_grad]
+    assert all(weight.grad is not None and not weight.grad.any() for weight in trained)
+
+
+def test_a_valid_loss_that_is_not_finite_is_not_hidden(parts, encoder):
+    class Break(pl.Callback):
+        def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, *rest):
+            pl_module.model.head.bias.data.fill_(torch.nan if batch_idx == 1 else 0.0)
+
+    with tagging.quiet():
+        (scores,) = pl.Trainer(**PLAIN | {"callbacks": [Break()]}).validate(
+            fresh(encoder), datamodule=data_of(parts, encoder), verbose=False
+        )
+    assert np.isnan(scores["valid_loss"])
+
+
+def test_tables_are_checked_at_the_door(parts, encoder):
+    def make(*tables, **options):
+        return tagging.CommentDataModule(*tables, encoder=encoder, **options)
+
+    with pytest.raises(datasets.DataError, match="valid: no column threat"):
+        make(parts[0], parts[1].drop(columns="threat"))
+    with pytest.raises(datasets.DataError, match="valid: row 3: label toxic is 7"):
+        spoilt = parts[1].reset_index(drop=True)
+        spoilt.loc[2, "toxic"] = 7
+        make(parts[0], spoilt)
+    with pytest.raises(datasets.DataError, match="train: no column message"):
+        make(*parts, text="message")
+    renamed = [part.rename(columns={"comment_text": "message"}) for part in parts]
+    data = make(*renamed, text="message")
+    data.setup()
+    assert len(next(iter(data.val_dataloader()))[1]) == 32
+    with pytest.raises(ValueError, match="files are taken whole"):
+        make("a.csv", "b.csv", clean=5)
+
+
+def test_a_run_without_an_end_has_no_schedule(parts, encoder):
+    with tagging.quiet(), pytest.raises(ValueError, match="set max_epochs or max_steps"):
+        pl.Trainer(**PLAIN | {"max_epochs": -1, "max_time": "00:00:00:10"}).fit(
+            fresh(encoder), datamodule=data_of(parts, encoder)
+        )

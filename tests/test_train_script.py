@@ -65,9 +65,17 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
     assert {"best.ckpt", "last.ckpt", "config.yaml", "hparams.yaml"} <= {path.name for path in folder.iterdir()}
     kept = yaml.safe_load((folder / "config.yaml").read_text())
     assert kept["trainer"]["max_epochs"] == 2
+    hidden = encoder.rename(encoder.with_name("hidden"))  # a checkpoint needs no other file
     saved = tagging.CommentTagger.load_from_checkpoint(folder / "best.ckpt")
+    hidden.rename(encoder)
     assert len(saved.labels) == 6
+    assert saved.thresholds == dict.fromkeys(saved.labels, 0.5)
     assert saved.hparams["max_tokens"] == 32
+    before = (folder / "best.ckpt").read_bytes()
+    with pytest.raises(SystemExit):
+        command("fit", "--config", folder / "config.yaml")
+    assert re.search(r"best.ckpt is there from an earlier run: go on from it", capsys.readouterr().err)
+    assert (folder / "best.ckpt").read_bytes() == before
     command("fit", "--config", folder / "config.yaml", "--trainer.max_epochs", 3, "--ckpt_path", folder / "last.ckpt")
     assert "epoch 3/3" in capsys.readouterr().out
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 2

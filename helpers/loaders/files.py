@@ -1,9 +1,11 @@
 """Token ids on disk: made once of CSV or Parquet files of any size, kept as memory-mapped Arrow, read from there."""
 
+import csv
 import hashlib
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +59,26 @@ class TokenFiles:
         """All rows as a Hugging Face dataset, memory-mapped: input_ids, length, labels (int8, -1 unknown)."""
         import datasets
 
-        return datasets.concatenate_datasets([datasets.Dataset.from_file(str(path)) for path in self.files])
+        return datasets.concatenate_datasets([self.open_file(place) for place in range(len(self.rows))])
+
+    def open_file(self, place: int) -> "datasets.Dataset":
+        """One of the files, memory-mapped.
+
+        Raises:
+            DataError: the file is torn.
+        """
+        import datasets
+        import pyarrow as pa
+
+        path = self.files[place]
+        try:
+            found = datasets.Dataset.from_file(str(path))
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{path}: torn ({error}); delete {self.folder} and make it again") from error
+        if len(found) != self.rows[place]:
+            rows = f"{len(found)} rows, and {self.rows[place]} were written"
+            raise DataError(f"{path}: torn ({rows}); delete {self.folder} and make it again")
+        return found
 
 
 def tokenize_files(
@@ -105,11 +126,22 @@ def tokenize_files(
         try:
             _write(partial, paths, tokenizer, settings)
             partial.chmod(0o755)
-            if not (target / INDEX).is_file():  # another process may have been faster
-                partial.rename(target)
+            _put(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return open_tokens(target)
+
+
+def _put(partial: Path, target: Path) -> None:
+    """Rename a whole folder; one that is no longer whole is moved out of the way, a whole one stays."""
+    if target.exists() and not (target / INDEX).is_file():
+        target.rename(partial.with_name(f"{partial.name}-broken"))
+        shutil.rmtree(partial.with_name(f"{partial.name}-broken"), ignore_errors=True)
+    try:
+        partial.rename(target)
+    except OSError:  # another process was faster
+        if not (target / INDEX).is_file():
+            raise
 
 
 def label_columns(
@@ -256,16 +288,45 @@ def _read(path: Path, columns: Sequence[str], batch_rows: int = 1_000) -> Iterat
 
     if path.suffix == ".csv":
         texts = datasets.Features({name: datasets.Value("string") for name in _columns(path)})
-        plain = {"keep_default_na": False, "na_filter": False, "encoding": "utf-8-sig"}
+        plain = {"keep_default_na": False, "na_filter": False, "index_col": False, "encoding": "utf-8-sig"}
         stream = datasets.IterableDataset.from_csv(str(path), features=texts, **plain)
     else:
         # One row group after the other: a whole file is read ahead up to a gigabyte, and stays there until its end.
         stream = datasets.IterableDataset.from_parquet(str(path), columns=list(columns)).reshard()
+    parts, looked = iter(stream.with_format("arrow").iter(batch_size=batch_rows)), path.suffix != ".csv"
+    while (part := _next(path, parts)) is not None:
+        if not looked and "" in part.column(part.column_names[-1]).to_pylist():
+            _refuse_short_rows(path, len(part.column_names))
+            looked = True
+        yield {name: part.column(name).to_pylist() for name in columns}
+
+
+def _refuse_short_rows(path: Path, fields: int) -> None:
+    """DataError where a row of a CSV file has too few fields; pandas fills these with "" and says nothing."""
+    before = csv.field_size_limit(2**31 - 1)
     try:
-        for part in stream.with_format("arrow").iter(batch_size=batch_rows):
-            yield {name: part.column(name).to_pylist() for name in columns}
-    except (OSError, UnicodeError) as error:
-        raise DataError(f"{path}: cannot be read to its end ({error})") from error
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(row for row in csv.reader(file) if row):
+                if len(row) < fields:
+                    short = "fewer fields than the header names; the file may be cut off"
+                    raise DataError(f"{path}: row {number}: {short}")
+    finally:
+        csv.field_size_limit(before)
+
+
+def _next(path: Path, parts: Iterator["pa.Table"]) -> "pa.Table | None":
+    """The next rows of a file, or None; DataError names a file that cannot be read."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields in a row than names in the header
+            return next(parts, None)
+    except (OSError, UnicodeError, pd.errors.ParserError, pd.errors.ParserWarning, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: cannot be read to its end ({error}); quote texts that hold commas or lines"
+        ) from error
 
 
 def _write(folder: Path, paths: Sequence[Path], tokenizer: "PreTrainedTokenizerBase", settings: dict) -> None:
@@ -283,7 +344,7 @@ def _write(folder: Path, paths: Sequence[Path], tokenizer: "PreTrainedTokenizerB
             done, cut = done + len(texts), cut + made.cut
         if not done:
             raise DataError(f"{path}: no rows")
-    index = {"labels": settings["labels"], "rows": files.close(), "pad_id": tokenizer.pad_token_id, "cut": cut}
+    index = {"labels": settings["labels"], "rows": files.close(), "pad_id": tokenizer.pad_token_id or 0, "cut": cut}
     index["max_tokens"] = settings["max_tokens"]
     (folder / INDEX).write_text(json.dumps(index) + "\n", encoding="utf-8")
 
@@ -345,7 +406,8 @@ def _marks(path: Path, done: int, column: str, values: Iterable) -> np.ndarray:
     """Labels as int8, -1 where unknown."""
     found = []
     for place, value in enumerate(values):
-        mark = _KNOWN.get("" if value is None or value != value else str(int(value) if value is True else value))
+        unknown = value is None or value != value
+        mark = _KNOWN.get("" if unknown else str(int(value) if isinstance(value, bool) else value))
         if mark is None:
             raise DataError(
                 f"{path}: row {done + place + 1}: column {column} holds {value!r} where a label is 0 or 1 (-1 or empty "

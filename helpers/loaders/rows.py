@@ -155,13 +155,27 @@ class BatchLoader(DataLoader):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and its batches that were given."""
+        """The epoch, its batches that were given, and what their order depends on."""
         done = self.given >= len(self)
-        return {"epoch": self.batch_sampler.epoch + done, "batches": 0 if done else self.given}
+        place = {"epoch": self.batch_sampler.epoch + done, "batches": 0 if done else self.given}
+        return place | self.batch_sampler.identity()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Make the next iteration begin where `state_dict` was called."""
+        """Make the next iteration begin where `state_dict` was called.
+
+        Raises:
+            ValueError: the state is that of other batches.
+        """
+        refuse_other_batches(state, self.batch_sampler.identity())
         self.batch_sampler.start(state["epoch"], skip=state["batches"])
+        self.given = state["batches"]
+
+
+def refuse_other_batches(state: dict[str, int], own: dict[str, int]) -> None:
+    """ValueError that names what differs between a saved state and a loader."""
+    if other := {name: (state[name], own[name]) for name in own if state.get(name, own[name]) != own[name]}:
+        words = ", ".join(f"{name} was {before} and is {now}" for name, (before, now) in other.items())
+        raise ValueError(f"the run cannot be taken up in the middle of an epoch: {words}. Set them back, or begin anew")
 
 
 def loader_of(rows: Dataset, order: EpochBatchSampler) -> BatchLoader:

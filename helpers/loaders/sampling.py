@@ -42,8 +42,13 @@ class EpochBatchSampler(Sampler[np.ndarray]):
         self.epoch, self.skip = epoch, skip
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration that of an epoch; what is to be skipped stays."""
+        """Make the next iteration that of an epoch; where it is another one than before, nothing is skipped."""
+        self.skip = self.skip if epoch == self.epoch else 0
         self.epoch = epoch
+
+    def identity(self) -> dict[str, int]:
+        """What the order of the batches depends on, beside the epoch."""
+        return {"rows": self.rows, "batch_size": self.batch_size, "seed": self.seed}
 
     @property
     def sampler(self) -> "EpochBatchSampler":

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from helpers.loaders.files import TokenFiles, batch_of
-from helpers.loaders.rows import Batch, as_it_is
+from helpers.loaders.rows import Batch, as_it_is, refuse_other_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,8 @@ class TokenStream(IterableDataset):
         ranks: number of processes.
 
     Raises:
-        ValueError: a batch size that is no multiple of `ranks`, a pool below 1, a rank that is none of the processes.
+        ValueError: a batch size that is no multiple of `ranks`, a pool below 1, a rank that is none of the processes;
+            worker processes in the loader.
     """
 
     def __init__(
@@ -52,8 +53,14 @@ class TokenStream(IterableDataset):
         self.epoch, self.skip, self.given = 0, 0, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration that of an epoch; what is to be skipped stays."""
+        """Make the next iteration that of an epoch; where it is another one than before, nothing is skipped."""
+        self.skip = self.skip if epoch == self.epoch else 0
         self.epoch = epoch
+
+    def identity(self) -> dict[str, int]:
+        """What the order of the batches depends on, beside the epoch."""
+        own = {"rows": sum(self.tokens.rows), "files": len(self.tokens.rows), "batch_size": self.batch_size}
+        return own | {"seed": self.seed, "pool": self.pool, "ranks": self.ranks}
 
     def __len__(self) -> int:
         """Batches, the same for all processes: those of the one that reads most."""
@@ -65,6 +72,8 @@ class TokenStream(IterableDataset):
         return -(-most // (self.batch_size // self.ranks))
 
     def __iter__(self) -> Iterator[Batch]:
+        if get_worker_info() is not None:
+            raise ValueError("every worker would give all batches: use a StreamLoader, or num_workers=0")
         skip, self.skip = self.skip, 0
         self.given = skip
         for place, table in enumerate(self._tables()):
@@ -84,11 +93,10 @@ class TokenStream(IterableDataset):
 
     def _blocks(self) -> Iterator["pa.Table"]:
         """Blocks of this process's rows, in the epoch's order."""
-        import datasets
         import pyarrow as pa
 
         for number in self._files(self.rank):
-            table = datasets.Dataset.from_file(str(self.tokens.files[number])).data.table
+            table = self.tokens.open_file(number).data.table
             blocks, first = table.to_batches(), 0
             starts = np.cumsum([0, *map(len, blocks)])
             order = self._rng(number).permutation(len(blocks)) if self.shuffle else range(len(blocks))
@@ -150,10 +158,16 @@ class StreamLoader(DataLoader):
         self.dataset.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and its batches that were given."""
-        done = self.dataset.given >= len(self.dataset)
-        return {"epoch": self.dataset.epoch + done, "batches": 0 if done else self.dataset.given}
+        """The epoch, its batches that were given, and what their order depends on."""
+        stream = self.dataset
+        done = stream.given >= len(stream)
+        return {"epoch": stream.epoch + done, "batches": 0 if done else stream.given} | stream.identity()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Make the next iteration begin where `state_dict` was called."""
-        self.dataset.epoch, self.dataset.skip = state["epoch"], state["batches"]
+        """Make the next iteration begin where `state_dict` was called.
+
+        Raises:
+            ValueError: the state is that of other batches.
+        """
+        refuse_other_batches(state, self.dataset.identity())
+        self.dataset.epoch, self.dataset.skip, self.dataset.given = state["epoch"], state["batches"], state["batches"]

@@ -41,6 +41,8 @@ class BertTagger(nn.Module):
         self.head = nn.Linear(encoder.config.hidden_size, n_labels)
         nn.init.normal_(self.head.weight, std=getattr(encoder.config, "initializer_range", 0.02))
         nn.init.zeros_(self.head.bias)
+        # By name: sharded (FSDP), all weights look like vectors.
+        self.matrices = frozenset(name for name, weight in self.named_parameters() if weight.ndim > 1)
 
     def features(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
         """Pooled vectors (B, H) of token ids (B, T), whose mask (B, T) is 0 on padding."""
@@ -131,9 +133,10 @@ def parameter_groups(
     if (pooler := getattr(tagger.encoder, "pooler", None)) is not None:
         depth_of |= {id(weight): 0 for weight in pooler.parameters()}
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
-    for weight in tagger.parameters():
+    for name, weight in tagger.named_parameters():
         if weight.requires_grad:
-            key = depth_of.get(id(weight), len(layers) + 1), weight.ndim > 1
+            is_matrix = name.replace("_fsdp_wrapped_module.", "") in tagger.matrices
+            key = depth_of.get(id(weight), len(layers) + 1), is_matrix
             groups.setdefault(key, []).append(weight)
     if not groups:
         raise ValueError("every weight is frozen: nothing is left to train")

@@ -27,11 +27,11 @@ class CommentDataModule(pl.LightningDataModule):
         valid: rows that choose; a float takes that share of the train rows, with the shares of all labels kept.
         test: rows that judge; a float as above; None for none.
         encoder: whose tokenizer cuts the texts to pieces.
-        text: the column of the text, of files.
+        text: the column of the text.
         labels: label columns; None takes those of the table, or all other columns of a file but `ignore`.
         ignore: columns of files that are no labels.
         clean: of the train rows in memory, keep those with a label and so many without (`datasets.balance`).
-        max_rows: of a source in memory, at most.
+        max_rows: of the train table, at most, before it is shared out.
         max_tokens: length at which texts are cut.
         batch_size: rows a step, of all processes together.
         read_batch_size: rows a batch of valid and test rows; None takes batch_size.
@@ -42,7 +42,8 @@ class CommentDataModule(pl.LightningDataModule):
         seed: of the split and of the orders.
 
     Raises:
-        ValueError: shares of a source that is a file, or a stream of one that is a table.
+        ValueError: shares of a source that is a file, a stream of one that is a table, rows to draw of files.
+        DataError: a table lacks a label, or holds other values in it than 0, 1 and NaN.
     """
 
     def __init__(
@@ -75,12 +76,18 @@ class CommentDataModule(pl.LightningDataModule):
                 f"train is {'a table' if in_memory else 'files'}, {shares} are shares of it, stream={stream}: a table "
                 "can be shared out and is no stream, files can be a stream and must be shared out beforehand"
             )
+        if not in_memory and (clean is not None or max_rows is not None):
+            raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
+        self.text = text
         self.file_options = {"text": text, "ignore": tuple(ignore), "cache": str(cache), "shards": shards}
         self.encoder, self.given_labels, self.max_tokens, self.seed = str(encoder), labels, max_tokens, seed
         self.batch_size, self.read_batch_size = batch_size, read_batch_size or batch_size
         self.bucket, self.stream = bucket, stream
         if in_memory:
             self._share_out(max_rows, clean)
+        for name, source in self.sources.items():
+            if isinstance(source, pd.DataFrame):
+                _check_table(name, source, [text], self.labels)
         self.tokens: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
 
     def _share_out(self, max_rows: int | None, clean: int | None) -> None:
@@ -118,13 +125,13 @@ class CommentDataModule(pl.LightningDataModule):
         """Tokenize tables, open the token ids of files; once, whatever stage is asked for."""
         if self.tokens:
             return
-        tokenizer = texts.load_tokenizer(self.encoder)
+        tokenizer, made = texts.load_tokenizer(self.encoder), {}
         for name, source in self.sources.items():
             if isinstance(source, pd.DataFrame):
-                column = source["comment_text"]
-                self.tokens[name] = loaders.tokenize(column, tokenizer, max_tokens=self.max_tokens)
+                made[name] = loaders.tokenize(source[self.text], tokenizer, max_tokens=self.max_tokens)
             elif source is not None:
-                self.tokens[name] = self._from_files(source, tokenizer)
+                made[name] = self._from_files(source, tokenizer)
+        self.tokens = made
 
     def _from_files(self, source: list[str], tokenizer: Any) -> loaders.TokenFiles:  # noqa: ANN401
         options = {"labels": self.labels, "max_tokens": self.max_tokens} | self.file_options
@@ -149,8 +156,10 @@ class CommentDataModule(pl.LightningDataModule):
     def _loader(self, name: str, batch_size: int, *, shuffle: bool = False, bucket: bool | None = None) -> DataLoader:
         if name not in self.tokens:
             raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
-        tokens, source = self.tokens[name], self.sources[name]
-        options = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **self._place()}
+        tokens, source, place = self.tokens[name], self.sources[name], self._place()
+        if batch_size < place["ranks"]:
+            raise ValueError(f"batch_size={batch_size} is the rows of all {place['ranks']} processes together")
+        options = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
         if name == "train" and self.stream:
             return loaders.StreamLoader(loaders.TokenStream(tokens, **options))
         options["bucket"] = self.bucket if bucket is None else bucket
@@ -163,7 +172,8 @@ class CommentDataModule(pl.LightningDataModule):
         trainer = self.trainer
         if trainer is None:
             return {"rank": 0, "ranks": 1}
-        if trainer.world_size > 1 and trainer._accelerator_connector.use_distributed_sampler:
+        connector = getattr(trainer, "_accelerator_connector", None)  # Lightning has no public word for it
+        if trainer.world_size > 1 and getattr(connector, "use_distributed_sampler", False):
             raise ValueError("the batches are shared out already: pass use_distributed_sampler=False to the Trainer")
         return {"rank": trainer.global_rank, "ranks": trainer.world_size}
 
@@ -177,3 +187,16 @@ def _known(source: Source | float | None) -> pd.DataFrame | list[str] | float | 
     if isinstance(source, Sequence):
         return [str(path) for path in source]
     return source
+
+
+def _check_table(name: str, table: pd.DataFrame, columns: list[str], labels: list[str]) -> None:
+    """DataError that names source, row and column of what cannot be trained or scored."""
+    if missing := [column for column in (*columns, *labels) if column not in table.columns]:
+        raise datasets.DataError(f"{name}: no column {', '.join(missing)}; found {', '.join(map(str, table.columns))}")
+    for label in labels:
+        bad = ~(table[label].isin((0, 1)) | table[label].isna()).to_numpy()
+        if bad.any():
+            row = int(bad.argmax())
+            raise datasets.DataError(
+                f"{name}: row {row + 1}: label {label} is {table[label].iloc[row]}, not 0, 1 or NaN"
+            )

@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from unittest import mock
 
 import pytorch_lightning as pl
+from pytorch_lightning.tuner import lr_finder
 from tqdm.auto import tqdm
 
 _LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")
 _CHATTER = (
     ".*does not have many workers.*",
-    ".*exists and is not empty.*",
     ".*is smaller than the logging interval.*",
     ".*treespec.*",
     ".*Trying to infer the `batch_size`.*",
     ".*custom batch sampler `(Epoch|Length)BatchSampler` for prediction.*",
     ".*but have no `val_dataloader`.*",
+    ".*You have overridden `on_before_batch_transfer` in `LightningModule`.*",
     ".*`IterableDataset` has `__len__` defined.*",
     ".*module\\(s\\) in eval mode at the start of training.*",
 )
@@ -36,7 +37,7 @@ def quiet() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         # The learning rate finder draws a bar of its own, which no setting turns off.
-        no_bar = mock.patch("pytorch_lightning.tuner.lr_finder.tqdm", functools.partial(tqdm, disable=True))
+        no_bar = mock.patch.object(lr_finder, "tqdm", functools.partial(tqdm, disable=True), create=True)
         with warnings.catch_warnings(), no_bar:
             for message in _CHATTER:
                 warnings.filterwarnings("ignore", message)

@@ -49,3 +49,25 @@ def _area(logits: Tensor, targets: Tensor) -> Tensor:
     if not (truth == 1).any() or not (truth == 0).any():
         return said.new_tensor(torch.nan)
     return binary_auroc(said, truth, validate_args=False)
+
+
+class KnownMean(Metric):
+    """A mean over all known labels of all processes: sums divided once, NaN where a value is.
+
+    Torchmetrics' `MeanMetric` leaves NaN out, and with `nan_strategy="disable"` it forgets the weights (1.9).
+    """
+
+    full_state_update = False
+    sums: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("sums", default=torch.zeros(2), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, known: int) -> None:
+        """Add the mean of so many known labels."""
+        self.sums = self.sums + torch.stack([value.detach().to(self.sums) * known, self.sums.new_tensor(known)])
+
+    def compute(self) -> Tensor:
+        """The mean; NaN where nothing is known."""
+        return self.sums[0] / self.sums[1]

@@ -1,6 +1,8 @@
 """The tagger as a Lightning module: `BertTagger`, the losses, the schedule and the scores of the course."""
 
 import json
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -9,11 +11,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from helpers import config, loops, losses, models
-from helpers.tagging.scores import LabelAUROC
+from helpers.tagging.scores import KnownMean, LabelAUROC
 
 Loss = Literal["bce", "focal", "asymmetric"]
 STAGES = ("train", "valid", "test")
@@ -75,12 +76,15 @@ class CommentTagger(pl.LightningModule):
         built = _build(encoder) if encoder_config is None else _rebuild(encoder_config)
         encoder_config = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
+        # Lightning's command line saves what it was given, not what became of it.
+        self.hparams.update(labels=labels, encoder=encoder, thresholds=thresholds, encoder_config=encoder_config)
+        self.hparams.pop("_instantiator", None)
         self.model = models.BertTagger(built, len(labels), pooling=pooling, dropout=dropout)
         self.lr = lr  # where the learning rate finder looks for it
         self.loss = getattr(losses, loss)
-        self.losses = nn.ModuleDict({f"{stage}_rows": MeanMetric() for stage in STAGES})
+        self.losses = nn.ModuleDict({f"{stage}_rows": KnownMean() for stage in STAGES})
         self.areas = nn.ModuleDict({f"{stage}_rows": LabelAUROC(labels) for stage in STAGES})
-        self._known, self._random, self._loader_state = 0, None, None
+        self._known, self._value, self._batch_known, self._taken_up = 0, 0.0, 0, {}
 
     @property
     def labels(self) -> list[str]:
@@ -96,19 +100,36 @@ class CommentTagger(pl.LightningModule):
     def thresholds(self, thresholds: Mapping[str, float]) -> None:
         self.hparams["thresholds"] = _thresholds(self.labels, thresholds)
 
+    def setup(self, stage: str) -> None:
+        """Refuse data of other labels.
+
+        Raises:
+            ValueError: the data module's labels are others, or in another order.
+        """
+        theirs = getattr(self.trainer.datamodule, "labels", self.labels)
+        if list(theirs) != self.labels:
+            raise ValueError(
+                f"the data have the labels {list(theirs)}, the tagger {self.labels}: name them in one order"
+            )
+
     def forward(self, **inputs: Tensor) -> Tensor:
         """Logits (B, L)."""
+        if len(inputs["input_ids"]) == 0:
+            # A process without rows of a small last batch must take part in the step all the same.
+            return self.model(**{name: part.new_ones((1, 1)) for name, part in inputs.items()})[:0]
         return self.model(**inputs)
+
+    def on_before_batch_transfer(self, batch: tuple[dict[str, Tensor], Tensor], dataloader_idx: int) -> Any:  # noqa: ANN401
+        """Count the known labels before they are on a device that would have to be waited for."""
+        self._batch_known = int((batch[1] >= 0).sum())
+        return batch
 
     def training_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
         """The batch's share of the step's loss."""
         logits, targets = self(**batch[0]), batch[1]
-        value, known = self.loss(logits, targets), int((targets >= 0).sum())
-        if self.device.type == "cpu" and not torch.isfinite(value):  # elsewhere the device would have to wait
-            raise loops.LossError(
-                f"the loss is {value.item()} at epoch {self.current_epoch + 1}, batch {batch_idx + 1}"
-            )
+        value, known = self.loss(logits, targets), self._batch_known
         self._known += known
+        self._value = self._value + value.detach()
         self._note("train", value.detach(), known, logits, targets)
         self.log("train_loss_step", value.detach(), batch_size=max(known, 1))
         return value * (known / self._usual)
@@ -121,7 +142,15 @@ class CommentTagger(pl.LightningModule):
         return rows * len(self.labels) / self.trainer.world_size
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Divide the gradient once by what was known in all batches of the step; Lightning clips after this."""
+        """Divide the gradient once by what was known in all batches of the step; Lightning clips after this.
+
+        Raises:
+            LossError: the loss of one of the batches is not finite.
+        """
+        value, self._value = float(self._value), 0.0
+        if not math.isfinite(value):
+            place = f"epoch {self.current_epoch + 1}, batch {self.trainer.fit_loop.batch_idx + 1}"
+            raise loops.LossError(f"the loss is {value} at {place}")
         known = self.trainer.strategy.reduce(torch.tensor(float(self._known), device=self.device), reduce_op="sum")
         self._known = 0
         full = self._usual * self.trainer.world_size * self.trainer.accumulate_grad_batches
@@ -130,6 +159,16 @@ class CommentTagger(pl.LightningModule):
             for weight in self.parameters():
                 if weight.grad is not None:
                     weight.grad.mul_(share)
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip as Lightning does; sharded (FSDP), by the wrapped model, which knows all shards."""
+        whole = self.trainer.model
+        if gradient_clip_val and gradient_clip_algorithm in (None, "norm") and hasattr(whole, "clip_grad_norm_"):
+            whole.clip_grad_norm_(gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def validation_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> None:
         """Note a batch of valid rows."""
@@ -145,12 +184,12 @@ class CommentTagger(pl.LightningModule):
 
     def _look(self, stage: str, batch: tuple[dict[str, Tensor], Tensor]) -> Tensor:
         logits, targets = self(**batch[0]), batch[1]
-        self._note(stage, self.loss(logits, targets), int((targets >= 0).sum()), logits, targets)
+        self._note(stage, self.loss(logits, targets), self._batch_known, logits, targets)
         return logits
 
     def _note(self, stage: str, value: Tensor, known: int, logits: Tensor, targets: Tensor) -> None:
         if known:
-            self.losses[f"{stage}_rows"].update(value, weight=known)
+            self.losses[f"{stage}_rows"].update(value, known)
         if stage != "train" or self.hparams["train_auc"]:
             self.areas[f"{stage}_rows"].update(logits, targets)
 
@@ -161,15 +200,23 @@ class CommentTagger(pl.LightningModule):
         self.train()
 
     def on_train_start(self) -> None:
-        """Take up rows and random numbers where the checkpoint left them, each process its own."""
+        """Take up rows, sums and random numbers where the checkpoint left them, each process its own."""
         self.train()
-        if self._random is not None and len(self._random["cpu"]) == self.trainer.world_size:
-            torch.set_rng_state(self._random["cpu"][self.global_rank].cpu().clone())
-            if self.device.type == "cuda" and "cuda" in self._random:
-                torch.cuda.set_rng_state(self._random["cuda"][self.global_rank].cpu().clone(), self.device)
-        if self._loader_state is not None:
-            self.trainer.train_dataloader.load_state_dict(self._loader_state)
-        self._random = self._loader_state = None
+        self._known, self._value = 0, 0.0
+        taken_up, self._taken_up = self._taken_up, {}
+        if not taken_up or not self.trainer.fit_loop.restarting:
+            return  # a checkpoint that was opened to begin another run with its weights
+        if (loader := taken_up.get("loader")) is not None:
+            self.trainer.train_dataloader.load_state_dict(loader)
+        if len(taken_up["cpu"]) != self.trainer.world_size:
+            warnings.warn("another number of processes than before: dropout draws other numbers", stacklevel=2)
+            return
+        own = {name: taken_up[name][self.global_rank].clone() for name in ("cpu", "cuda", "sums") if name in taken_up}
+        torch.set_rng_state(own["cpu"])
+        if self.device.type == "cuda" and "cuda" in own:
+            torch.cuda.set_rng_state(own["cuda"], self.device)
+        if loader is not None and loader["batches"]:
+            self.losses["train_rows"].sums = own["sums"].to(self.device)
 
     def on_train_epoch_end(self) -> None:
         """Log the training curves."""
@@ -200,28 +247,41 @@ class CommentTagger(pl.LightningModule):
         """AdamW with warm-up and a line to zero over the steps of the whole run, as in `loops.linear_warmup`."""
         decay, layers = self.hparams["weight_decay"], self.hparams["layer_decay"]
         groups = models.parameter_groups(self.model, lr=self.lr, weight_decay=decay, layer_decay=layers)
-        # Fused, the optimizer would divide out the scale of 16-bit floats by itself, and Lightning could not clip.
-        optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=self.trainer.precision != "16-mixed")
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = loops.linear_warmup(optimizer, steps=steps, warmup=self.hparams["warmup"])
+        # Fused, the optimizer would unscale mixed precision's gradients by itself, and Lightning could not clip them.
+        optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=not self.trainer.precision.endswith("-mixed"))
+        steps, warmup = self.trainer.estimated_stepping_batches, self.hparams["warmup"]
+        if math.isinf(steps):
+            raise ValueError("the schedule needs the length of the run: set max_epochs or max_steps of the Trainer")
+        if isinstance(warmup, int) and (self.trainer.fast_dev_run or self.trainer.max_steps != -1):
+            warmup = min(warmup, int(steps))  # a trial run
+        schedule = loops.linear_warmup(optimizer, steps=int(steps), warmup=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the random state of every process: dropout goes on where it was."""
-        own = {"cpu": torch.get_rng_state()}
+        """Add where every process is: its random numbers and sums, and the next row."""
+        own = {"cpu": torch.get_rng_state(), "sums": self.losses["train_rows"].sums}
         if self.device.type == "cuda":
             own["cuda"] = torch.cuda.get_rng_state(self.device)
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
         states = {name: gather_all_tensors(one.to(self.device)) if several else [one] for name, one in own.items()}
-        checkpoint["random"] = {name: torch.stack(found).cpu() for name, found in states.items()}
+        kept = {name: torch.stack(list(found)).cpu() for name, found in states.items()}
+        loader = getattr(self._trainer, "train_dataloader", None) if self._trainer is not None else None
+        if hasattr(loader, "state_dict"):
+            kept["loader"] = loader.state_dict()
+        checkpoint["taken_up"] = kept
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the random state and the loader's until training starts; drop a pooler that the encoder did not have."""
-        self._random = checkpoint.get("random")
-        # Lightning loads it too, but not where `estimated_stepping_batches` made the loader before (2.6.6).
-        loops_state = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
-        self._loader_state = next(iter(loops_state.get("combined_loader", [])), None)
-        if not any(name.startswith("model.encoder.pooler.") for name in checkpoint["state_dict"]):
+        """Keep where the run was until training starts; drop a pooler that the encoder did not have.
+
+        Raises:
+            ValueError: the checkpoint is that of other labels.
+        """
+        saved = checkpoint.get("hyper_parameters", {}).get("labels", self.labels)
+        if list(saved) != self.labels:
+            raise ValueError(f"the checkpoint has the labels {list(saved)}, the tagger {self.labels}")
+        self._taken_up = checkpoint.get("taken_up", {})
+        names = checkpoint.get("state_dict", {})
+        if names and not any(name.startswith("model.encoder.pooler.") for name in names):
             self.model.encoder.pooler = None
 
     @classmethod
@@ -242,6 +302,7 @@ class CommentTagger(pl.LightningModule):
             changes: hyper-parameters to change.
         """
         found = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
+        found._taken_up = {}
         return found.eval()
 
 
