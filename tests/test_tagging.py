@@ -402,7 +402,7 @@ def test_a_run_with_fewer_batches_an_epoch_is_taken_up_at_an_epochs_end(parts, e
     train(fresh(encoder), data_of(parts, encoder), callbacks=[saving], max_epochs=1, **options)
     count = Batches()
     with tagging.quiet():
-        again = pl.Trainer(**PLAIN | options | {"max_epochs": 2, "callbacks": [count]})
+        again = pl.Trainer(**PLAIN | options | {"max_epochs": 2, "callbacks": [count], "default_root_dir": tmp_path})
         again.fit(fresh(encoder), datamodule=data_of(parts, encoder), ckpt_path=tmp_path / "last.ckpt")
     assert count.epochs == [1] * 6
 
