@@ -66,7 +66,7 @@ class TokenStream(IterableDataset):
         """Batches, the same for all processes: those of the one that reads most."""
         places = range(self.ranks)
         if self.whole_files:
-            most = max(sum(self.tokens.rows[place] for place in self._files(rank)) for rank in places)
+            most = max(sum(self.tokens.rows[place] for place in self.files_of(rank)) for rank in places)
         else:
             most = max(sum(len(range(rank, rows, self.ranks)) for rows in self.tokens.rows) for rank in places)
         return -(-most // (self.batch_size // self.ranks))
@@ -84,7 +84,7 @@ class TokenStream(IterableDataset):
     def _rng(self, *more: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.epoch, *more])
 
-    def _files(self, rank: int) -> list[int]:
+    def files_of(self, rank: int) -> list[int]:
         """Numbers of the files that a process reads, in their order."""
         order = list(range(len(self.tokens.rows)))
         if self.whole_files:
@@ -95,7 +95,7 @@ class TokenStream(IterableDataset):
         """Blocks of this process's rows, in the epoch's order."""
         import pyarrow as pa
 
-        for number in self._files(self.rank):
+        for number in self.files_of(self.rank):
             table = self.tokens.open_file(number).data.table
             blocks, first = table.to_batches(), 0
             starts = np.cumsum([0, *map(len, blocks)])
