@@ -34,15 +34,18 @@ class CourseCLI(LightningCLI):
         self.config[self.subcommand].weights_only = True
 
     def before_fit(self) -> None:
-        """Refuse to write over the checkpoints of an earlier run."""
-        if self.config.fit.ckpt_path is not None:
+        """Refuse to write over the checkpoints of an earlier run, unless this one goes on from there."""
+        requeued = list(Path(self.trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))  # by SLURM: Lightning goes on
+        if self.config.fit.ckpt_path is not None or requeued:
             return
-        for callback in self.trainer.checkpoint_callbacks:
-            if kept := sorted(Path(callback.dirpath or ".").glob("*.ckpt")) if callback.dirpath else []:
-                self.parser.error(
-                    f"{kept[0]} is there from an earlier run: go on from it with --ckpt_path {kept[0]}, "
-                    "name another folder, or delete it"
-                )
+        folders = {Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath}
+        kept = sorted(path for folder in folders for path in folder.glob("*.ckpt"))
+        if kept:
+            last = next((path for path in kept if path.stem == "last"), kept[-1])
+            self.parser.error(
+                f"{last} is there from an earlier run: go on from it with --ckpt_path {last}, "
+                "name another folder, or delete its checkpoints"
+            )
 
     def add_arguments_to_parser(self, parser) -> None:  # noqa: ANN001
         """Labels, length and encoder are the data's; the model takes them from there."""

@@ -74,7 +74,9 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
     before = (folder / "best.ckpt").read_bytes()
     with pytest.raises(SystemExit):
         command("fit", "--config", folder / "config.yaml")
-    assert re.search(r"best.ckpt is there from an earlier run: go on from it", capsys.readouterr().err)
+    assert re.search(
+        r"last.ckpt is there from an earlier run: go on from it with --ckpt_path .*last.ckpt", capsys.readouterr().err
+    )
     assert (folder / "best.ckpt").read_bytes() == before
     command("fit", "--config", folder / "config.yaml", "--trainer.max_epochs", 3, "--ckpt_path", folder / "last.ckpt")
     assert "epoch 3/3" in capsys.readouterr().out
