@@ -1,5 +1,7 @@
 """Token ids on disk: made once, the same as in memory, refused where they cannot be trusted; shared and taken up."""
 
+import os
+import time
 from collections import Counter
 from itertools import islice
 
@@ -218,6 +220,28 @@ def test_a_torn_or_broken_folder_is_named_or_made_anew(table, tokenizer, tmp_pat
     for use in (loaders.ArrowRows, lambda tokens: list(loaders.TokenStream(tokens, 8, shuffle=False))):
         with pytest.raises(DataError, match=r"tokens-00001.arrow: torn .*; delete"):
             use(made)
+
+
+def test_what_a_killed_process_left_is_cleared_after_a_day(table, tokenizer, tmp_path):
+    path = write(table.head(20), tmp_path / "rows.csv")
+    for name, age in (("old", 2 * 86_400), ("young", 60)):
+        left = tmp_path / "c" / f".making-{name}"
+        left.mkdir(parents=True)
+        (left / "tokens-00000.arrow").write_bytes(b"half")
+        for found in (left / "tokens-00000.arrow", left):
+            os.utime(found, (time.time() - age,) * 2)
+    loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
+    assert [found.name for found in (tmp_path / "c").glob(".making-*")] == [".making-young"]
+
+
+def test_a_column_twice_and_an_empty_file_are_refused(tokenizer, tmp_path):
+    for content, message in (
+        ("comment_text,a,a\nhi,0,1\n", "column a stands twice"),
+        ("", "missing column comment_text"),
+    ):
+        (tmp_path / "rows.csv").write_text(content)
+        with pytest.raises(DataError, match=rf"rows.csv: {message}"):
+            loaders.tokenize_files(tmp_path / "rows.csv", tokenizer, cache=tmp_path / "c")
 
 
 def test_a_stream_refuses_workers_and_other_batches(tokens):

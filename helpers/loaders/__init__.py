@@ -1,6 +1,7 @@
 """Batches for the loop: `(inputs, labels)`, `inputs` a dict of tensors for `model(**inputs)`, `labels` float (B, L)."""
 
-from helpers.loaders.files import ArrowRows, TokenFiles, file_loader, label_columns, open_tokens, tokenize_files
+from helpers.loaders.files import ArrowRows, TokenFiles, file_loader, open_tokens
+from helpers.loaders.making import label_columns, tokenize_files
 from helpers.loaders.rows import ArrayRows, Batch, BatchLoader, SparseRows, array_loader, loader_of, sparse_loader
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
 from helpers.loaders.streams import StreamLoader, TokenStream

@@ -97,9 +97,9 @@ class TokenStream(IterableDataset):
 
         for number in self.files_of(self.rank):
             table = self.tokens.open_file(number).data.table
-            blocks, first = table.to_batches(), 0
+            blocks = table.to_batches()
             starts = np.cumsum([0, *map(len, blocks)])
-            order = self._rng(number).permutation(len(blocks)) if self.shuffle else range(len(blocks))
+            order = self._rng(number, 2).permutation(len(blocks)) if self.shuffle else range(len(blocks))
             for place in order:
                 block = pa.Table.from_batches([blocks[place]])
                 if not self.whole_files:

@@ -174,8 +174,23 @@ def token_loader(
         ValueError: another number of rows, no rows, a batch size below 1.
     """
     rows, order = TokenRows(tokens, labels), {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
+    return loader_by_length(rows, tokens.lengths, batch_size, bucket=bucket, **order)
+
+
+def loader_by_length(
+    rows: Dataset, lengths: np.ndarray, batch_size: int, *, bucket: bool, **order: bool | int
+) -> DataLoader:
+    """A loader over rows of those lengths (N,): in batches of about equal ones, or as they come.
+
+    Args:
+        rows: gives whole batches.
+        lengths: (N,) tokens of each row.
+        batch_size: rows a batch, of all processes together.
+        bucket: batches of about equal lengths.
+        order: `shuffle`, `seed`, `rank` and `ranks`, as the samplers take them.
+    """
     if bucket:
-        return loader_of(rows, LengthBatchSampler(tokens.lengths, batch_size, **order))
+        return loader_of(rows, LengthBatchSampler(lengths, batch_size, **order))
     return loader_of(rows, EpochBatchSampler(len(rows), batch_size, **order))
 
 
