@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,18 @@ def use_data(folder: str | None, needed: str = "jigsaw") -> None:
     elif not (FOLDER.parent / "data" / needed).is_dir():
         print(f"This benchmark needs real data: give a folder that holds {needed}/ with --data or COURSE_DATA.")
         sys.exit(NO_DATA)
+
+
+def run_figures(figures: dict[str, Callable[[], None]], description: str) -> None:
+    """The command line of a benchmark on real data: measure all figures, or those named after `--only`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data_option(parser)
+    parser.add_argument("--only", nargs="+", choices=figures, default=figures, metavar="ID", help=", ".join(figures))
+    options = parser.parse_args()
+    use_data(options.data)
+    for name, measure in figures.items():
+        if name in options.only:
+            measure()
 
 
 def _parts(details: dict[str, Any]) -> str:

@@ -24,7 +24,6 @@ compared. Comments are drawn at random from Jigsaw's train.csv, but for the last
   differ by more than 1e-4 are an error.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -34,7 +33,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from _record import data_option, record, use_data
+from _record import record, run_figures
 from bag_of_words import protocol_rows
 from mlp import times_by_turns
 from torch import Tensor, nn
@@ -346,8 +345,6 @@ def record_predict(one_by_one: int, rounds: int) -> None:
 
 def main() -> None:
     """Measure and record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data_option(parser)
     figures: dict[str, Callable[[], None]] = {
         "bert.tokenize": lambda: record_tokenize(5),
         "bert.bucket_vs_128": lambda: record_buckets(128, 2_500, 160, ">= 2 x", 1),
@@ -357,12 +354,7 @@ def main() -> None:
         "bert.dropout": lambda: record_dropout(9),
         "bert.predict_vs_one_row": lambda: record_predict(100, 1),
     }
-    parser.add_argument("--only", nargs="+", choices=figures, default=figures, metavar="ID", help=", ".join(figures))
-    options = parser.parse_args()
-    use_data(options.data)
-    for name, measure in figures.items():
-        if name in options.only:
-            measure()
+    run_figures(figures, __doc__)
 
 
 if __name__ == "__main__":

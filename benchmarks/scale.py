@@ -15,7 +15,6 @@ Times are taken side by side in one run, on idle cores.
   and iterates them once as a shuffled stream, and of one that iterates only; half an hour.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -29,7 +28,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import yaml
-from _record import FOLDER, data_option, record, use_data
+from _record import FOLDER, record, run_figures
 from bag_of_words import protocol_rows
 from bert import LABELS, Padded, run_of, some_comments, tagger
 from mlp import times_by_turns
@@ -218,8 +217,6 @@ def record_ten_million(rows: int) -> None:
 
 def main() -> None:
     """Measure and record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data_option(parser)
     figures = {
         "lightning.vs_loop": lambda: record_loop(640, 2),
         "lightning.evaluate": lambda: record_evaluate(100),
@@ -227,12 +224,7 @@ def main() -> None:
         "data.token_cache": lambda: record_cache(3),
         "data.ten_million": lambda: record_ten_million(TEN_MILLION),
     }
-    parser.add_argument("--only", nargs="+", choices=figures, default=figures, metavar="ID", help=", ".join(figures))
-    options = parser.parse_args()
-    use_data(options.data)
-    for name, measure in figures.items():
-        if name in options.only:
-            measure()
+    run_figures(figures, __doc__)
 
 
 if __name__ == "__main__":
