@@ -68,7 +68,7 @@ class CommentDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.sources = {"train": _known(train), "valid": _known(valid), "test": _known(test)}
+        self.sources = {"train": _as_source(train), "valid": _as_source(valid), "test": _as_source(test)}
         shares = [name for name, source in self.sources.items() if isinstance(source, float)]
         in_memory = isinstance(self.sources["train"], pd.DataFrame)
         if (shares and not in_memory) or (stream and in_memory) or "train" in shares:
@@ -156,7 +156,7 @@ class CommentDataModule(pl.LightningDataModule):
     def _loader(self, name: str, batch_size: int, *, shuffle: bool = False, bucket: bool | None = None) -> DataLoader:
         if name not in self.tokens:
             raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
-        tokens, source, place = self.tokens[name], self.sources[name], self._place()
+        tokens, source, place = self.tokens[name], self.sources[name], self._share()
         if batch_size < place["ranks"]:
             raise ValueError(f"batch_size={batch_size} is the rows of all {place['ranks']} processes together")
         options = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
@@ -167,8 +167,8 @@ class CommentDataModule(pl.LightningDataModule):
             return loaders.file_loader(tokens, **options)
         return loaders.token_loader(tokens, source[self.labels], **options)
 
-    def _place(self) -> dict[str, int]:
-        """Which of the processes this is."""
+    def _share(self) -> dict[str, int]:
+        """Which share of each batch is this process's: its rank, and the number of processes."""
         trainer = self.trainer
         if trainer is None:
             return {"rank": 0, "ranks": 1}
@@ -178,7 +178,7 @@ class CommentDataModule(pl.LightningDataModule):
         return {"rank": trainer.global_rank, "ranks": trainer.world_size}
 
 
-def _known(source: Source | float | None) -> pd.DataFrame | list[str] | float | None:
+def _as_source(source: Source | float | None) -> pd.DataFrame | list[str] | float | None:
     """A table, a list of paths, a share, or None."""
     if isinstance(source, str) and source in ("sample", "jigsaw"):
         return datasets.load_comments(source)

@@ -73,18 +73,19 @@ class CommentTagger(pl.LightningModule):
         if loss not in ("bce", "focal", "asymmetric"):
             raise ValueError(f"loss={loss!r}: 'bce', 'focal' or 'asymmetric'")
         thresholds = _thresholds(labels, thresholds)
-        built = _build(encoder) if encoder_config is None else _rebuild(encoder_config)
+        built = models.load_encoder(encoder).model if encoder_config is None else _rebuild(encoder_config)
         encoder_config = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
         # Lightning's command line saves what it was given, not what became of it.
         self.hparams.update(labels=labels, encoder=encoder, thresholds=thresholds, encoder_config=encoder_config)
         self.hparams.pop("_instantiator", None)
         self.model = models.BertTagger(built, len(labels), pooling=pooling, dropout=dropout)
+        self.model.train()
         self.lr = lr  # where the learning rate finder looks for it
         self.loss = getattr(losses, loss)
-        self.losses = nn.ModuleDict({f"{stage}_rows": KnownMean() for stage in STAGES})
+        self.mean_losses = nn.ModuleDict({f"{stage}_rows": KnownMean() for stage in STAGES})
         self.areas = nn.ModuleDict({f"{stage}_rows": LabelAUROC(labels) for stage in STAGES})
-        self._known, self._value, self._batch_known, self._taken_up = 0, 0.0, 0, {}
+        self._step_known, self._step_loss, self._batch_known, self._taken_up = 0, 0.0, 0, {}
 
     @property
     def labels(self) -> list[str]:
@@ -128,14 +129,14 @@ class CommentTagger(pl.LightningModule):
         """The batch's share of the step's loss."""
         logits, targets = self(**batch[0]), batch[1]
         value, known = self.loss(logits, targets), self._batch_known
-        self._known += known
-        self._value = self._value + value.detach()
+        self._step_known += known
+        self._step_loss = self._step_loss + value.detach()
         self._note("train", value.detach(), known, logits, targets)
         self.log("train_loss_step", value.detach(), batch_size=max(known, 1))
-        return value * (known / self._usual)
+        return value * (known / self._full_batch)
 
     @property
-    def _usual(self) -> float:
+    def _full_batch(self) -> float:
         """Known labels of a batch of one process where it is full and nothing is unknown."""
         loader = self.trainer.train_dataloader
         rows = getattr(getattr(loader, "batch_sampler", None), "batch_size", None) or loader.dataset.batch_size
@@ -147,13 +148,13 @@ class CommentTagger(pl.LightningModule):
         Raises:
             LossError: the loss of one of the batches is not finite.
         """
-        value, self._value = float(self._value), 0.0
+        value, self._step_loss = float(self._step_loss), 0.0
         if not math.isfinite(value):
             place = f"epoch {self.current_epoch + 1}, batch {self.trainer.fit_loop.batch_idx + 1}"
             raise loops.LossError(f"the loss is {value} at {place}")
-        known = self.trainer.strategy.reduce(torch.tensor(float(self._known), device=self.device), reduce_op="sum")
-        self._known = 0
-        full = self._usual * self.trainer.world_size * self.trainer.accumulate_grad_batches
+        known = self.trainer.strategy.reduce(torch.tensor(float(self._step_known), device=self.device), reduce_op="sum")
+        self._step_known = 0
+        full = self._full_batch * self.trainer.world_size * self.trainer.accumulate_grad_batches
         share = full / max(known.item(), 1.0)
         if share != 1:
             for weight in self.parameters():
@@ -189,7 +190,7 @@ class CommentTagger(pl.LightningModule):
 
     def _note(self, stage: str, value: Tensor, known: int, logits: Tensor, targets: Tensor) -> None:
         if known:
-            self.losses[f"{stage}_rows"].update(value, known)
+            self.mean_losses[f"{stage}_rows"].update(value, known)
         if stage != "train" or self.hparams["train_auc"]:
             self.areas[f"{stage}_rows"].update(logits, targets)
 
@@ -202,21 +203,20 @@ class CommentTagger(pl.LightningModule):
     def on_train_start(self) -> None:
         """Take up rows, sums and random numbers where the checkpoint left them, each process its own."""
         self.train()
-        self._known, self._value = 0, 0.0
+        self._step_known, self._step_loss = 0, 0.0
         taken_up, self._taken_up = self._taken_up, {}
         if not taken_up or not self.trainer.fit_loop.restarting:
             return  # a checkpoint that was opened to begin another run with its weights
         if (loader := taken_up.get("loader")) is not None:
             self.trainer.train_dataloader.load_state_dict(loader)
+        if loader is not None and loader["batches"] and self.global_rank == 0:
+            self.mean_losses["train_rows"].sums = taken_up["sums"].sum(0).to(self.device)
         if len(taken_up["cpu"]) != self.trainer.world_size:
             warnings.warn("another number of processes than before: dropout draws other numbers", stacklevel=2)
             return
-        own = {name: taken_up[name][self.global_rank].clone() for name in ("cpu", "cuda", "sums") if name in taken_up}
-        torch.set_rng_state(own["cpu"])
-        if self.device.type == "cuda" and "cuda" in own:
-            torch.cuda.set_rng_state(own["cuda"], self.device)
-        if loader is not None and loader["batches"]:
-            self.losses["train_rows"].sums = own["sums"].to(self.device)
+        torch.set_rng_state(taken_up["cpu"][self.global_rank].clone())
+        if self.device.type == "cuda" and "cuda" in taken_up:
+            torch.cuda.set_rng_state(taken_up["cuda"][self.global_rank].clone(), self.device)
 
     def on_train_epoch_end(self) -> None:
         """Log the training curves."""
@@ -231,7 +231,7 @@ class CommentTagger(pl.LightningModule):
         self._tell("test")
 
     def _tell(self, stage: str) -> None:
-        mean, auc = self.losses[f"{stage}_rows"], self.areas[f"{stage}_rows"]
+        mean, auc = self.mean_losses[f"{stage}_rows"], self.areas[f"{stage}_rows"]
         # Every process has the same values: sync_dist only says so to Lightning.
         self.log(f"{stage}_loss", mean.compute(), sync_dist=True)
         if stage != "train" or self.hparams["train_auc"]:
@@ -259,7 +259,7 @@ class CommentTagger(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where every process is: its random numbers and sums, and the next row."""
-        own = {"cpu": torch.get_rng_state(), "sums": self.losses["train_rows"].sums}
+        own = {"cpu": torch.get_rng_state(), "sums": self.mean_losses["train_rows"].sums}
         if self.device.type == "cuda":
             own["cuda"] = torch.cuda.get_rng_state(self.device)
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -313,12 +313,8 @@ def _thresholds(labels: list[str], thresholds: Mapping[str, float] | None) -> di
     return {name: float(given.get(name, 0.5)) for name in labels}
 
 
-def _build(encoder: str) -> nn.Module:
-    return models.load_encoder(encoder).model.train()
-
-
 def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
     from transformers import AutoConfig, AutoModel
 
     found = AutoConfig.for_model(**settings)
-    return models.use_fast_dropout(AutoModel.from_config(found, dtype=torch.float32)).train()
+    return models.use_fast_dropout(AutoModel.from_config(found, dtype=torch.float32))
