@@ -34,8 +34,8 @@ def place(tmp_path_factory):
     return folder
 
 
-def launch(place, name, *, processes=1, torchrun=False, die=None, watch=False, resume=None, check=True, **changes):
-    """One run in its own folder; changes are settings of data, model and trainer."""
+def launch(place, name, *, processes=1, launcher=None, die=None, watch=False, resume=None, check=True, **changes):
+    """One run in its own folder, by Lightning's own launcher, `torchrun` or `srun`; changes are settings."""
     folder = place / name
     folder.mkdir(exist_ok=True)
     data = {"train": str(place / "train.csv"), "valid": str(place / "valid.csv"), "encoder": str(place / "encoder")}
@@ -50,15 +50,25 @@ def launch(place, name, *, processes=1, torchrun=False, die=None, watch=False, r
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     script = [str(ROOT / "tests" / "lightning_run.py"), "fit", "--config", str(folder / "settings.yaml")]
     python = [sys.executable]
-    if torchrun:
+    if launcher == "torchrun":
         python += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment |= {"DIE": die} if die else {}
     environment |= {"WATCH": str(folder)} if watch else {}
     command = [*python, *script, *(["--ckpt_path", str(resume)] if resume else [])]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, cwd=place)
-    assert not check or done.returncode == 0, done.stderr
-    return done
+    tasks = [as_slurm_task(rank, processes) for rank in range(processes)] if launcher == "srun" else [{}]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": place}
+    started = [subprocess.Popen(command, env=environment | task, **options) for task in tasks]
+    said = [task.communicate(timeout=240) for task in started]
+    assert not check or not any(task.returncode for task in started), said[0][1]
+    return subprocess.CompletedProcess(command, started[0].returncode, *said[0])
+
+
+def as_slurm_task(rank, tasks):
+    """What SLURM's srun tells each of the processes that it starts on one machine."""
+    told = {"JOB_ID": "12345", "JOB_NAME": "tagger", "NTASKS": tasks, "NTASKS_PER_NODE": tasks, "NNODES": 1}
+    told |= {"PROCID": rank, "LOCALID": rank, "NODEID": 0, "NODELIST": "127.0.0.1"}
+    return {f"SLURM_{name}": str(value) for name, value in told.items()}
 
 
 def last(place, name):
@@ -90,7 +100,7 @@ def settled(place):
     """A run in one process, and one in two, of the same data without dropout; both watched."""
     with without_dropout(place):
         single = launch(place, "one", watch=True, model={"dropout": 0.0})
-        double = launch(place, "two", processes=2, torchrun=True, watch=True, model={"dropout": 0.0})
+        double = launch(place, "two", processes=2, launcher="torchrun", watch=True, model={"dropout": 0.0})
     return single, double
 
 
@@ -98,6 +108,13 @@ def test_two_processes_end_with_the_weights_of_one(place, settled):
     one, two = last(place, "one"), last(place, "two")
     assert one["global_step"] == two["global_step"] == 2 * -(-TRAIN // 33)
     assert apart(one, two) < 1e-5
+
+
+def test_processes_that_slurm_starts_end_with_the_weights_of_one_too(place, settled):
+    with without_dropout(place):
+        done = launch(place, "slurm", processes=2, launcher="srun", model={"dropout": 0.0})
+    assert lines(done) == lines(settled[0])
+    assert apart(last(place, "one"), last(place, "slurm")) < 1e-5
 
 
 def test_scores_gathered_over_processes_are_those_of_one(settled):
