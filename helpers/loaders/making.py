@@ -1,13 +1,11 @@
 """Token ids made once: CSV or Parquet files of any size in, a folder of Arrow files out."""
 
-import csv
 import hashlib
 import json
 import shutil
 import tempfile
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +13,10 @@ import numpy as np
 
 from helpers.datasets.reading import DataError
 from helpers.loaders.files import INDEX, TokenFiles, arrow_name, open_tokens
+from helpers.loaders.tables import column_names, read_columns
 from helpers.loaders.tokens import tokenize
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from transformers import PreTrainedTokenizerBase
 
 UNFINISHED = ".making-"
@@ -114,7 +112,7 @@ def label_columns(
     """
     first: list[str] = []
     for path in map(Path, files):
-        columns = _columns(path)
+        columns = column_names(path)
         first = first or columns
         wanted = list(labels) if labels is not None else [name for name in first if name not in (text, *ignore)]
         if missing := [name for name in (text, *wanted) if name not in columns]:
@@ -132,75 +130,6 @@ def _digest(paths: Sequence[Path], tokenizer: "PreTrainedTokenizerBase", setting
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
-def _columns(path: Path) -> list[str]:
-    """The header's names, each once."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        if path.suffix == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                names = next(csv.reader(file), [])
-        elif path.suffix == ".parquet":
-            names = list(pq.read_schema(path).names)
-        else:
-            raise DataError(f"{path}: a .csv or a .parquet file is needed")
-    except (OSError, UnicodeError, csv.Error, pa.ArrowException) as error:
-        raise DataError(f"{path}: not a readable {path.suffix[1:]} file ({error})") from error
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path}: column {', '.join(twice)} stands twice in the header; rename one")
-    return names
-
-
-def _read(path: Path, columns: Sequence[str], batch_rows: int = 1_000) -> Iterator[dict[str, list]]:
-    """Columns of a file, some rows at a time; every cell of a CSV file as text, so that "NA" stays a word."""
-    import datasets
-
-    if path.suffix == ".csv":
-        texts = datasets.Features({name: datasets.Value("string") for name in _columns(path)})
-        plain = {"keep_default_na": False, "na_filter": False, "index_col": False, "encoding": "utf-8-sig"}
-        stream = datasets.IterableDataset.from_csv(str(path), features=texts, **plain)
-    else:
-        # One row group after the other: a whole file is read ahead up to a gigabyte, and stays there until its end.
-        stream = datasets.IterableDataset.from_parquet(str(path), columns=list(columns)).reshard()
-    parts, looked = iter(stream.with_format("arrow").iter(batch_size=batch_rows)), path.suffix != ".csv"
-    while (part := _next(path, parts)) is not None:
-        if not looked and "" in part.column(part.column_names[-1]).to_pylist():
-            _refuse_short_rows(path, len(part.column_names))
-            looked = True
-        yield {name: part.column(name).to_pylist() for name in columns}
-
-
-def _refuse_short_rows(path: Path, fields: int) -> None:
-    """DataError where a row of a CSV file has too few fields; pandas fills these with "" and says nothing."""
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(row for row in csv.reader(file) if row):
-                if len(row) < fields:
-                    short = "fewer fields than the header names; the file may be cut off"
-                    raise DataError(f"{path}: row {number}: {short}")
-    finally:
-        csv.field_size_limit(before)
-
-
-def _next(path: Path, parts: Iterator["pa.Table"]) -> "pa.Table | None":
-    """The next rows of a file, or None; DataError names a file that cannot be read."""
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields in a row than names in the header
-            return next(parts, None)
-    except (OSError, UnicodeError, pd.errors.ParserError, pd.errors.ParserWarning, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: cannot be read to its end ({error}); quote texts that hold commas or lines"
-        ) from error
-
-
 def _write(folder: Path, paths: Sequence[Path], tokenizer: "PreTrainedTokenizerBase", settings: dict) -> None:
     """Tokenize all files into Arrow files, and write an index."""
     columns, cut = [settings["text"], *settings["labels"]], 0
@@ -208,7 +137,7 @@ def _write(folder: Path, paths: Sequence[Path], tokenizer: "PreTrainedTokenizerB
     files = _Shards(folder, settings["shards"])
     for path in paths:
         done = 0
-        for part in _read(path, columns):
+        for part in read_columns(path, columns):
             texts = _texts(path, done, part[settings["text"]], settings["text"])
             made = tokenize(texts, tokenizer, max_tokens=settings["max_tokens"])
             marks = [_marks(path, done, name, part[name]) for name in settings["labels"]]

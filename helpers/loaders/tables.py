@@ -1,0 +1,109 @@
+"""Tables on disk, CSV or Parquet, as streams of columns."""
+
+import csv
+import glob
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers.datasets.reading import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def column_names(path: Path) -> list[str]:
+    """The names in the header of a CSV or Parquet file, each once.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: a file of another kind, a header that cannot be read, a name that stands twice.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        if path.suffix == ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                names = next(csv.reader(file), [])
+        elif path.suffix == ".parquet":
+            names = list(pq.read_schema(path).names)
+        else:
+            raise DataError(f"{path}: a .csv or a .parquet file is needed")
+    except (OSError, UnicodeError, csv.Error, pa.ArrowException) as error:
+        raise DataError(f"{path}: not a readable {path.suffix[1:]} file ({error})") from error
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path}: column {', '.join(twice)} stands twice in the header; rename one")
+    return names
+
+
+def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) -> Iterator[dict[str, list]]:
+    """Columns of a CSV or Parquet file of any size, some rows at a time.
+
+    Every cell of a CSV file is text, so that "NA" stays a word and "007" an id.
+
+    Args:
+        path: of the file.
+        columns: names that are in its header.
+        batch_rows: rows at a time.
+
+    Yields:
+        {column: its cells}.
+
+    Raises:
+        DataError: rows with fewer or more fields than the header, or a file that cannot be read to its end.
+    """
+    import datasets
+
+    name = glob.escape(str(path))  # the library takes names for patterns
+    if path.suffix == ".csv":
+        texts = datasets.Features({name: datasets.Value("string") for name in column_names(path)})
+        plain = {"keep_default_na": False, "na_filter": False, "index_col": False, "encoding": "utf-8-sig"}
+        plain |= {"chunksize": batch_rows}  # else ten thousand rows at once, however long
+        stream = datasets.IterableDataset.from_csv(name, features=texts, **plain)
+    else:
+        # One row group after the other: a whole file is read ahead up to a gigabyte, and stays there until its end.
+        stream = datasets.IterableDataset.from_parquet(name, columns=list(columns), batch_size=batch_rows).reshard()
+    parts, looked = iter(stream.with_format("arrow").iter(batch_size=batch_rows)), path.suffix != ".csv"
+    while (part := _next(path, parts)) is not None:
+        if not looked and "" in part.column(part.column_names[-1]).to_pylist():
+            _refuse_short_rows(path, len(part.column_names))
+            looked = True
+        try:
+            cells = {name: part.column(name).to_pylist() for name in columns}
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: a text is not UTF-8 ({error})") from error
+        yield cells
+
+
+def _refuse_short_rows(path: Path, fields: int) -> None:
+    """DataError where a row of a CSV file has too few fields; pandas fills these with "" and says nothing."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(row for row in csv.reader(file) if row):
+                if len(row) < fields:
+                    short = "fewer fields than the header names; the file may be cut off"
+                    raise DataError(f"{path}: row {number}: {short}")
+    finally:
+        csv.field_size_limit(before)
+
+
+def _next(path: Path, parts: Iterator["pa.Table"]) -> "pa.Table | None":
+    """The next rows of a file, or None; DataError names a file that cannot be read."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields in a row than names in the header
+            return next(parts, None)
+    except UnicodeError as error:
+        raise DataError(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from error
+    except (OSError, pd.errors.ParserError, pd.errors.ParserWarning, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: cannot be read to its end ({error}); quote texts that hold commas or lines"
+        ) from error
