@@ -8,6 +8,7 @@ import pytest
 
 from helpers import datasets
 from helpers.datasets import comments as comments_module
+from helpers.datasets.landmarks import imdb_parts
 
 LABELS = list(datasets.JIGSAW_LABELS)
 REAL = os.environ.get("COURSE_DATA")
@@ -164,6 +165,32 @@ def test_the_real_jigsaw_rows():
 def test_the_real_imdb_rows():
     assert len(datasets.load_reviews("imdb", subset="train")) == 25_000
     assert datasets.load_reviews("imdb", subset="test")["positive"].mean() == pytest.approx(0.5, abs=0.01)
+
+
+@needs_real
+def test_swapped_parts_of_imdb_are_told_by_their_texts(tmp_path):
+    whole = datasets.load_reviews("imdb", keep=["split"]).rename(columns={"comment_text": "review"})
+    whole["sentiment"] = whole["positive"].map({1: "positive", 0: "negative"})
+    whole = whole[["review", "sentiment", "split"]]
+    swapped = whole.assign(split=whole["split"].map({"train": "test", "test": "train"}))
+    swapped.to_csv(tmp_path / "imdb.csv", index=False)
+    with pytest.raises(
+        datasets.DataError, match=r"imdb\.csv: row \d+ is a train row of IMDB, .* the parts are swapped"
+    ):
+        datasets.load_reviews(tmp_path / "imdb.csv", subset="test")
+    for part, other in (("train", "test"), ("test", "train")):
+        rows = whole[whole["split"].eq(part)].drop(columns="split")
+        rows.to_csv(tmp_path / f"{other}.csv", index=False)
+        with pytest.raises(datasets.DataError, match=f"is a {part} row of IMDB, and its name says '{other}'"):
+            datasets.load_reviews(tmp_path / f"{other}.csv")
+        rows.to_csv(tmp_path / "mine.csv", index=False)
+        assert len(datasets.load_reviews(tmp_path / "mine.csv")) == len(rows)
+    whole.assign(split=["train", "test"] * (len(whole) // 2)).to_csv(tmp_path / "dealt_anew.csv", index=False)
+    datasets.load_reviews(tmp_path / "dealt_anew.csv", subset="test")
+
+
+def test_landmarks_are_in_no_review_of_the_sample():
+    assert imdb_parts(datasets.load_reviews()["comment_text"]) == {}
 
 
 def test_the_inventory_says_what_is_here_and_how_to_get_the_rest(comments_file, tmp_path, monkeypatch):

@@ -171,3 +171,16 @@ def test_what_does_not_fit_is_refused(tokenizer):
         loaders.token_loader(tokens, np.zeros((3, 1)))
     with pytest.raises(ValueError, match="pool=0"):
         loaders.LengthBatchSampler([1, 2], 2, shuffle=True, pool=0)
+
+
+def test_a_text_may_keep_its_tail(tokenizer):
+    texts = ["one two three four five six", "one two"]
+    kept = {keep: loaders.tokenize(texts, tokenizer, max_tokens=5, keep=keep) for keep in ("head", "tail")}
+    assert tokenizer.decode(kept["head"].ids) == "[CLS] one two three [SEP] [CLS] one two [SEP]"
+    assert tokenizer.decode(kept["tail"].ids) == "[CLS] four five six [SEP] [CLS] one two [SEP]"
+    assert kept["head"].cut == kept["tail"].cut == 1
+    assert tokenizer.truncation_side == "right"
+    windows = [loaders.tokenize(texts, tokenizer, max_tokens=5, windows=True, overlap=1, keep=k) for k in kept]
+    assert (windows[0].ids == windows[1].ids).all()
+    with pytest.raises(ValueError, match="keep"):
+        loaders.tokenize(texts, tokenizer, keep="middle")

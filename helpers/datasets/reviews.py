@@ -1,5 +1,6 @@
 """Load film reviews, one label: is the verdict positive?"""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import config
+from helpers.datasets.landmarks import imdb_parts
 from helpers.datasets.reading import DataError, RawFile, find_file, parse_csv, read_file, rows_in_words
 from helpers.datasets.validation import OnEmpty, check_columns, tidy
 
@@ -48,12 +50,14 @@ def load_reviews(
 
     Raises:
         FileNotFoundError: no such file; the message says how to get it.
-        DataError: the file cannot be trusted, or has no rows of that subset.
+        DataError: the file cannot be trusted, has no rows of that subset, or says of IMDB's train rows that they are
+            test rows (by its column `split`, or by its name where it has none).
     """
     raw, title = _find(source)
     frame = parse_csv(raw, text_columns=[text, sentiment, "id"], encoding=encoding)
     optional = [c for c in ("id", "split") if c in frame.columns]
     check_columns(raw.name, frame.columns, [text, sentiment, *keep], [*optional, *drop])
+    _refuse_swapped(frame, raw.name, text)
     verdicts = _verdicts(frame[sentiment], raw.name, sentiment)
     if "positive" in (text, *keep):
         raise DataError(f"{raw.name}: the name 'positive' is taken by the label; rename that column in the file")
@@ -102,6 +106,26 @@ def _of_subset(frame: pd.DataFrame, name: str, subset: str) -> pd.DataFrame:
         found = ", ".join(sorted(map(str, frame["split"].unique())))
         raise DataError(f"{name}: no row of subset {subset!r}; the column 'split' holds {found}")
     return chosen
+
+
+def _refuse_swapped(frame: pd.DataFrame, name: str, text: str) -> None:
+    """IMDB's train and test rows are alike, as many and as many positive; only their texts tell that they were swapped.
+
+    Rows that somebody has dealt anew, so that some are where they were, pass.
+    """
+    named = re.findall(r"(?<![a-z])(?:train|test)(?![a-z])", re.split(r"[/\\\\]", name)[-1].lower())
+    if "split" in frame.columns:
+        where, said = "its column 'split'", frame["split"].astype(str).tolist()
+    elif len(named) == 1:
+        where, said = "its name", named * len(frame)
+    else:
+        return
+    known = {row: part for row, part in imdb_parts(frame[text]).items() if said[row] in ("train", "test")}
+    if known and all(said[row] != part for row, part in known.items()):
+        row, part = next(iter(known.items()))
+        raise DataError(
+            f"{name}: row {row + 1} is a {part} row of IMDB, and {where} says {said[row]!r}: the parts are swapped"
+        )
 
 
 def _origin(title: str, subset: str | None, rows: int) -> str:

@@ -1,6 +1,7 @@
 """Token ids: made in batches, kept ragged, padded no further than their batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
@@ -28,7 +29,7 @@ class Tokens:
         text: (W,) int64, the number of the text that a window belongs to, ascending.
         n_texts: N.
         pad_id: what to pad with.
-        cut: number of texts that lost their end.
+        cut: number of texts that lost their end, or their beginning where the tail was kept.
     """
 
     ids: np.ndarray
@@ -54,6 +55,7 @@ def tokenize(
     tokenizer: "PreTrainedTokenizerBase",
     *,
     max_tokens: int = 128,
+    keep: Literal["head", "tail"] = "head",
     windows: bool = False,
     overlap: int = 32,
     batch_size: int = 1000,
@@ -64,14 +66,16 @@ def tokenize(
         texts: N texts (a list, a Series, a generator).
         tokenizer: a fast one, as `models.load_encoder` or `text.load_tokenizer` gives it.
         max_tokens: of a window, the special tokens included.
+        keep: what is left of a text that is cut: its `head`, or its `tail`, where reviewers give their verdict
+            (Sun et al. 2019, How to Fine-Tune BERT for Text Classification).
         windows: split longer texts into overlapping windows; False cuts them.
         overlap: tokens that neighbouring windows share.
         batch_size: texts a call.
 
     Raises:
         ValueError: one text instead of several, no text, an entry that is no text (its number is named), a slow
-            tokenizer, a limit that leaves no room for words or is beyond what the encoder reads, or an overlap as long
-            as a window.
+            tokenizer, a limit that leaves no room for words or is beyond what the encoder reads, an overlap as long
+            as a window, or another `keep`.
     """
     texts = as_texts(texts)
     if not texts:
@@ -86,11 +90,14 @@ def tokenize(
             f"max_tokens={max_tokens}, and the encoder reads {tokenizer.model_max_length} at most: "
             "lower it, and read longer texts with windows=True"
         )
+    if keep not in ("head", "tail"):
+        raise ValueError(f"keep={keep!r}: 'head' or 'tail'")
     options = {"truncation": True, "max_length": max_tokens, "stride": overlap if windows else 0}
     options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
     ids, lengths, owners, cut = [], [], [], 0
     for start in range(0, len(texts), batch_size):
-        found = tokenizer(texts[start : start + batch_size], **options)
+        with _cutting(tokenizer, "head" if windows else keep):
+            found = tokenizer(texts[start : start + batch_size], **options)
         parts = found["input_ids"]
         owner = found["overflow_to_sample_mapping"] if windows else range(len(parts))
         ids.append(np.fromiter(chain.from_iterable(parts), dtype=np.int32))
@@ -101,6 +108,17 @@ def tokenize(
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     pad = tokenizer.pad_token_id or 0
     return Tokens(np.concatenate(ids), offsets, np.concatenate(owners), len(texts), pad, cut)
+
+
+@contextmanager
+def _cutting(tokenizer: "PreTrainedTokenizerBase", keep: str) -> Iterator[None]:
+    """The side at which a tokenizer cuts is its own state, shared with whoever else holds it."""
+    before = tokenizer.truncation_side
+    tokenizer.truncation_side = "right" if keep == "head" else "left"
+    try:
+        yield
+    finally:
+        tokenizer.truncation_side = before
 
 
 class TokenRows(Dataset):
