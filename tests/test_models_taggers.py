@@ -318,3 +318,28 @@ def test_a_few_steps_on_the_packaged_encoder_lower_the_loss(packaged):
     run = {"loss": losses.bce, "optimizer": optimizer, "schedule": schedule, "clip_norm": 1.0, "progress": False}
     history = loops.fit(tagger, loader, epochs=6, **run).history
     assert history["train_loss"].iloc[-1] < 0.7 * history["train_loss"].iloc[0]
+
+
+@pytest.mark.parametrize(("n_logits", "kind"), [(1, None), (2, None), (2, "multi_label_classification")])
+def test_a_classifier_of_transformers_becomes_a_tagger_with_its_probabilities(n_logits, kind, packaged):
+    torch.manual_seed(0)
+    settings = BertConfig(**SIZES, intermediate_size=48, num_labels=n_logits, problem_type=kind)
+    classifier = BertForSequenceClassification(settings).eval()
+    torch.nn.init.normal_(classifier.classifier.weight)
+    torch.nn.init.normal_(classifier.classifier.bias)
+    inputs, _ = next(iter(batch(packaged.tokenizer)))
+    with torch.inference_mode():
+        logits, mine = classifier(**inputs).logits, models.tagger_of(classifier)(**inputs)
+    expected = logits.softmax(dim=1)[:, 1:] if n_logits == 2 and kind is None else logits.sigmoid()
+    torch.testing.assert_close(mine.sigmoid(), expected)
+
+
+def test_classes_that_exclude_each_other_do_not_become_labels():
+    three = BertForSequenceClassification(BertConfig(**SIZES, intermediate_size=48, num_labels=3))
+    with pytest.raises(ValueError, match="3 classes"):
+        models.tagger_of(three)
+    with pytest.raises(ValueError, match="BertForSequenceClassification"):
+        models.tagger_of(torch.nn.Linear(2, 2))
+    size = BertConfig(**SIZES, intermediate_size=48, num_labels=1, problem_type="regression")
+    with pytest.raises(ValueError, match="yes or no"):
+        models.tagger_of(BertForSequenceClassification(size))

@@ -7,7 +7,7 @@ from helpers.models.encoders import Encoder, load_encoder
 from helpers.models.heads import MultiHead, head_probabilities, predict_labels
 from helpers.models.linear import NBSVM
 from helpers.models.saving import SavedTagger, load_tagger, save_tagger
-from helpers.models.taggers import BertTagger, Pooling, parameter_groups
+from helpers.models.taggers import BertTagger, Pooling, parameter_groups, tagger_of
 
 __all__ = [
     "MLP",
@@ -30,5 +30,6 @@ __all__ = [
     "predict_labels",
     "save_tagger",
     "sparse_product",
+    "tagger_of",
     "use_fast_dropout",
 ]

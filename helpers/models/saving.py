@@ -3,21 +3,24 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from helpers import text
+from helpers import config, text
 from helpers.models.dropout import use_fast_dropout
 from helpers.models.taggers import BertTagger
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WEIGHTS, SETTINGS = "model.safetensors", "tagger.json"
+Keep = Literal["head", "tail"]
+
+WEIGHTS, SETTINGS = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class SavedTagger:
         labels: names of the L labels, in the order of the logits.
         thresholds: by label, from which probability on it is given; 0.5 where none was chosen.
         max_tokens: length at which texts were cut in training.
+        keep: what was left of a text that was cut, its `head` or its `tail`, as in `loaders.tokenize`.
     """
 
     tagger: BertTagger
@@ -37,6 +41,7 @@ class SavedTagger:
     labels: list[str]
     thresholds: dict[str, float] = field(default_factory=dict)
     max_tokens: int = 128
+    keep: Keep = "head"
 
 
 def save_tagger(
@@ -47,6 +52,7 @@ def save_tagger(
     labels: Sequence[str],
     thresholds: Mapping[str, float] | None = None,
     max_tokens: int = 128,
+    keep: Keep = "head",
 ) -> Path:
     """Write a tagger into a folder, which appears as a whole or not at all.
 
@@ -57,38 +63,70 @@ def save_tagger(
         labels: names of the L labels, in the order of the logits.
         thresholds: by label; labels that are not named get 0.5.
         max_tokens: length at which texts were cut in training.
+        keep: what was left of a text that was cut, its `head` or its `tail`, as in `loaders.tokenize`.
 
     Raises:
-        ValueError: labels that do not fit the tagger, thresholds for other labels or outside 0 to 1.
+        ValueError: labels that do not fit the tagger, thresholds for other labels or outside 0 to 1, another `keep`,
+            a limit beyond what the encoder reads,
+            or attention heads that `export.prune_heads` took away.
         FileExistsError: the folder holds something else than a tagger, or something beside one.
     """
     from safetensors.torch import save_file
 
-    names, given = list(labels), dict(thresholds or {})
-    if len(names) != tagger.head.out_features or len(set(names)) != len(names):
-        raise ValueError(f"labels {names} must be {tagger.head.out_features} different names, one a logit")
-    if bad := {name: value for name, value in given.items() if name not in names or not 0 <= value <= 1}:
-        raise ValueError(f"thresholds {bad} are for no label of {names}, or not from 0 to 1")
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS).is_file())):
-        raise FileExistsError(f"{folder} holds something else than a tagger: name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    settings = checked_settings(tagger, labels, thresholds, max_tokens=max_tokens, keep=keep)
+    whole = getattr(tagger.encoder.config, "num_attention_heads", None)
+    if any(getattr(module, "num_attention_heads", whole) != whole for module in tagger.modules()):
+        raise ValueError("attention heads were pruned, which a configuration cannot say: export.to_onnx can write it")
+    with whole_folder(folder) as partial:
         tagger.encoder.config.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         save_file(
             {name: weight.detach().cpu().contiguous() for name, weight in tagger.state_dict().items()},
             partial / WEIGHTS,
         )
-        settings = {"labels": names, "thresholds": {name: float(given.get(name, 0.5)) for name in names}}
-        settings |= {"max_tokens": int(max_tokens), "pooling": tagger.pooling, "dropout": tagger.dropout.p}
+        settings |= {"pooling": tagger.pooling, "dropout": tagger.dropout.p}
         (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def checked_settings(
+    tagger: BertTagger, labels: Sequence[str], thresholds: Mapping[str, float] | None, *, max_tokens: int, keep: Keep
+) -> dict[str, Any]:
+    """What a tagger's folder says beside its weights, every label with its threshold.
+
+    Raises:
+        ValueError: as `save_tagger`; a limit beyond what the encoder reads.
+    """
+    names, given = list(labels), dict(thresholds or {})
+    if len(names) != tagger.head.out_features or len(set(names)) != len(names):
+        raise ValueError(f"labels {names} must be {tagger.head.out_features} different names, one a logit")
+    if bad := {name: value for name, value in given.items() if name not in names or not 0 <= value <= 1}:
+        raise ValueError(f"thresholds {bad} are for no label of {names}, or not from 0 to 1")
+    longest = getattr(tagger.encoder.config, "max_position_embeddings", max_tokens)
+    if keep not in ("head", "tail") or not 3 <= max_tokens <= longest:
+        raise ValueError(f"keep={keep!r}, max_tokens={max_tokens}: 'head' or 'tail', and from 3 to {longest}")
+    filled = {name: float(given.get(name, 0.5)) for name in names}
+    return {"labels": names, "thresholds": filled, "max_tokens": int(max_tokens), "keep": keep}
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """A new folder to write a tagger into, which takes the place of `folder` at the end, or is gone after an error.
+
+    Raises:
+        FileExistsError: the folder holds something else than a tagger, or something beside one.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS).is_file())):
+        raise FileExistsError(f"{folder} holds something else than a tagger: name another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield partial
         partial.chmod(0o755)
         _replace(folder, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def _replace(folder: Path, partial: Path) -> None:
@@ -122,6 +160,7 @@ def load_tagger(folder: str | Path) -> SavedTagger:
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         labels, max_tokens = list(settings["labels"]), int(settings["max_tokens"])
+        keep = settings.get("keep", "head")  # folders of before 0.2 do not say
         thresholds = {name: float(value) for name, value in settings["thresholds"].items()}
         options = {"pooling": settings["pooling"], "dropout": float(settings["dropout"])}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -139,4 +178,4 @@ def load_tagger(folder: str | Path) -> SavedTagger:
         tagger.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{folder / WEIGHTS} is torn, or holds weights of another model: {error}") from error
-    return SavedTagger(tagger.eval(), tokenizer, labels, thresholds, max_tokens)
+    return SavedTagger(tagger.eval(), tokenizer, labels, thresholds, max_tokens, keep)

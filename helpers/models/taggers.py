@@ -1,5 +1,6 @@
 """An encoder with one linear head for all labels, and what fine-tuning needs to know of it."""
 
+import copy
 from typing import Any, Literal
 
 import torch
@@ -107,6 +108,37 @@ class BertTagger(nn.Module):
             if weights and not any(weight.requires_grad for weight in weights):
                 module.eval()
         return self
+
+
+def tagger_of(classifier: nn.Module) -> BertTagger:
+    """A sequence classifier of transformers as a tagger, with copies of its weights, in evaluation mode.
+
+    Two logits under a softmax are one logit in disguise, their difference: a classifier with two classes becomes a
+    tagger with one label, "the second class", and the same probability.
+
+    Args:
+        classifier: a `BertForSequenceClassification`; with more than two logits each becomes a label of its own, as
+            in `problem_type="multi_label_classification"`.
+
+    Raises:
+        ValueError: another architecture, a regression, or several classes of which one is right.
+    """
+    from transformers import BertForSequenceClassification
+
+    if not isinstance(classifier, BertForSequenceClassification) or classifier.config.problem_type == "regression":
+        raise ValueError(f"{type(classifier).__name__} is no BertForSequenceClassification that says yes or no")
+    head, kind = copy.deepcopy(classifier.classifier), classifier.config.problem_type
+    if head.out_features > 2 and kind != "multi_label_classification":
+        raise ValueError(f"{head.out_features} classes with problem_type={kind!r} are no labels of their own")
+    if head.out_features == 2 and kind != "multi_label_classification":
+        single = nn.Linear(head.in_features, 1)
+        with torch.no_grad():
+            single.weight.copy_(head.weight[1:] - head.weight[:1])
+            single.bias.copy_(head.bias[1:] - head.bias[:1])
+        head = single
+    tagger = BertTagger(copy.deepcopy(classifier.bert), head.out_features, pooling="pooler")
+    tagger.head, tagger.dropout = head, nn.Dropout(classifier.dropout.p)
+    return tagger.eval()
 
 
 def parameter_groups(
