@@ -133,7 +133,7 @@ def main() -> int:
     """Run the steps in order; print which one runs, and what to do when one fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="folder of the environment (default: .venv)")
-    parser.add_argument("--extras", default="lab,download,test", help="extras of pyproject.toml, comma-separated")
+    parser.add_argument("--extras", default="lab,download,demo,test", help="extras of pyproject.toml, comma-separated")
     parser.add_argument("--torch-index", default=CPU_INDEX, help="where torch's CPU build is; '' for the CUDA build")
     options = parser.parse_args()
     venv, stamp = options.venv.resolve(), options.venv.resolve() / ".ok"
