@@ -17,6 +17,19 @@ def main(arguments: list[str] | None = None) -> int:
     fetch.add_argument("--folder", help="data folder (default: the course's data, or ./data)")
     fetch.add_argument("--force", action="store_true", help="fetch again what is there")
     fetch.set_defaults(run=_download)
+    score = commands.add_parser(
+        "predict",
+        help="probabilities of the texts in a file of any size",
+        description="Score a CSV or Parquet file with a saved tagger. Killed and started again, it goes on.",
+    )
+    score.add_argument("model", help="folder of a tagger, of models.save_tagger or export.to_onnx")
+    score.add_argument("file", help="the .csv or .parquet file")
+    score.add_argument("-o", "--output", required=True, help="the CSV file to write: id, then a column a label")
+    score.add_argument("--text", default="comment_text", help="column of the texts (default: %(default)s)")
+    score.add_argument("--id", default="id", help="column of the ids (default: %(default)s)")
+    score.add_argument("--tags", action="store_true", help="also write 0 or 1, by the model's thresholds")
+    score.add_argument("--force", action="store_true", help="replace the output, and begin anew")
+    score.set_defaults(run=_predict)
     options = parser.parse_args(arguments)
     return options.run(options)
 
@@ -31,6 +44,26 @@ def _download(options: argparse.Namespace) -> int:
         return 1
     for file in files:
         print(file)
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from helpers import export
+
+    settings = {"text": options.text, "id": options.id, "tags": options.tags, "force": options.force}
+    try:
+        with tqdm(unit=" rows", disable=None) as bar:
+            for rows in export.predict_file(options.model, options.file, options.output, **settings):
+                bar.update(rows - bar.n)
+    except (ValueError, OSError) as error:
+        print(f"predict: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("predict: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(options.output)
     return 0
 
 

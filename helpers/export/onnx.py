@@ -1,0 +1,115 @@
+"""A tagger as an ONNX file, in float32 or with weights of eight bits, run by onnxruntime."""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from helpers.export.names import GRAPH, SETTINGS
+from helpers.models.saving import SavedTagger, checked_settings, whole_folder
+
+OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
+
+
+class _ByPosition(nn.Module):
+    """A tagger with its inputs by position, as the exporter wants them."""
+
+    def __init__(self, tagger: nn.Module) -> None:
+        super().__init__()
+        self.tagger = tagger
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.tagger(input_ids=input_ids, attention_mask=attention_mask)
+
+
+def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Path:
+    """Write a tagger as ONNX, with tokenizer, labels and thresholds, into a folder that `Predictor.load` reads.
+
+    Source: `torch.onnx.export`; `onnxruntime.quantization.quantize_dynamic`, with one scale a column of each
+    matrix that multiplies, and one for the table of embeddings.
+
+    Args:
+        saved: as `models.load_tagger` gives it, or made with its parts.
+        folder: does not exist yet, or holds an earlier export, which is replaced; it appears whole or not at all.
+        int8: store all matrices as whole numbers of eight bits, and multiply in these (dynamic quantization): a quarter
+            of the size, and faster on a CPU. The probabilities move a little, also with the company a text has: a
+            batch shares one scale for what flows through it. Score it before you use it.
+
+    Raises:
+        ValueError: labels, thresholds or limits that do not fit the tagger, as `models.save_tagger`.
+        FileExistsError: the folder holds something else than an export.
+    """
+    settings = checked_settings(
+        saved.tagger, saved.labels, saved.thresholds, max_tokens=saved.max_tokens, keep=saved.keep
+    )
+    with whole_folder(folder) as partial:
+        _write_graph(saved.tagger, partial / GRAPH)
+        if int8:
+            _quantize(partial / GRAPH)
+        saved.tokenizer.save_pretrained(partial)
+        settings |= {"pad_id": saved.tokenizer.pad_token_id or 0, "int8": int8}
+        (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def _write_graph(tagger: nn.Module, path: Path) -> None:
+    """The graph for any number of texts of any length."""
+    graph = _ByPosition(copy.deepcopy(tagger).cpu()).eval()
+    ids = torch.arange(24).reshape(2, 12)  # any two texts of any length do: their sizes are left open
+    mask = torch.ones_like(ids)
+    mask[0, 6:] = 0
+    sizes = {
+        0: torch.export.Dim("texts"),
+        1: torch.export.Dim("tokens", max=tagger.encoder.config.max_position_embeddings),
+    }
+    names = {"input_names": ["input_ids", "attention_mask"], "output_names": ["logits"]}
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            (ids, mask),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=(sizes, sizes),
+            verbose=False,
+            **names,
+        )
+        program.save(str(path), external_data=False)
+
+
+def _quantize(path: Path) -> None:
+    """Replace the matrices of a graph by whole numbers of eight bits."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    graph = onnx.load(path)
+    del graph.graph.value_info[:]  # the exporter's notes on shapes, which the quantizer would contradict
+    onnx.save(graph, path)
+    with _quiet():
+        quantize_dynamic(
+            path,
+            path,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            # Not Attention: the quantizer takes ONNX's for onnxruntime's older operation of that name.
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            extra_options={"MatMulConstBOnly": True},
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's notes on its own workings."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

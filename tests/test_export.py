@@ -1,0 +1,392 @@
+"""Taggers exported and served: the same answers as torch's, whatever the texts, order, threads or company."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from helpers import datasets, export, loaders, loops, models
+from helpers.export import predictor as predictor_module
+
+LABELS = ["rude", "kind", "odd"]
+TEXTS = ["You are a goat.", "", "Thank you for the source!", "No", "word " * 20_000, "x" * 100_000, "Ünï\ncödé 🐐"]
+
+
+def tiny(n_labels=3, **options):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+    return models.BertTagger(BertModel(BertConfig(**sizes, **options)).eval(), n_labels).eval()
+
+
+@pytest.fixture(scope="module")
+def packaged():
+    return models.load_encoder()
+
+
+@pytest.fixture(scope="module")
+def saved(packaged):
+    """The real encoder under a head that nobody trained: weights large enough for the answers to differ."""
+    torch.manual_seed(1)
+    tagger = models.BertTagger(packaged.model, len(LABELS)).eval()
+    torch.nn.init.normal_(tagger.head.weight, std=0.5)
+    limits = {"rude": 0.5, "kind": 0.3, "odd": 0.9}
+    return models.SavedTagger(tagger, packaged.tokenizer, LABELS, limits, max_tokens=64)
+
+
+@pytest.fixture(scope="module")
+def folders(saved, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("taggers")
+    torch_folder = models.save_tagger(
+        folder / "torch",
+        saved.tagger,
+        saved.tokenizer,
+        labels=saved.labels,
+        thresholds=saved.thresholds,
+        max_tokens=saved.max_tokens,
+    )
+    onnx = export.to_onnx(saved, folder / "onnx")
+    return {"torch": torch_folder, "onnx": onnx, "int8": export.to_onnx(saved, folder / "int8", int8=True)}
+
+
+@pytest.fixture(scope="module")
+def comments():
+    return datasets.load_comments("sample")["comment_text"].head(120).tolist()
+
+
+def by_loop(saved, texts, **cut):
+    """What the loop of the course says."""
+    tokens = loaders.tokenize(texts, saved.tokenizer, max_tokens=saved.max_tokens, **cut)
+    return loops.predict(saved.tagger, loaders.token_loader(tokens))
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_probabilities_are_those_of_the_loop(kind, folders, saved, comments):
+    texts = [*comments, *TEXTS]
+    found = export.Predictor.load(folders[kind]).predict(texts)
+    assert list(found.columns) == LABELS
+    expected = by_loop(saved, [text or " " for text in texts])
+    assert expected.std(axis=0).min() > 0.02  # else everything would be near everything
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_eight_bits_move_probabilities_little_and_quarter_the_file(folders, saved, comments):
+    found = export.Predictor.load(folders["int8"]).predict(comments).to_numpy()
+    expected = by_loop(saved, comments)
+    assert 1e-5 < np.abs(found - expected).max() < 0.2
+    assert all(np.corrcoef(found[:, place], expected[:, place])[0, 1] > 0.95 for place in range(len(LABELS)))
+    sizes = {kind: (folders[kind] / "model.onnx").stat().st_size for kind in ("onnx", "int8")}
+    assert sizes["int8"] < 0.3 * sizes["onnx"]
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx", "int8"])
+def test_order_and_company_do_not_matter(kind, folders, comments):
+    """But in eight bits: a batch shares one scale for what flows through it, as the docstring of to_onnx says."""
+    predictor = export.Predictor.load(folders[kind])
+    together = predictor.predict(comments[:60]).to_numpy()
+    backwards = predictor.predict(comments[:60][::-1]).to_numpy()[::-1]
+    alone = np.concatenate([predictor.predict([text]) for text in comments[:60]])
+    for other in (backwards, alone):
+        if kind == "int8":
+            assert 0 < np.abs(other - together).mean() < 0.05
+        else:
+            np.testing.assert_allclose(other, together, atol=1e-5)
+
+
+def test_lists_series_and_generators(folders, comments, monkeypatch):
+    monkeypatch.setattr(predictor_module, "CHUNK", 7)
+    predictor = export.Predictor.load(folders["onnx"])
+    series = pd.Series(comments[:20], index=[f"row {n}" for n in range(20)])
+    found = predictor.predict(series)
+    assert list(found.index) == list(series.index)
+    np.testing.assert_allclose(predictor.predict(text for text in comments[:20]), found, atol=1e-5)
+    empty = predictor.predict([])
+    assert empty.shape == (0, 3)
+    assert list(empty.columns) == LABELS
+    assert predictor.predict(pd.Series([], dtype=str)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("bad", [None, 3, float("nan"), b"bytes", ["nested"]])
+def test_an_entry_that_is_no_text_is_named(bad, folders, monkeypatch):
+    monkeypatch.setattr(predictor_module, "CHUNK", 4)
+    predictor = export.Predictor.load(folders["onnx"])
+    with pytest.raises(ValueError, match=r"text 5 \(counted from 0\) is .*, not a text"):
+        predictor.predict(["a", "b", "c", "d", "e", bad])
+    with pytest.raises(ValueError, match="put it into a list"):
+        predictor.predict("one text")
+    with pytest.raises(ValueError, match="pass one of them"):
+        predictor.predict(pd.DataFrame({"comment_text": ["a"]}))
+
+
+def test_a_missing_text_in_a_column_is_named(folders):
+    with pytest.raises(ValueError, match="text 1 "):
+        export.Predictor.load(folders["onnx"]).predict(pd.Series(["a", None]))
+
+
+def test_half_characters_are_read_as_none(folders):
+    predictor = export.Predictor.load(folders["onnx"])
+    texts = ["you \ud83d goat", "you  goat", "goat \ud83d\ude00 !", "goat \U0001f600 !"]
+    given = list(texts)
+    found = predictor.predict(texts).to_numpy()
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+    np.testing.assert_allclose(found[2], found[3], atol=1e-6)
+    assert texts == given
+
+
+def test_decisions_follow_the_thresholds(folders, comments):
+    predictor = export.Predictor.load(folders["onnx"])
+    probabilities = predictor.predict(comments)
+    tags = predictor.tags(comments)
+    for label, limit in {"rude": 0.5, "kind": 0.3, "odd": 0.9}.items():
+        assert (tags[label] == (probabilities[label] >= limit)).all()
+    assert predictor.tags(comments, thresholds={"rude": 0.0})["rude"].all()
+    with pytest.raises(ValueError, match="thresholds for nobody"):
+        predictor.tags(comments, thresholds={"nobody": 0.5})
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx", "int8"])
+def test_many_threads_may_ask_at_once(kind, folders, comments):
+    predictor = export.Predictor.load(folders[kind], threads=1)
+    parts = [comments[place:60:6] for place in range(6)]
+    expected, found = [predictor.predict(part) for part in parts], [None] * 6
+
+    def ask(place):
+        found[place] = [predictor.predict(parts[place]) for _ in range(2)]
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for answers, right in zip(found, expected, strict=True):
+        for answer in answers:
+            np.testing.assert_allclose(answer, right, atol=1e-6)
+
+
+def test_a_tail_is_kept_where_training_kept_it(saved, tmp_path):
+    texts = ["dull " * 100 + "wonderful ending", "wonderful beginning " + "dull " * 100]
+    tail = models.SavedTagger(saved.tagger, saved.tokenizer, LABELS, max_tokens=16, keep="tail")
+    models.save_tagger(tmp_path / "torch", saved.tagger, saved.tokenizer, labels=LABELS, max_tokens=16, keep="tail")
+    assert models.load_tagger(tmp_path / "torch").keep == "tail"
+    export.to_onnx(tail, tmp_path / "onnx")
+    expected = by_loop(tail, texts, keep="tail")
+    assert np.abs(expected - by_loop(tail, texts)).max() > 0.01
+    for kind in ("torch", "onnx"):
+        np.testing.assert_allclose(export.Predictor.load(tmp_path / kind).predict(texts), expected, atol=1e-4)
+
+
+def test_an_exported_tagger_is_served_without_torch_transformers_or_network(folders):
+    code = (
+        "import socket, sys\n"
+        "def refuse(*a, **k): raise RuntimeError('network tried')\n"
+        "socket.socket.connect = refuse\n"
+        "socket.getaddrinfo = refuse\n"
+        "from helpers import export\n"
+        f"found = export.Predictor.load({str(folders['onnx'])!r}).predict(['You are a goat.'])\n"
+        "assert found.shape == (1, 3)\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+    )
+    kept = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=kept)
+
+
+def test_folders_that_cannot_be_trusted_are_refused_by_file(folders, tmp_path):
+    import shutil
+
+    with pytest.raises(FileNotFoundError, match=r"tagger\.json"):
+        export.Predictor.load(tmp_path)
+    for kind, file in (("onnx", "model.onnx"), ("onnx", "tokenizer.json"), ("onnx", "tagger.json")):
+        broken = shutil.copytree(folders[kind], tmp_path / f"{kind}-{file}")
+        (broken / file).write_bytes((broken / file).read_bytes()[:100])
+        with pytest.raises(ValueError, match=file.replace(".", r"\.")):
+            export.Predictor.load(broken)
+        (broken / file).unlink()
+        with pytest.raises(FileNotFoundError, match=file.replace(".", r"\.")):
+            export.Predictor.load(broken)
+
+
+def test_labels_that_do_not_fit_the_graph_are_refused(folders, tmp_path):
+    import shutil
+
+    broken = shutil.copytree(folders["onnx"], tmp_path / "broken")
+    settings = json.loads((broken / "tagger.json").read_text())
+    (broken / "tagger.json").write_text(json.dumps(settings | {"labels": LABELS[:2]}))
+    with pytest.raises(ValueError, match="2 labels"):
+        export.Predictor.load(broken)
+
+
+def test_an_export_replaces_only_an_export(saved, tmp_path):
+    small = models.SavedTagger(tiny(), saved.tokenizer, LABELS)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    with pytest.raises(FileExistsError, match="something else"):
+        export.to_onnx(small, tmp_path / "work")
+    assert [path.name for path in tmp_path.rglob("*")] == ["work", "thesis.txt"]
+    export.to_onnx(small, tmp_path / "mine")
+    export.to_onnx(small, tmp_path / "mine", int8=True)
+    assert json.loads((tmp_path / "mine" / "tagger.json").read_text())["int8"] is True
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "work"]
+
+
+@pytest.mark.parametrize("name", ["head_importance", "prune_weights", "prune_heads", "keep_layers", "to_onnx"])
+def test_the_tagger_given_stays_as_it_was(name, saved, tmp_path, packaged):
+    tagger = tiny().train()
+    tagger.encoder.embeddings.eval()
+    modes = [module.training for module in tagger.modules()]
+    before = {key: value.clone() for key, value in tagger.state_dict().items()}
+    rows = loaders.token_loader(loaders.tokenize(TEXTS[:4], packaged.tokenizer, max_tokens=16), np.eye(4)[:, :3])
+    {
+        "head_importance": lambda: export.head_importance(tagger, rows),
+        "prune_weights": lambda: export.prune_weights(tagger, 0.5),
+        "prune_heads": lambda: export.prune_heads(tagger, [(0, 1), (2, 0)]),
+        "keep_layers": lambda: export.keep_layers(tagger, [0, 2]),
+        "to_onnx": lambda: export.to_onnx(models.SavedTagger(tagger, packaged.tokenizer, LABELS), tmp_path / "a"),
+    }[name]()
+    assert modes == [module.training for module in tagger.modules()]
+    assert all(torch.equal(value, before[key]) for key, value in tagger.state_dict().items())
+    assert len(tagger.layers()) == 3
+    assert all(weight.grad is None for weight in tagger.parameters())
+
+
+def test_a_label_without_a_threshold_is_given_from_a_half_on(packaged, tmp_path, comments):
+    torch.manual_seed(3)
+    tagger = tiny()
+    torch.nn.init.normal_(tagger.head.weight)
+    export.to_onnx(models.SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": 0.3}), tmp_path / "onnx")
+    predictor = export.Predictor.load(tmp_path / "onnx")
+    assert predictor.thresholds == {"rude": 0.5, "kind": 0.5, "odd": 0.3}
+    tags = predictor.tags(comments)
+    assert (tags["rude"] == (predictor.predict(comments)["rude"] >= 0.5)).all()
+    assert tags["rude"].nunique() == 2
+
+
+def test_an_export_is_checked_as_a_saved_tagger_is(packaged, tmp_path):
+    for labels, options in [
+        (["a", "a", "b"], {}),
+        (["a"], {}),
+        (LABELS, {"thresholds": {"nobody": 0.5}}),
+        (LABELS, {"keep": "tial"}),
+        (LABELS, {"max_tokens": 4000}),
+    ]:
+        with pytest.raises(ValueError, match=r"labels|thresholds|keep"):
+            export.to_onnx(models.SavedTagger(tiny(), packaged.tokenizer, labels, **options), tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()
+
+
+def test_importance_does_not_depend_on_the_batches(packaged):
+    tagger, labels = tiny(), np.arange(12).reshape(4, 3) % 2
+    tokens = loaders.tokenize(["a b", "c d", "e f", "g h"], packaged.tokenizer)
+    found = [
+        export.head_importance(tagger, loaders.token_loader(tokens, labels, batch_size=size, bucket=False))
+        for size in (1, 3, 4)
+    ]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=0)
+    torch.testing.assert_close(found[0], found[2], rtol=1e-4, atol=0)
+    assert found[0].min() > 0
+    with pytest.raises(ValueError, match="no batch"):
+        export.head_importance(tagger, [])
+
+
+def test_pruned_heads_keep_type_and_frozenness():
+    tagger = tiny().double()
+    tagger.freeze()
+    pruned = export.prune_heads(tagger, [(1, 1)])
+    trained = [name for name, weight in pruned.named_parameters() if weight.requires_grad]
+    assert trained == ["head.weight", "head.bias"]
+    assert {weight.dtype for weight in pruned.parameters()} == {torch.float64}
+    assert pruned(**INPUTS).shape == (2, 3)
+
+
+def test_the_smallest_weights_become_zero():
+    tagger = tiny()
+    pruned = export.prune_weights(tagger, 0.7)
+    assert export.share_of_zeros(pruned) == pytest.approx(0.7, abs=1e-3)
+    weights = [(a.weight, b.weight) for a, b in zip(linears(tagger), linears(pruned), strict=True)]
+    cut = max(before[after == 0].abs().max().item() for before, after in weights)
+    assert min(after[after != 0].abs().min().item() for _, after in weights) >= cut
+    assert export.share_of_zeros(export.prune_weights(tagger, 0.0)) == export.share_of_zeros(tagger)
+    with pytest.raises(ValueError, match="share"):
+        export.prune_weights(tagger, 1.5)
+
+
+def linears(tagger):
+    return [m for layer in tagger.layers() for m in layer.modules() if isinstance(m, torch.nn.Linear)]
+
+
+INPUTS = {"input_ids": torch.tensor([[101, 2017, 2024, 102], [101, 2053, 102, 0]])}
+INPUTS["attention_mask"] = (INPUTS["input_ids"] > 0).long()
+
+
+def test_a_pruned_head_is_a_head_whose_output_is_zero():
+    tagger = tiny()
+    heads = [(0, 1), (0, 3), (2, 0)]
+    pruned = export.prune_heads(tagger, heads)
+    size = tagger.layers()[0].attention.self.attention_head_size
+    for layer, head in heads:  # the same by hand: what the head says is multiplied by zero
+        with torch.no_grad():
+            tagger.layers()[layer].attention.output.dense.weight[:, head * size : (head + 1) * size] = 0
+    with torch.inference_mode():
+        torch.testing.assert_close(pruned(**INPUTS), tagger(**INPUTS), atol=1e-6, rtol=0)
+    assert pruned.layers()[0].attention.self.query.out_features == 12
+    assert sum(w.numel() for w in pruned.parameters()) < sum(w.numel() for w in tagger.parameters())
+    for bad in ([(3, 0)], [(0, 4)], [(1, head) for head in range(4)]):
+        with pytest.raises(ValueError, match="layer"):
+            export.prune_heads(tagger, bad)
+
+
+def test_pruned_heads_are_exported_but_not_saved(packaged, tmp_path):
+    pruned = export.prune_heads(tiny(), [(0, 1), (1, 2)])
+    with pytest.raises(ValueError, match="to_onnx"):
+        models.save_tagger(tmp_path / "torch", pruned, packaged.tokenizer, labels=LABELS)
+    export.to_onnx(models.SavedTagger(pruned, packaged.tokenizer, LABELS), tmp_path / "onnx")
+    expected = by_loop(models.SavedTagger(pruned, packaged.tokenizer, LABELS), TEXTS[:1] + TEXTS[2:4])
+    found = export.Predictor.load(tmp_path / "onnx").predict(TEXTS[:1] + TEXTS[2:4])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_importance_of_a_head_is_the_derivative_at_its_gate(frozen, packaged):
+    """Against differences of the loss when the gate is moved a little, by hand."""
+    tagger = tiny().double()
+    if frozen:
+        tagger.freeze()
+    labels = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.double)
+    inputs = {name: tensor[:1] for name, tensor in INPUTS.items()}
+    found = export.head_importance(tagger, [(inputs, labels)])
+    assert found.shape == (3, 4)
+    step, size = 1e-6, 6
+    for layer, head in [(0, 0), (1, 3), (2, 1)]:
+        columns = tagger.layers()[layer].attention.output.dense.weight[:, head * size : (head + 1) * size]
+        losses = []
+        for gate in (1 + step, 1 - step):
+            with torch.no_grad():
+                columns *= gate
+                losses.append(float(torch.nn.functional.binary_cross_entropy_with_logits(tagger(**inputs), labels)))
+                columns /= gate
+        assert float(found[layer, head]) == pytest.approx(abs(losses[0] - losses[1]) / (2 * step), rel=1e-3)
+
+
+def test_a_student_begins_with_its_teachers_layers():
+    tagger = tiny()
+    student = export.keep_layers(tagger, [0, 2])
+    assert student.encoder.config.num_hidden_layers == 2
+    assert len(student.layers()) == 2
+    for mine, theirs in zip(student.layers(), (tagger.layers()[0], tagger.layers()[2]), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+    models.parameter_groups(student, lr=1e-4, layer_decay=0.9)
+    for bad in ([], [3], [-1], [1, 1]):
+        with pytest.raises(ValueError, match="layers"):
+            export.keep_layers(tagger, bad)
+
+
+def test_a_student_is_saved_and_read_like_any_tagger(packaged, tmp_path):
+    student = export.keep_layers(tiny(), [2])
+    models.save_tagger(tmp_path / "student", student, packaged.tokenizer, labels=LABELS)
+    with torch.inference_mode():
+        torch.testing.assert_close(models.load_tagger(tmp_path / "student").tagger(**INPUTS), student(**INPUTS))
