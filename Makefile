@@ -60,6 +60,7 @@ exercises: setup  ## make notebooks/exercises from notebooks/solutions
 sample: setup  ## write the files of data/ anew (the same bytes every time)
 	$(BIN)/python scripts/make_sample.py comments
 	$(BIN)/python scripts/make_sample.py reviews
+	$(BIN)/python scripts/make_sample.py templates
 	$(BIN)/python scripts/make_synthetic.py
 
 constraints:  ## resolve the newest versions that fit pyproject.toml and pin them in constraints.txt

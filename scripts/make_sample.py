@@ -2,6 +2,7 @@
 
 python scripts/make_sample.py comments [--out data/comments.csv]
 python scripts/make_sample.py reviews [--out data/reviews.csv]
+python scripts/make_sample.py templates [--out data/identity_templates.csv]
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
+FILES = {"comments": "comments.csv", "reviews": "reviews.csv", "templates": "identity_templates.csv"}
 sys.path.insert(0, str(ROOT))  # `scripts` is a folder of programs, not an installed package
 
 
@@ -34,10 +36,10 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     """Read the command line, make the table, write it, say so."""
     parser = argparse.ArgumentParser(description="Write a bundled data set from its grammar.")
-    parser.add_argument("which", choices=("comments", "reviews"))
-    parser.add_argument("--out", type=Path, help="the CSV to write (default: data/<which>.csv)")
+    parser.add_argument("which", choices=tuple(FILES))
+    parser.add_argument("--out", type=Path, help="the CSV to write (default: the bundled one in data/)")
     arguments = parser.parse_args()
-    out = arguments.out or ROOT / "data" / f"{arguments.which}.csv"
+    out = arguments.out or ROOT / "data" / FILES[arguments.which]
     table = importlib.import_module(f"scripts.grammar.{arguments.which}").make()
     write(table, out)
     print(f"{out}: {len(table):,} rows")

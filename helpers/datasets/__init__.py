@@ -12,6 +12,7 @@ from helpers.datasets.reading import DataError
 from helpers.datasets.reviews import load_reviews
 from helpers.datasets.splitting import Split, balance, share_table, split
 from helpers.datasets.synthetic import load_synthetic
+from helpers.datasets.templates import load_templates
 from helpers.datasets.validation import label_names
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "load_comments",
     "load_reviews",
     "load_synthetic",
+    "load_templates",
     "near_duplicate_groups",
     "near_duplicate_pairs",
     "share_table",
