@@ -3,6 +3,8 @@ PYTHON ?= python3
 # The small CPU build of torch. Empty it for CUDA: make TORCH_INDEX= lab
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 LAB_OPTIONS ?=
+# How many processes run the tests: auto is one a core where there is the memory, 0 runs them one after the other.
+JOBS ?= auto
 # Kernels start in the folder of their notebook, so a relative path must become absolute.
 ifdef COURSE_DATA
 export COURSE_DATA := $(abspath $(COURSE_DATA))
@@ -10,6 +12,8 @@ endif
 
 VENV := .venv
 BIN := $(VENV)/bin
+# A file goes to one process: its fixtures, or the kernel of a notebook, live there. conftest.py says which files begin.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb)) $(sort $(wildcard notebooks/solutions/*.ipynb))
 # JupyterLab refuses to run as root unless told so; containers and Colab-like machines are root.
 ROOT_OPTION := $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -42,11 +46,10 @@ lint: setup  ## check style and spelling
 	$(BIN)/codespell
 
 unit: setup  ## run the unit tests
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests
+	$(PYTEST) tests
 
 notebooks-test: setup  ## run every notebook top to bottom, cell by cell
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --nbval-lax --nbval-current-env \
-	  --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+	$(PYTEST) --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 
 bench: setup  ## run every benchmark that needs no GPU; writes benchmarks/results.json and RESULTS.md
 	$(BIN)/python benchmarks/run_all.py

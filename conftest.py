@@ -1,16 +1,26 @@
-"""Settings of every test run, and what nbval needs to catch: cells that hang, checks that check nothing."""
+"""Settings of every test run, side by side too, and what nbval needs to catch: hanging cells, checks of nothing."""
 
 import os
 from typing import Any
 
+import psutil
 import pytest
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+MOST_PROCESSES, GB_OF_A_PROCESS = (
+    4,
+    4,
+)  # more would wait for each other's longest file; torch twice, its own and a kernel's
 
 os.environ.setdefault("COURSE_PROFILE", "quick")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # before torch is imported: it reads it once
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // workers)))
 
 CELL_SECONDS = 180.0
 NBVAL_DEFAULT_SECONDS = 2000
+LONGEST = ("tests/test_real_data.py", "tests/test_distributed.py", "tests/test_export.py")
 TIMEOUT_OPTION = pytest.StashKey[float]()
 
 
@@ -30,6 +40,22 @@ def _nbval(config: Any) -> bool:
 
 def _is_notebook(collector: Any) -> bool:
     return type(collector).__name__ == "IPyNbFile"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Say what `-n auto` means: a process a core where there is the memory, but not many."""
+    return max(1, min(CORES, MOST_PROCESSES, int(psutil.virtual_memory().available / 1e9 / GB_OF_A_PROCESS)))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Side by side, begin with the files that take longest: else one process ends alone with one of them."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.path.as_posix()))
+
+
+def _place(path: str) -> int:
+    return next((place for place, name in enumerate(LONGEST) if path.endswith(f"/{name}")), len(LONGEST))
 
 
 def pytest_collectstart(collector):

@@ -4,8 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebook_outputs import ROOT
@@ -27,6 +30,8 @@ TIMES = "import time; print(f'{time.time() % 7:.3f} s, 12 it/s, 00:12, /tmp/{tim
 RAISED = [new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=["old"])]
 NAMES = ["COURSE_PROFILE", "COURSE_DATA", "HF_HUB_OFFLINE", "OMP_WAIT_POLICY", "MPLBACKEND"]
 ENVIRONMENT = f"import os; print(*map(os.environ.get, {NAMES}))"
+SHARE = "import os; assert os.environ.get('OMP_NUM_THREADS') == os.environ.get('SHARE')"
+SIDE_BY_SIDE = ("--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 RAISING = cell("1 / 0", "raises-exception", "nbval-check-output")
 RAISING.outputs = [new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=["old"])]
 PASSING = {
@@ -36,6 +41,7 @@ PASSING = {
     "new words on stderr": checked("import sys; print('new', file=sys.stderr); print(1)", "1\n"),
     "environment": checked(ENVIRONMENT, "quick None 1 PASSIVE module://matplotlib_inline.backend_inline\n"),
     "wanted error": RAISING,
+    "share of the cores": cell(SHARE),
 }
 NOTEBOOKS = {
     "right": [*PASSING.values()],
@@ -52,28 +58,31 @@ def write(folder, name, cells):
     nbformat.write(new_notebook(cells=cells, metadata=metadata), folder / f"{name}.ipynb")
 
 
-def nbval(folder, *arguments):
+def nbval(folder, *arguments, **variables):
     """Run pytest with the root conftest and nbval in a folder outside of the repository."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])}
+    ours = ("COURSE_PROFILE", "OMP_NUM_THREADS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | variables
+    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])}
     environment |= {"COURSE_DATA": "/real", "MPLBACKEND": "Agg", "COLUMNS": "200"}
-    environment.pop("COURSE_PROFILE", None)
     options = ["-p", "conftest", "-p", "no:cacheprovider", "-rA", "--color=no", "--continue-on-collection-errors"]
     options += ["--nbval-lax", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]
     command = [sys.executable, "-m", "pytest", "--rootdir", str(folder), *options, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     found = re.findall(
         r"^(PASSED|FAILED|SKIPPED|ERROR|XPASS|XFAIL) (?:\[\d+\] )?(\w+)\.ipynb(?:::Cell (\d+))?", done.stdout, re.M
     )
     return {(name, cell): verdict for verdict, name, cell in found}, done
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
+@pytest.fixture(scope="module", params=["one after the other", "side by side"])
+def outcomes(request, tmp_path_factory):
     """All notebooks in one run of pytest."""
     folder = tmp_path_factory.mktemp("nbval")
     for name, cells in NOTEBOOKS.items():
         write(folder, name, cells)
-    return nbval(folder)
+    if request.param == "one after the other":
+        return nbval(folder)
+    return nbval(folder, *SIDE_BY_SIDE, SHARE=str(max(1, len(os.sched_getaffinity(0)) // 2)))
 
 
 @pytest.mark.parametrize(("number", "what"), list(enumerate(PASSING)), ids=list(PASSING))
@@ -149,3 +158,33 @@ def test_sanitizing_hides_what_varies_and_nothing_else(text, expected):
     for pattern, replacement in re.findall(r"^regex: (.*)$\n^replace: (.*)$", SANITIZE.read_text("utf-8"), flags=re.M):
         text = re.sub(pattern, replacement, text)
     assert text == expected
+
+
+@pytest.fixture
+def hooks(request):
+    """The root conftest.py as pytest has loaded it."""
+    return request.config.pluginmanager.get_plugin(str(ROOT / "conftest.py"))
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "processes"), [(2, 20, 2), (2, 5, 1), (1, 64, 1), (64, 500, 4), (2, 1, 1)]
+)
+def test_processes_are_as_many_as_cores_and_memory_allow(cores, gigabytes, processes, hooks, monkeypatch):
+    monkeypatch.setattr(hooks, "CORES", cores)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes * 1e9))
+    assert hooks.pytest_xdist_auto_num_workers() == processes
+
+
+def test_side_by_side_the_longest_files_begin(hooks):
+    short, long = ROOT / "notebooks" / "solutions" / Path(hooks.LONGEST[0]).name, ROOT / hooks.LONGEST[0]
+    names = [short, ROOT / hooks.LONGEST[-1], short, long, long]
+    items = [SimpleNamespace(path=name) for name in names]
+    hooks.pytest_collection_modifyitems(SimpleNamespace(), items)
+    assert [item.path for item in items] == names
+    hooks.pytest_collection_modifyitems(SimpleNamespace(workerinput={}), items)
+    assert [item.path for item in items] == [long, long, names[1], short, short]
+
+
+def test_every_file_that_is_said_to_be_long_is_there(hooks):
+    assert len(set(hooks.LONGEST)) == len(hooks.LONGEST) > 1
+    assert [name for name in hooks.LONGEST if not (ROOT / name).is_file()] == []
