@@ -317,6 +317,82 @@ def test_a_callable_without_a_value_is_not_counted():
     assert 0 < sum(lost) < 200
 
 
+DECISIONS = ["f1", "precision", "recall"]
+
+
+def decisions_slowly(metric, targets, models, limits):
+    """(R + 1, L + 1) of all rows, then of each resample: each label by `label_report`, and the mean, or differences."""
+    every = [np.arange(len(targets))]
+    every += [np.repeat(every[0], weights) for weights in all_weights(len(targets)).T]
+    found = [
+        [metrics.label_report(targets[rows], scores[rows], threshold=limit)[metric] for rows in every]
+        for scores, limit in zip(models, limits, strict=True)
+    ]
+    found = np.array(found[0]) - (np.array(found[1]) if len(models) == 2 else 0)
+    known = ~np.isnan(targets).all(axis=0)
+    return np.column_stack([found, found[:, known].mean(axis=1) if known.any() else found[:, 0]])
+
+
+@pytest.mark.parametrize("metric", DECISIONS)
+@pytest.mark.parametrize("paired", [False, True])
+@given(case=cases(), limits=st.lists(st.sampled_from([0, 0.3, 0.5, 1, np.inf]), min_size=6, max_size=6))
+@settings(max_examples=12, deadline=None)
+@ignore_one_class
+def test_scores_of_decisions_equal_a_loop_over_label_report(metric, paired, case, limits):
+    targets, *models = case
+    n_labels = targets.shape[1]
+    limits, models = [limits[:n_labels], limits[3 : 3 + n_labels]][: 1 + paired], models[: 1 + paired]
+    pair = {"against": models[1], "against_threshold": limits[1]} if paired else {}
+    options = {"resamples": RESAMPLES, "level": 0.8, "threshold": limits[0]}
+    table = bootstrap(metric, targets, models[0], **options, **pair)
+    value, *draws = decisions_slowly(metric, targets, models, limits)
+    assert_same(table["value"], value)
+    for (_, row), draw in zip(table.iterrows(), np.array(draws).T, strict=True):
+        known = draw[~np.isnan(draw)]
+        assert row["resamples"] == len(known)
+        assert_same(row[["low", "high"]], np.quantile(known, [0.1, 0.9]) if len(known) else [np.nan] * 2)
+        if paired and len(known):
+            assert row["share_above"] == (known > 1e-12).mean()
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_the_mean_of_f1_is_that_of_the_callable(paired):
+    targets, first, second = made(rows=120)
+    targets[::3, 1] = np.nan
+    limits = [0.3, 0.4, np.inf]
+    against = {"against": second} if paired else {}
+    named = bootstrap("f1", targets, first, threshold=limits, resamples=RESAMPLES, **against)
+    called = bootstrap(partial(metrics.f1, threshold=limits), targets, first, resamples=RESAMPLES, **against)
+    assert_same(named.loc[["mean"], called.columns], called, atol=1e-12)
+    assert_same(
+        bootstrap("f1", targets, first, resamples=5), bootstrap("f1", targets, first, threshold=0.5, resamples=5)
+    )
+
+
+def test_two_thresholds_of_one_model_are_compared_row_by_row():
+    targets, scores, _ = made()
+    low, high = (bootstrap("recall", targets, scores, threshold=at, resamples=50)["value"] for at in (0.3, 0.6))
+    table = bootstrap("recall", targets, scores, against=scores, threshold=0.3, against_threshold=0.6, resamples=50)
+    assert_same(table["value"], low - high, atol=1e-12)
+    assert (table["low"] >= 0).all()
+    assert table.loc["mean", "share_above"] == 1
+    by_name = pd.Series([0.3, 0.4, 0.5], index=NAMES)
+    named = bootstrap("f1", targets, scores, threshold=by_name, labels=NAMES, resamples=5)
+    assert_same(named, bootstrap("f1", targets, scores, threshold=by_name.tolist(), resamples=5))
+
+
+def test_decisions_need_no_second_class_but_some_known_row():
+    targets, scores, _ = made()
+    targets[:, 0], targets[:, 1] = 0, np.nan
+    with pytest.warns(UserWarning, match=r"\['b'\] out of the mean, .* nothing, is known; labels counted: 2") as caught:
+        table = bootstrap("f1", targets, scores, resamples=20, labels=NAMES)
+    assert [(one.filename, len(caught)) for one in caught] == [(__file__, 1)]
+    assert table["resamples"].to_dict() == {"a": 20, "b": 0, "c": 20, "mean": 20}
+    assert table["value"]["a"] == 0
+    assert table["value"]["mean"] == table["value"]["c"] / 2
+    assert table["positives"].tolist() == [0, 0, targets[:, 2].sum(), targets[:, 2].sum()]
+
+
 def test_tensors_frames_and_arrays_give_the_same():
     targets, first, second = made(rows=50)
     expected = bootstrap("auc", targets, first, against=second, resamples=5)
@@ -336,7 +412,7 @@ FRAME = pd.DataFrame(SCORES, columns=["a", "b"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metric": "f1"}, r"metric='f1'.*\['auc', 'average_precision'\], or a function"),
+        ({"metric": "f2"}, r"metric='f2'.*\['auc', 'average_precision', 'f1', 'precision', 'recall'\], or a function"),
         ({"metric": None}, "metric=None"),
         ({"metric": ["auc"]}, r"metric=\['auc'\]"),
         ({"resamples": 0}, "resamples=0: give a whole number of at least 1"),
@@ -353,6 +429,17 @@ FRAME = pd.DataFrame(SCORES, columns=["a", "b"])
         ({"against": SCORES[:, 0]}, r"^against, .*\(3, 2\).*\(3,\)"),
         ({"against": SCORES * np.nan}, "^against, .*row 0, label 0 .* is nan"),
         ({"probabilities": FRAME, "against": FRAME[["b", "a"]]}, r"^against, .*\['a', 'b'\].*\['b', 'a'\]"),
+        ({"threshold": 0.5}, "a threshold goes with f1, precision, recall: not with 'auc'"),
+        ({"metric": "average_precision", "threshold": [0.5, 0.5]}, "not with 'average_precision'"),
+        ({"against_threshold": 0.5, "against": SCORES}, "not with 'auc'"),
+        ({"metric": metrics.f1, "threshold": 0.5}, r"a threshold goes with .*functools\.partial"),
+        ({"metric": "f1", "against_threshold": 0.5}, "give its probabilities as against"),
+        ({"metric": "f1", "threshold": 1.5}, r"^threshold 1\.5: each must lie in \[0, 1\], or be inf"),
+        ({"metric": "f1", "threshold": [0.5] * 3}, r"^threshold has shape \(3,\)"),
+        ({"metric": "f1", "threshold": [0.5, np.nan]}, "^threshold"),
+        ({"metric": "f1", "against": SCORES, "against_threshold": -1}, r"^against_threshold: threshold -1\.0"),
+        ({"metric": "f1", "labels": ["a", "mean"]}, "rename 'mean'"),
+        ({"metric": "recall", "probabilities": FRAME, "threshold": pd.Series({"b": 0, "a": 1})}, "threshold is for"),
         ({"labels": ["a"]}, "2 different names"),
         ({"labels": ["a", "mean"]}, "rename 'mean'"),
         ({"metric": lambda t, p: p[0, :1]}, "the metric gave a ndarray"),
@@ -377,10 +464,15 @@ def test_a_callable_must_always_give_the_same_labels():
         bootstrap(lambda t, p: pd.Series(dict.fromkeys(t[:5, 0] + np.arange(5), 1.0)), targets, scores, resamples=20)
 
 
+def imported(nodes):
+    modules = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    return modules + [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+
+
 def test_evaluation_imports_metrics_only():
+    """Of ours; and torch only where somebody has given tensors."""
     for path in Path(evaluation.__file__).parent.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        modules += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-        ours = [m for m in modules if m.startswith(("torch", "helpers"))]
-        assert all(m.startswith(("helpers.metrics", "helpers.evaluation")) for m in ours)
+        ours = [name for name in imported(list(ast.walk(tree))) if name.startswith("helpers")]
+        assert all(name.startswith(("helpers.metrics", "helpers.evaluation")) for name in ours)
+        assert not any(name.startswith("torch") for name in imported(tree.body))

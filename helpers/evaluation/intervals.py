@@ -1,8 +1,8 @@
 """How far a score, or the difference of two models, could move with other rows: the percentile bootstrap.
 
-A resample draws N rows with replacement, so how often each row was drawn, its weight, says all about it. ROC AUC and
-average precision need only sums of weights, between one score of a positive and the next, and a sparse matrix product
-makes them for many resamples at once. Any other metric is called on the repeated rows, one resample after the other.
+A resample draws N rows with replacement, so how often each row was drawn, its weight, says all about it. The metrics
+that have a name need only sums of weights, made for many resamples at once (`evaluation.sums`). Any other metric is
+called on the repeated rows, one resample after the other.
 """
 
 import warnings
@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from helpers.metrics.checks import Table, checked
+from helpers.evaluation import sums
+from helpers.metrics.checks import Table, Threshold, check_same_rows, checked, decide
 
 Found: TypeAlias = "float | pd.Series"
 Metric: TypeAlias = "str | Callable[[np.ndarray, np.ndarray], Found] | Callable[[pd.DataFrame, pd.DataFrame], Found]"
@@ -29,6 +29,8 @@ def bootstrap(
     probabilities: Table,
     *,
     against: "Table | None" = None,
+    threshold: "Threshold | None" = None,
+    against_threshold: "Threshold | None" = None,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -43,17 +45,23 @@ def bootstrap(
     A resample in which a label has lost a class cannot be scored for that label: it is left out there, and `resamples`
     says how many were counted. The mean is always over the same labels, those with both classes in all the rows (a
     UserWarning names the others), so a resample in which one of them has lost a class does not count for the mean.
+    Decisions need no second class: there a label counts that has any known row, and a ratio without anything to divide
+    by is 0.0, as in `metrics.f1`.
 
     The interval knows these rows only: not another training run, nor rows of another kind, and near-duplicates among
     the rows make it too narrow. So do few positives: with fewer than about ten, do not trust it.
 
     Args:
-        metric: "auc" or "average_precision", for each label and their mean; or a callable of targets and probabilities
-            that gives a float or a Series, NaN where it has no value, such as
-            `functools.partial(metrics.f1, threshold=0.4)`. It gets DataFrames where the labels have names, else arrays.
+        metric: for each label and their mean "auc", "average_precision", or of the decisions "f1", "precision",
+            "recall" (0.0 with nothing to divide by; the mean of "f1" is macro F1); or a callable of targets and
+            probabilities that gives a float or a Series, NaN where it has no value, such as `metrics.hamming_loss`. It
+            gets DataFrames where the labels have names, else arrays.
         targets: (N, L) of 0, 1 and NaN (unknown).
         probabilities: (N, L) in [0, 1].
         against: (N, L) in [0, 1], of a second model on the same rows in the same order.
+        threshold: one for all labels, or (L,), for the metrics of decisions; None takes 0.5.
+        against_threshold: of the second model; None takes `threshold`. To compare thresholds give the same
+            probabilities twice.
         resamples: how many; 1000 or more for an interval of 95 %.
         level: share of the resamples' scores inside the interval, in (0, 1).
         seed: of the draws; the same seed and number of rows give the same resamples.
@@ -66,23 +74,28 @@ def bootstrap(
 
     Raises:
         ValueError: as `metrics.label_report`; `against` does not fit; an unknown metric, or a callable that gives
-            something else than a float or always the same labels; `resamples` below 1; `level` outside (0, 1).
+            something else than a float or always the same labels; a threshold for another metric or for no second
+            model; `resamples` below 1; `level` outside (0, 1).
     """
     _check_settings(metric, resamples, level)
+    _check_thresholds(metric, threshold, against_threshold, paired=against is not None)
     truth, scores, names = checked(targets, probabilities, labels)
+    check_same_rows(targets=targets, against=against)
     models = [scores] if against is None else [scores, _checked_against(truth, against, names, labels)]
     if not callable(metric) and "mean" in names:
         raise ValueError(f"labels {list(names)}: rename 'mean', which is the row of the mean here")
     if callable(metric):
         score, index = _score_by_calls(metric, truth, models, names)
     else:
+        if metric in sums.DECISIONS:
+            models = _decided(models, threshold, against_threshold, names)
         score, index = _score_by_sums(metric, truth, models), [*names, "mean"]
     values = score(np.ones((len(truth), 1), dtype=np.int64))[:, 0]
     draws = np.hstack([score(weights) for weights in resample_weights(len(truth), resamples, seed=seed)])
     table = _intervals(values, draws, level, index)
     if against is None:
         table = table.drop(columns="share_above")
-    return table if callable(metric) else _with_positives(table, truth, names)
+    return table if callable(metric) else _with_positives(table, truth, names, _counted(metric, truth))
 
 
 def resample_weights(rows: int, resamples: int, *, seed: int = 0) -> Iterator[np.ndarray]:
@@ -113,55 +126,21 @@ def resample_weights(rows: int, resamples: int, *, seed: int = 0) -> Iterator[np
         yield np.bincount(cells.ravel(), minlength=rows * size).reshape(rows, size)
 
 
-def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """(R,) share of (positive, negative) pairs in the right order, ties one half, from the sums of `_summing`."""
-    below = negatives.cumsum(axis=0)
-    wins = positives * (below[:-1:2] + below[1::2])
-    return wins.sum(axis=0) / (2 * positives.sum(axis=0) * below[-1])
-
-
-def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """(R,) precision at each score of a positive, weighted by the positives there, from the sums of `_summing`."""
-    true = positives[::-1].cumsum(axis=0)[::-1]
-    false = negatives[::-1].cumsum(axis=0)[::-1][1::2]
-    precision = true / np.maximum(true + false, 1)
-    return (positives * precision).sum(axis=0) / positives.sum(axis=0)
-
-
-SCORES = {"auc": _auc, "average_precision": _average_precision}
-
-
-def _summing(truth: np.ndarray, scores: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Matrices that sum weights (N, R) over the positives (G, R) and the negatives (2G + 1, R) of one label.
-
-    G is the number of different scores among the positives, in ascending order. The positives are summed at each; the
-    negatives by turns between two of these scores, and at one (ties).
-    """
-    steps = np.unique(scores[truth == 1])
-    place = np.searchsorted(steps, scores, "left") + np.searchsorted(steps, scores, "right")
-    positive, negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
-    parts = [(positive, place[positive] // 2, len(steps)), (negative, place[negative], 2 * len(steps) + 1)]
-    one = np.ones(len(truth), dtype=np.int64)
-    first, second = (sparse.csr_array((one[rows], (at, rows)), shape=(n, len(truth))) for rows, at, n in parts)
-    return first, second
-
-
 def _score_by_sums(metric: str, truth: np.ndarray, models: list[np.ndarray]) -> Score:
     """A function of weights (N, R) that gives (L + 1, R): each label's score or difference, and the mean."""
-    both = _has_both_classes(truth)
-    plans = [[_summing(t, s) for t, s in zip(truth.T, scores.T, strict=True)] for scores in models]
-
-    def score_label(summing: tuple[sparse.csr_array, sparse.csr_array], weights: np.ndarray) -> np.ndarray:
-        positives, negatives = (matrix @ weights for matrix in summing)
-        scorable = positives.any(axis=0) & negatives.any(axis=0)
-        with np.errstate(invalid="ignore"):
-            return np.where(scorable, SCORES[metric](positives, negatives), np.nan)
+    counted = _counted(metric, truth)
+    plans = [[sums.plan(metric, t, s) for t, s in zip(truth.T, scores.T, strict=True)] for scores in models]
 
     def score(weights: np.ndarray) -> np.ndarray:
-        by_label = _difference([np.stack([score_label(label, weights) for label in plan]) for plan in plans])
-        return np.vstack([by_label, by_label[both].sum(axis=0) / (both.sum() or np.nan)])
+        by_label = _difference([np.stack([by_weights(weights) for by_weights in plan]) for plan in plans])
+        return np.vstack([by_label, by_label[counted].sum(axis=0) / (counted.sum() or np.nan)])
 
     return score
+
+
+def _counted(metric: str, truth: np.ndarray) -> np.ndarray:
+    """(L,) which labels the mean is over: of decisions those with a known row, of rankings those with both classes."""
+    return ~np.isnan(truth).all(axis=0) if metric in sums.DECISIONS else _has_both_classes(truth)
 
 
 def _score_by_calls(
@@ -217,22 +196,47 @@ def _intervals(values: np.ndarray, draws: np.ndarray, level: float, index: Seque
     return pd.DataFrame(rows, columns=["value", "low", "high", "share_above", "resamples"], index=index)
 
 
-def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index) -> pd.DataFrame:
+def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index, counted: np.ndarray) -> pd.DataFrame:
     """Adds the column `positives`, and warns of labels that the mean leaves out."""
-    both, positives = _has_both_classes(truth), (truth == 1).sum(axis=0)
-    if not both.all():
-        left_out = f"bootstrap leaves {names[~both].tolist()} out of the mean, of which one class only is known"
-        warnings.warn(f"{left_out}; labels counted: {both.sum()}", UserWarning, stacklevel=3)
-    return table.assign(positives=[*positives, positives[both].sum()]).rename_axis(index=names.name)
+    positives = (truth == 1).sum(axis=0)
+    if not counted.all():
+        reason = "of which one class only, or nothing, is known"
+        left_out = f"bootstrap leaves {names[~counted].tolist()} out of the mean, {reason}"
+        warnings.warn(f"{left_out}; labels counted: {counted.sum()}", UserWarning, stacklevel=3)
+    return table.assign(positives=[*positives, positives[counted].sum()]).rename_axis(index=names.name)
 
 
 def _check_settings(metric: Metric, resamples: int, level: float) -> None:
-    if not callable(metric) and metric not in list(SCORES):
-        raise ValueError(f"metric={metric!r}: take one of {list(SCORES)}, or a function of targets and probabilities")
+    if not callable(metric) and metric not in sums.METRICS:
+        raise ValueError(f"metric={metric!r}: take one of {sums.METRICS}, or a function of targets and probabilities")
     if not isinstance(resamples, int | np.integer) or resamples < 1:
         raise ValueError(f"resamples={resamples!r}: give a whole number of at least 1, better 1000")
     if not 0 < level < 1:
         raise ValueError(f"level={level!r}: give a share between 0 and 1, such as 0.95")
+
+
+def _check_thresholds(
+    metric: Metric, threshold: "Threshold | None", against_threshold: "Threshold | None", *, paired: bool
+) -> None:
+    if not (threshold is None and against_threshold is None) and metric not in sums.DECISIONS:
+        advice = "give a callable its own, as functools.partial does" if callable(metric) else f"not with {metric!r}"
+        raise ValueError(f"a threshold goes with {', '.join(sums.DECISIONS)}: {advice}")
+    if against_threshold is not None and not paired:
+        raise ValueError("against_threshold is that of a second model: give its probabilities as against")
+
+
+def _decided(
+    models: list[np.ndarray], threshold: "Threshold | None", against_threshold: "Threshold | None", names: pd.Index
+) -> list[np.ndarray]:
+    """The decisions, 0 or 1, of one model or two."""
+    first = 0.5 if threshold is None else threshold
+    decided = [decide(models[0], first, names)]
+    if against_threshold is None:
+        return decided + [decide(scores, first, names) for scores in models[1:]]
+    try:
+        return [*decided, decide(models[1], against_threshold, names)]
+    except ValueError as error:
+        raise ValueError(f"against_threshold: {error}") from error
 
 
 def _checked_against(truth: np.ndarray, against: Table, names: pd.Index, labels: Sequence[str] | None) -> np.ndarray:

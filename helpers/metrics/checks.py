@@ -22,13 +22,14 @@ def checked(
     Names come from `labels` and from the columns of DataFrames; where several give them, they must agree in order.
 
     Raises:
-        ValueError: shapes, values or names that do not fit, zero rows; the message says which.
+        ValueError: shapes, values or names of labels or rows that do not fit, zero rows; the message says which.
     """
     truth, scores = as_numbers("targets", targets), as_numbers("probabilities", probabilities)
     if truth.ndim != 2 or truth.shape != scores.shape:
         raise ValueError(f"targets {truth.shape} and probabilities {scores.shape}: both must be (N, L), the same")
     _check_values(truth, scores)
     tables = {"targets": targets, "probabilities": probabilities}
+    check_same_rows(**tables)
     named = {what: list(t.columns) for what, t in tables.items() if hasattr(t, "columns") and _is_named(t.columns)}
     named |= {"labels": list(labels)} if labels is not None else {}
     (first, names), *others = named.items() or [("default", list(range(truth.shape[1])))]
@@ -38,6 +39,16 @@ def checked(
     if len(names) != truth.shape[1] or len(set(names)) != len(names):
         raise ValueError(f"labels {names} must be {truth.shape[1]} different names, one a column of {truth.shape}")
     return truth, scores, pd.Index(names, name="label")
+
+
+def check_same_rows(**tables: "Table | None") -> None:
+    """ValueError where two tables name their rows otherwise; rows that are only numbered from 0 have no names."""
+    named = {what: t.index for what, t in tables.items() if isinstance(t, pd.DataFrame | pd.Series)}
+    (first, index), *others = [(what, i) for what, i in named.items() if _is_named(i)] or [("", None)]
+    for what, other in others:
+        if len(other) == len(index) and not other.equals(index):
+            reason = "are both of the same rows, in the same order? If so, reset_index(drop=True)"
+            raise ValueError(f"the rows of {what} are named otherwise than those of {first}: {reason}")
 
 
 def decide(scores: np.ndarray, threshold: Threshold, names: pd.Index) -> np.ndarray:
@@ -71,6 +82,7 @@ def complete_rows(truth: np.ndarray) -> np.ndarray:
 def checked_curve(targets: Table, scores: Table) -> tuple[np.ndarray, np.ndarray]:
     """One label's known targets and their scores, both (K,); ValueError when that makes no curve."""
     truth, numbers = as_numbers("targets", targets), as_numbers("scores", scores)
+    check_same_rows(targets=targets, scores=scores)
     if truth.ndim != 1 or truth.shape != numbers.shape:
         raise ValueError(f"targets {truth.shape} and scores {numbers.shape}: both must be (N,), of one label")
     _check_values(truth[:, None], numbers[:, None])

@@ -1,0 +1,253 @@
+"""Does a model judge harmless comments worse because of the group that they name? Scores by group, and their mean.
+
+A model learns from comments in which some groups are named mostly by people who insult them, and may take the name for
+the insult. The overall AUC hardly shows it, since few rows name any group.
+"""
+
+import unicodedata
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import regex
+
+from helpers.metrics import auc_by_label
+from helpers.metrics.checks import Table, as_numbers, check_same_rows, checked, decide
+
+AREAS = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
+
+
+def bias_report(
+    targets: Table, probabilities: Table, groups: pd.DataFrame, *, least: int = 10, threshold: float | None = None
+) -> pd.DataFrame:
+    """How well one label is told apart inside each group, and between the group and all other rows.
+
+    The background of a group are the rows known not to be in it. Each AUC is the chance that a row with the label
+    scores above one without it, ties one half, as scikit-learn's `roc_auc_score`; the rows it takes are
+    - `subgroup_auc`: with and without the label, both from the group. Low: inside the group the model is confused.
+    - `bpsn_auc` (background positive, subgroup negative): low where harmless rows of the group score as high as toxic
+      ones elsewhere, so that they would be taken down.
+    - `bnsp_auc` (background negative, subgroup positive): low where toxic rows of the group score as low as harmless
+      ones elsewhere, so that they would be let through.
+
+    Source: Borkan et al. 2019, Nuanced Metrics for Measuring Unintended Bias with Real Data for Text Classification;
+    the metric of Kaggle's Jigsaw Unintended Bias in Toxicity Classification (2019).
+
+    Args:
+        targets: (N,) of 0, 1 and NaN (unknown, left out).
+        probabilities: (N,) in [0, 1].
+        groups: (N, G), a column a group: is the row in it? True or 1, False or 0, or NaN (not known, the row does not
+            count for that group). `mentions` makes such a table from texts. A row may be in several groups.
+        least: of the rows with the label and of those without that an AUC needs; with fewer it is NaN, as is a rate of
+            fewer rows. 1 scores whatever has both classes.
+        threshold: from which probability on a row is flagged; None leaves out the two columns that need it.
+
+    Returns:
+        By group: `rows` (known and in the group), `positives` (of them, with the label), `subgroup_auc`, `bpsn_auc`,
+        `bnsp_auc`; with a threshold also `false_positive_rate`, the share of the group's rows without the label that
+        are flagged, and `false_positive_gap`, that rate minus the background's.
+
+    Raises:
+        ValueError: shapes or row names that do not fit, a value out of range (its row and group are named), no group,
+            two of the same name, `least` below 1, a threshold outside [0, 1].
+    """
+    truth, scores = _checked_rows(targets, probabilities)
+    inside = _checked_groups(groups, len(truth))
+    check_same_rows(targets=targets, probabilities=probabilities, groups=groups)
+    if not isinstance(least, int | np.integer) or least < 1:
+        raise ValueError(f"least={least!r}: give a whole number of at least 1")
+    flagged = None if threshold is None else decide(scores[:, None], threshold, pd.Index(["threshold"]))[:, 0]
+    table = [_scores_of_group(truth, scores, member, least, flagged) for member in inside.T]
+    return pd.DataFrame(table, index=pd.Index(groups.columns, name="group"))
+
+
+def generalized_mean(values: Table, power: float = -5) -> float:
+    """The power mean of numbers: (mean of values ** power) ** (1 / power).
+
+    With power 1 it is the usual mean; the lower the power, the more the lowest values decide. At -5, that of the
+    competition, one group that is served badly cannot hide behind many that are served well.
+
+    Source: Hardy, Littlewood and Polya 1934, Inequalities, chapter 2.
+
+    Args:
+        values: (K,) of 0 or more; one 0 makes the mean 0 where the power is not above 0.
+        power: 0 stands for its limit, the geometric mean, -inf for the lowest value, inf for the highest.
+
+    Raises:
+        ValueError: no values, a value that is negative, infinite or NaN, power NaN.
+    """
+    numbers = as_numbers("values", values)
+    if numbers.ndim != 1 or not numbers.size:
+        raise ValueError(f"values {numbers.shape}: give a row of at least one number")
+    if (bad := ~((numbers >= 0) & np.isfinite(numbers))).any():
+        place = int(np.argmax(bad))
+        raise ValueError(f"values: number {place} (from 0) is {numbers[place]}; each must be 0 or more, and known")
+    if np.isnan(power):
+        raise ValueError("power is NaN: give a number, such as -5")
+    scale = numbers.max() if power > 0 else numbers.min()  # what decides: no power of the others can overflow
+    if scale == 0 or np.isinf(power):
+        return float(scale)
+    with np.errstate(divide="ignore"):
+        logs = np.log(numbers / scale)
+    if abs(power) < 1e-15:
+        return float(scale * np.exp(logs.mean()))
+    return float(scale * np.exp(np.log1p(np.expm1(power * logs).mean()) / power))
+
+
+def bias_score(report: pd.DataFrame, overall_auc: float, *, power: float = -5) -> float:
+    """One number for quality and fairness, the final metric of Kaggle's Jigsaw Unintended Bias competition.
+
+    It is a quarter of the overall AUC and a quarter of each `generalized_mean` over the groups of `subgroup_auc`,
+    `bpsn_auc` and `bnsp_auc`. All three means are over the same groups: one for which any of them is NaN is left out,
+    and a UserWarning names it.
+
+    Args:
+        report: by group, as `bias_report` gives it; other columns do not matter.
+        overall_auc: of all rows, whether they are in a group or not, such as `metrics.mean_auc` of the one label.
+        power: of the generalized means.
+
+    Returns:
+        From 0 to 1; NaN where no group has all three.
+
+    Raises:
+        ValueError: a column is missing, no row, a value or `overall_auc` outside [0, 1], power NaN.
+    """
+    if missing := [name for name in AREAS if name not in report.columns]:
+        raise ValueError(f"report has no column {', '.join(missing)}, only {list(report.columns)}: use bias_report")
+    if report.empty:
+        raise ValueError("report has no group")
+    if not 0 <= overall_auc <= 1:
+        raise ValueError(f"overall_auc={overall_auc!r} must lie in [0, 1]")
+    areas = report[list(AREAS)].astype(float)
+    if (bad := areas.lt(0) | areas.gt(1)).any(axis=None):
+        row, column = np.argwhere(bad.to_numpy())[0]
+        found = areas.iloc[row, column]
+        raise ValueError(f"report: {AREAS[column]} of {report.index[row]!r} is {found}; it must lie in [0, 1]")
+    scored = areas.notna().all(axis=1)
+    if not scored.all():
+        left_out = f"bias_score leaves out {report.index[~scored].tolist()}, of which an AUC is NaN"
+        warnings.warn(f"{left_out}; groups counted: {scored.sum()}", UserWarning, stacklevel=2)
+    if not scored.any():
+        return float("nan")
+    means = [generalized_mean(areas.loc[scored, name], power) for name in AREAS]
+    return float(np.mean([overall_auc, *means]))
+
+
+def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") -> pd.DataFrame:
+    """Which texts name which groups: the `groups` of `bias_report` for any column of texts.
+
+    A word counts where it stands whole, in capitals or not. Neither a letter (of any script, with its accents), nor a
+    digit or underscore may touch it; a hyphen or an apostrophe may. No other form is guessed: list the plural, and
+    the spellings that people use. A word may consist of several, with any white space between them. Letters
+    that look the same but are stored differently (composed, decomposed, full width) are the same.
+
+    A text that names a group need not be about it, and one that is about it need not name it.
+
+    Args:
+        texts: (N,), a Series or list.
+        terms: words by name of group; or a list of words, each a group of its own.
+
+    Returns:
+        (N, G) of bool, a column a group; the rows are named as those of a Series.
+
+    Raises:
+        ValueError: a text that is none (its row is named), no group, a group twice or without words, an empty word.
+    """
+    words = _words_by_group(terms)
+    rows = texts.index if isinstance(texts, pd.Series) else None
+    folded = _folded_texts(texts)
+    found = {group: _mentioned(folded, spellings) for group, spellings in words.items()}
+    table = pd.DataFrame(found, index=rows, dtype=bool)
+    return table.rename_axis(columns="group")
+
+
+def _checked_rows(targets: Table, probabilities: Table) -> tuple[np.ndarray, np.ndarray]:
+    truth, scores = as_numbers("targets", targets), as_numbers("probabilities", probabilities)
+    if truth.ndim != 1 or truth.shape != scores.shape:
+        raise ValueError(f"targets {truth.shape} and probabilities {scores.shape}: both must be (N,), of one label")
+    checked(truth[:, None], scores[:, None])
+    return truth, scores
+
+
+def _checked_groups(groups: pd.DataFrame, rows: int) -> np.ndarray:
+    """(N, G) of 1, 0 and NaN."""
+    if not isinstance(groups, pd.DataFrame):
+        raise ValueError(f"groups of type {type(groups).__name__}: give a DataFrame, a column a group")
+    if groups.shape[1] == 0 or len(groups) != rows:
+        raise ValueError(f"groups {groups.shape} must be ({rows}, G), a row for each target and at least one group")
+    if not groups.columns.is_unique:
+        raise ValueError(f"groups: {groups.columns[groups.columns.duplicated()].tolist()} stand there more than once")
+    inside = as_numbers("groups", groups)
+    if (bad := ~np.isin(inside, (0, 1)) & ~np.isnan(inside)).any():
+        row, column = np.argwhere(bad)[0]
+        name, found = groups.columns[column], inside[row, column]
+        raise ValueError(f"groups: row {row} (from 0), group {name!r} is {found}; must be 0, 1, a bool or NaN")
+    return inside
+
+
+def _scores_of_group(
+    truth: np.ndarray, scores: np.ndarray, inside: np.ndarray, least: int, flagged: np.ndarray | None
+) -> dict[str, float]:
+    """One row of the report; all arrays (N,)."""
+    positive, negative, member, background = truth == 1, truth == 0, inside == 1, inside == 0
+    pairs = [
+        (member & positive, member & negative),
+        (background & positive, member & negative),
+        (member & positive, background & negative),
+    ]
+    found = {"rows": int((member & (positive | negative)).sum()), "positives": int((member & positive).sum())}
+    found |= {name: _area(scores, *pair, least) for name, pair in zip(AREAS, pairs, strict=True)}
+    if flagged is not None:
+        harmless = (member & negative, background & negative)
+        rate, elsewhere = (flagged[rows].mean() if rows.sum() >= least else np.nan for rows in harmless)
+        found |= {"false_positive_rate": rate, "false_positive_gap": rate - elsewhere}
+    return found
+
+
+def _area(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, least: int) -> float:
+    if min(positive.sum(), negative.sum()) < least:
+        return np.nan
+    rows = positive | negative
+    return auc_by_label(positive[rows, None], scores[rows, None]).iloc[0]
+
+
+def _words_by_group(terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") -> dict[str, list[str]]:
+    """Folded words by group."""
+    if isinstance(terms, str):
+        raise ValueError(f"terms={terms!r}: give a list of words, or words by name of group")
+    if isinstance(terms, Mapping):
+        given = {group: [words] if isinstance(words, str) else list(words) for group, words in terms.items()}
+    else:
+        listed = list(terms)
+        if twice := [word for word in dict.fromkeys(listed) if listed.count(word) > 1]:
+            raise ValueError(f"terms: {twice} stand there more than once")
+        given = {word: [word] for word in listed}
+    if not given:
+        raise ValueError("terms: there is no group")
+    for group, words in given.items():
+        if not words or not all(isinstance(word, str) and word.strip() for word in words):
+            raise ValueError(f"terms: group {group!r} has {words}; give it at least one word, and none that is empty")
+    return {group: [_folded(word) for word in words] for group, words in given.items()}
+
+
+def _folded_texts(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str | pd.DataFrame):
+        raise ValueError(f"texts of type {type(texts).__name__}: give one column, a Series or list of texts")
+    folded = []
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"texts: row {row} (from 0) is {text!r}, which is no text")
+        folded.append(_folded(text))
+    return folded
+
+
+def _folded(text: str) -> str:
+    """One form for all that is read as the same: case, composed or not, white space."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
+
+
+def _mentioned(folded: list[str], words: list[str]) -> list[bool]:
+    # Most texts hold none of the words in any form, which `in` finds out much faster than a pattern.
+    whole = regex.compile(rf"(?<!\w)(?:{'|'.join(map(regex.escape, words))})(?!\w)")
+    return [any(word in text for word in words) and whole.search(text) is not None for text in folded]

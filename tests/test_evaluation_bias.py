@@ -1,0 +1,318 @@
+"""Bias by group: scikit-learn on the published masks, closed forms, what must not change a score, bad input."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from helpers.evaluation import bias_report, bias_score, generalized_mean, mentions
+
+AREAS = ["subgroup_auc", "bpsn_auc", "bnsp_auc"]
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
+
+
+@st.composite
+def cases(draw):
+    """Targets and groups with unknown entries, probabilities with many ties, some groups or classes empty."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rows, unknown = draw(st.integers(1, 60)), draw(st.sampled_from([0, 0.2]))
+    targets = (rng.random(rows) < draw(st.sampled_from([0.0, 0.3, 0.5]))).astype(float)
+    groups = (rng.random((rows, 3)) < draw(st.sampled_from([0.0, 0.2, 0.6]))).astype(float)
+    targets[rng.random(rows) < unknown] = np.nan
+    groups[rng.random(groups.shape) < unknown] = np.nan
+    levels = draw(st.sampled_from([1, 4, 1000]))
+    return targets, rng.integers(0, levels + 1, rows) / levels, pd.DataFrame(groups, columns=["x", "y", "z"])
+
+
+def made(rows=400, seed=0):
+    rng = np.random.default_rng(seed)
+    targets = (rng.random(rows) < 0.4).astype(float)
+    scores = np.round(np.clip(rng.normal(0.4 + 0.2 * targets, 0.2), 0, 1), 2)
+    return targets, scores, pd.DataFrame(rng.random((rows, 3)) < 0.4, columns=["x", "y", "z"])
+
+
+def sklearn_auc(targets, scores, rows):
+    return roc_auc_score(targets[rows], scores[rows]) if len(set(targets[rows])) == 2 else np.nan
+
+
+@given(cases())
+@settings(max_examples=40, deadline=None)
+def test_the_areas_are_scikit_learns_on_the_published_masks(case):
+    targets, scores, groups = case
+    found = bias_report(targets, scores, groups, least=1, threshold=0.5)
+    for name in groups:
+        known = ~np.isnan(targets) & groups[name].notna().to_numpy()
+        inside, toxic = groups[name].eq(1).to_numpy(), targets == 1
+        masks = [inside, (inside & ~toxic) | (~inside & toxic), (inside & toxic) | (~inside & ~toxic)]
+        expected = [sklearn_auc(targets, scores, known & mask) for mask in masks]
+        np.testing.assert_allclose(found.loc[name, AREAS].astype(float), expected, rtol=0, atol=1e-12)
+        assert found.loc[name, "rows"] == (known & inside).sum()
+        assert found.loc[name, "positives"] == (known & inside & toxic).sum()
+        flagged = pd.Series(scores >= 0.5)
+        rate, elsewhere = (flagged[known & ~toxic & rows].mean() for rows in (inside, ~inside))
+        np.testing.assert_allclose(
+            found.loc[name, ["false_positive_rate", "false_positive_gap"]].astype(float), [rate, rate - elsewhere]
+        )
+
+
+def test_by_hand():
+    targets = [1, 0, 0, 1, 1, 0]
+    scores = [0.9, 0.8, 0.8, 0.8, 0.6, 0.1]
+    groups = pd.DataFrame({"named": [True, True, True, False, False, False]})
+    found = bias_report(targets, scores, groups, least=1, threshold=0.7).loc["named"]
+    assert found[["rows", "positives"]].tolist() == [3, 1]
+    assert found["subgroup_auc"] == 1
+    assert found["bpsn_auc"] == (0.5 + 0.5) / 4  # two ties, and two pairs the wrong way round
+    assert found["bnsp_auc"] == 1
+    assert found["false_positive_rate"] == 1
+    assert found["false_positive_gap"] == 1
+
+
+def test_a_higher_score_for_the_name_alone_lowers_bpsn_and_raises_bnsp_and_nothing_else():
+    rng = np.random.default_rng(0)
+    targets = np.tile(rng.integers(0, 2, 500), 2)
+    logits = np.tile(rng.normal(targets[:500]), 2)  # the same rows twice, with the name and without
+    groups = pd.DataFrame({"named": np.arange(1000) < 500})
+    scores = [1 / (1 + np.exp(-logits - extra * groups["named"])) for extra in (0, 1)]
+    fair, unfair = (bias_report(targets, score, groups).loc["named"] for score in scores)
+    assert fair["subgroup_auc"] == fair["bpsn_auc"] == fair["bnsp_auc"]
+    assert unfair["subgroup_auc"] == fair["subgroup_auc"]
+    assert unfair["bpsn_auc"] < fair["bpsn_auc"] - 0.15
+    assert unfair["bnsp_auc"] > fair["bnsp_auc"] + 0.1
+
+
+@given(cases(), st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
+def test_neither_the_order_of_rows_and_groups_nor_a_monotone_transform_matters(case, random):
+    targets, scores, groups = case
+    expected = bias_report(targets, scores, groups, least=1)
+    order, names = random.sample(range(len(targets)), len(targets)), random.sample(list(groups), 3)
+    shuffled = bias_report(targets[order], scores[order], groups.iloc[order].reset_index(drop=True), least=1)
+    pd.testing.assert_frame_equal(shuffled, expected)
+    pd.testing.assert_frame_equal(bias_report(targets, scores, groups[names], least=1), expected.loc[names])
+    pd.testing.assert_frame_equal(bias_report(targets, scores**3 / 2, groups, least=1), expected)
+    turned = bias_report(1 - targets, 1 - scores, groups, least=1)
+    np.testing.assert_allclose(turned[AREAS], expected[["subgroup_auc", "bnsp_auc", "bpsn_auc"]])
+
+
+def test_few_rows_give_no_score():
+    targets, scores, groups = made()
+    groups["few"] = np.isin(np.arange(400), np.flatnonzero(targets == 1)[:9])
+    groups["nobody"] = False
+    groups["everybody"] = True
+    found = bias_report(targets, scores, groups, threshold=0.5)
+    assert found.loc["few", ["rows", "positives"]].tolist() == [9, 9]
+    assert found.loc["nobody", ["rows", "positives"]].tolist() == [0, 0]
+    assert found.loc[["few", "nobody"], [*AREAS, "false_positive_rate", "false_positive_gap"]].isna().all(axis=None)
+    assert found.loc["everybody"].notna().tolist() == [True, True, True, False, False, True, False]
+    one_less = bias_report(targets, scores, groups, least=9).loc["few", AREAS]
+    assert one_less.notna().tolist() == [False, False, True]
+
+
+def test_tensors_series_and_nullable_columns_are_taken():
+    targets, scores, groups = made()
+    expected = bias_report(targets, scores, groups)
+    given_otherwise = groups.astype("boolean")
+    found = bias_report(pd.Series(targets), torch.tensor(scores, requires_grad=True), given_otherwise)
+    pd.testing.assert_frame_equal(found, expected)
+    given_otherwise["x"] = pd.array([None] * 400, dtype="boolean")
+    assert bias_report(targets, scores, given_otherwise).loc["x", ["rows", "subgroup_auc"]].fillna(-1).tolist() == [
+        0,
+        -1,
+    ]
+
+
+GROUPS = pd.DataFrame({"a": [True, False, True]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (([0, 1], [0.1, 0.2, 0.3], GROUPS), {}, r"targets \(2,\) and probabilities \(3,\): both must be \(N,\)"),
+        (([[0], [1]], [[0.1], [0.2]], GROUPS), {}, r"targets \(2, 1\) and .* of one label"),
+        (([0, 1, 2], [0.1, 0.2, 0.3], GROUPS), {}, "targets: row 2, label 0 .* is 2.0; must be 0, 1 or NaN"),
+        (([0, 1, 1], [0.1, 0.2, 1.3], GROUPS), {}, "probabilities: row 2, label 0 .* is 1.3"),
+        (([], [], GROUPS.iloc[:0]), {}, "nothing to score"),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS["a"]), {}, "groups of type Series: give a DataFrame"),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS[[]]), {}, r"groups \(3, 0\) must be \(3, G\).* at least one group"),
+        (([0, 1], [0.1, 0.2], GROUPS), {}, r"groups \(3, 1\) must be \(2, G\), a row for each target"),
+        (([0, 1, 1], [0.1, 0.2, 0.3], pd.concat([GROUPS, GROUPS], axis=1)), {}, r"groups: \['a'\] stand there more"),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS * 2), {}, "groups: row 0 .*, group 'a' is 2.0; must be 0, 1, a bool or"),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS.replace({True: "yes"})), {}, "groups of type DataFrame are not a table"),
+        (
+            (pd.Series([0, 1, 1], index=[5, 6, 7]), [0.1, 0.2, 0.3], GROUPS.set_axis([7, 6, 5])),
+            {},
+            "rows of groups are named otherwise than those of targets",
+        ),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS), {"least": 0}, "least=0: give a whole number of at least 1"),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS), {"least": 1.5}, "least=1.5"),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS), {"threshold": 2}, "threshold 2.0: each must lie in"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, settings, message):
+    with pytest.raises(ValueError, match=message):
+        bias_report(*arguments, **settings)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=30), st.sampled_from([-5, -1, -0.5, 1, 2, 5]))
+@example([0.5, 1.0], -5)
+@settings(max_examples=40, deadline=None)
+def test_the_power_mean_is_the_published_formula(values, power):
+    expected = (sum(value**power for value in values) / len(values)) ** (1 / power)
+    assert generalized_mean(values, power) == pytest.approx(expected, rel=1e-12)
+    assert min(values) * (1 - 1e-12) <= generalized_mean(values, power) <= max(values) * (1 + 1e-12)
+
+
+def test_the_power_mean_in_closed_form():
+    assert generalized_mean([0.5, 1.0]) == pytest.approx((33 / 2) ** (-1 / 5))
+    assert generalized_mean([1, 2], -1) == pytest.approx(4 / 3)
+    assert generalized_mean([2, 8], 0) == pytest.approx(4)
+    assert generalized_mean([2, 8], 1) == 5
+    assert generalized_mean([3, 1, 2], -np.inf) == 1
+    assert generalized_mean([3, 1, 2], np.inf) == 3
+    assert generalized_mean([0, 4], 1) == generalized_mean([0, 8], 0.5) == pytest.approx(2)
+    assert generalized_mean([2, 8], 1e-12) == pytest.approx(4, rel=1e-10)
+    assert generalized_mean([0, 1]) == generalized_mean([0, 1], 0) == generalized_mean([0, 0], 2) == 0
+    assert generalized_mean([1e-300, 1.0]) == pytest.approx(1e-300 * 2**0.2)
+    assert generalized_mean(pd.Series([0.7] * 4, index=list("abcd"))) == pytest.approx(0.7)
+
+
+@given(st.lists(st.floats(0.1, 1), min_size=2, max_size=10), st.floats(-8, 8), st.floats(0.1, 4))
+@example([1.0, 0.5], -5e-218, 1.0)
+@settings(max_examples=40, deadline=None)
+def test_a_lower_power_gives_a_lower_mean(values, power, less):
+    assert generalized_mean(values, power - less) <= generalized_mean(values, power) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("values", "power", "message"),
+    [
+        ([], -5, "at least one number"),
+        ([[0.5]], -5, r"values \(1, 1\)"),
+        ([0.5, np.nan], -5, r"number 1 \(from 0\) is nan"),
+        ([-0.1], -5, "is -0.1; each must be 0 or more"),
+        ([np.inf], -5, "is inf"),
+        ([0.5], np.nan, "power is NaN"),
+        (["a"], -5, "values of type list are not a table of numbers"),
+    ],
+)
+def test_no_power_mean_of_these(values, power, message):
+    with pytest.raises(ValueError, match=message):
+        generalized_mean(values, power)
+
+
+def report(**columns):
+    table = {"subgroup_auc": [0.9, 0.8], "bpsn_auc": [0.7, 0.9], "bnsp_auc": [0.95, 0.85]} | columns
+    return pd.DataFrame(table, index=["a", "b"])
+
+
+def test_the_score_is_the_competitions():
+    def power_mean(series):
+        return (sum(value**-5 for value in series) / len(series)) ** (1 / -5)
+
+    table = report()
+    expected = 0.25 * 0.96 + 0.75 * sum(power_mean(table[name]) for name in AREAS) / 3
+    assert bias_score(table, 0.96) == pytest.approx(expected, abs=1e-14)
+    assert bias_score(table.assign(rows=3), 0.96, power=1) == pytest.approx((0.96 + 0.85 + 0.8 + 0.9) / 4)
+
+
+def test_a_group_without_an_area_is_left_out_of_all_three_means():
+    table = report(bnsp_auc=[np.nan, 0.85])
+    with pytest.warns(UserWarning, match=r"leaves out \['a'\], of which an AUC is NaN; groups counted: 1"):
+        assert bias_score(table, 1.0) == pytest.approx((1 + 0.8 + 0.9 + 0.85) / 4)
+    with pytest.warns(UserWarning, match=r"\['a', 'b'\].*groups counted: 0"):
+        assert np.isnan(bias_score(report(bpsn_auc=[np.nan, np.nan]), 0.9))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bias_score(report(), 0.9)
+
+
+def test_the_score_refuses_what_is_no_report():
+    with pytest.raises(ValueError, match=r"no column bpsn_auc, only \['subgroup_auc', 'bnsp_auc'\]"):
+        bias_score(report().drop(columns="bpsn_auc"), 0.9)
+    with pytest.raises(ValueError, match="report has no group"):
+        bias_score(report().iloc[:0], 0.9)
+    with pytest.raises(ValueError, match=r"bpsn_auc of 'b' is 90\.0"):
+        bias_score(report(bpsn_auc=[0.7, 90]), 0.9)
+    for wrong in (1.1, -0.1, np.nan):
+        with pytest.raises(ValueError, match="overall_auc="):
+            bias_score(report(), wrong)
+
+
+def test_mentions_finds_whole_words():
+    texts = [
+        "The bakers met.",
+        "BAKER!",
+        "a baker's dozen",
+        "bakery",
+        "the_baker",
+        "half-baker",
+        "Bakérs",
+        "baker2",
+        "",
+    ]
+    found = mentions(texts, {"bakers": ["baker", "bakers"], "plural": "bakers"})
+    assert found.dtypes.eq(bool).all()
+    assert found["bakers"].tolist() == [True, True, True, False, False, True, False, False, False]
+    assert found["plural"].tolist() == [True] + [False] * 8
+    assert found.columns.name == "group"
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "named"),
+    [
+        ("Ein BÄCKER backt.", "Bäcker", True),
+        ("Ein Ba\u0308cker backt.", "bäcker", True),
+        ("Ein Bäckerei-Gehilfe", "Bäcker", False),
+        ("STRASSENMUSIKANT", "Straßenmusikant", True),
+        ("पाठकी", "पाठक", False),  # a vowel sign follows, which is no letter to the standard library
+        ("пекарь, пекари", "Пекарь", True),
+        ("пекари", "пекар", False),
+        ("ｂａｋｅｒ", "baker", True),
+        ("I use C++ daily", "c++", True),
+        ("I use C++11", "c++", False),
+        ("a (b) c", "(b)", True),
+        ("abc", "a.c", False),
+        ("left-handed\n  people meet", "Left-Handed People", True),
+        ("left handed people", "left-handed people", False),
+        ("don't", "don", True),
+    ],
+)
+def test_mentions_in_any_script(text, word, named):
+    assert mentions([text], [word]).to_numpy().tolist() == [[named]]
+
+
+def test_mentions_keeps_the_rows_names_and_the_groups_order():
+    texts = pd.Series(["a twin", "a baker"], index=[7, 3])
+    found = mentions(texts, ["twin", "baker"])
+    assert found.index.tolist() == [7, 3]
+    assert found.columns.tolist() == ["twin", "baker"]
+    assert found.to_numpy().tolist() == [[True, False], [False, True]]
+    assert mentions([], ["twin"]).shape == (0, 1)
+    assert bias_report(pd.Series([0, 1], index=[7, 3]), [0.1, 0.2], found)["rows"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("texts", "terms", "message"),
+    [
+        (["a", None], ["b"], r"texts: row 1 \(from 0\) is None, which is no text"),
+        (["a", np.nan], ["b"], "texts: row 1 .* is nan"),
+        ("a text", ["b"], "texts of type str: give one column"),
+        (pd.DataFrame({"comment_text": ["a"]}), ["b"], "texts of type DataFrame"),
+        (["a"], [], "terms: there is no group"),
+        (["a"], {}, "terms: there is no group"),
+        (["a"], "baker", "terms='baker': give a list of words"),
+        (["a"], ["b", "b"], r"terms: \['b'\] stand there more than once"),
+        (["a"], {"bakers": []}, r"group 'bakers' has \[\]; give it at least one word"),
+        (["a"], {"bakers": ["baker", " "]}, "group 'bakers' has"),
+        (["a"], {"bakers": [None]}, "group 'bakers' has"),
+    ],
+)
+def test_mentions_refuses(texts, terms, message):
+    with pytest.raises(ValueError, match=message):
+        mentions(texts, terms)
