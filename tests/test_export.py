@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +13,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from helpers import datasets, export, loaders, loops, models
+from helpers import datasets, evaluation, export, loaders, loops, models
+from helpers.export import page
 from helpers.export import predictor as predictor_module
 
 LABELS = ["rude", "kind", "odd"]
@@ -150,6 +152,35 @@ def test_decisions_follow_the_thresholds(folders, comments):
         predictor.tags(comments, thresholds={"nobody": 0.5})
 
 
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_thresholds_set_later_are_obeyed_and_inf_never_gives_a_label(kind, folders, saved, comments, tmp_path):
+    folder, sure = shutil.copytree(folders[kind], tmp_path / kind), comments[:20]
+    targets = np.arange(60).reshape(20, 3) % 2
+    probabilities = export.Predictor.load(folder).predict(sure)
+    tuned = evaluation.tune_thresholds(targets, probabilities)
+    tuned.loc["odd", "threshold"] = np.inf
+    models.set_thresholds(folder, tuned["threshold"])
+    predictor = export.Predictor.load(folder)
+    assert predictor.thresholds == tuned["threshold"].to_dict()
+    tags = predictor.tags(sure)
+    expected = probabilities >= tuned["threshold"]
+    assert (tags == expected).all(axis=None)
+    assert 0 < tags[["rude", "kind"]].to_numpy().sum() < 40
+    assert predictor.tags(sure, thresholds={"rude": np.inf})["rude"].sum() == 0
+    assert predictor.tags(sure, thresholds={"odd": 0.0})["odd"].all()
+
+
+def test_never_is_exported_too(packaged, tmp_path):
+    tagger = tiny()
+    torch.nn.init.constant_(tagger.head.bias, 100.0)  # all probabilities are 1.0 exactly
+    saved = models.SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": np.inf, "kind": 1.0})
+    predictor = export.Predictor.load(export.to_onnx(saved, tmp_path / "onnx"))
+    assert predictor.predict(TEXTS[:2]).eq(1).all(axis=None)
+    assert predictor.thresholds == {"rude": 0.5, "kind": 1.0, "odd": np.inf}
+    assert predictor.tags(TEXTS[:2]).iloc[0].to_dict() == {"rude": 1, "kind": 1, "odd": 0}
+    assert page._limits(predictor) == {"rude": 0.5, "kind": 1.0, "odd": 1.0}
+
+
 @pytest.mark.parametrize("kind", ["torch", "onnx", "int8"])
 def test_many_threads_may_ask_at_once(kind, folders, comments):
     predictor = export.Predictor.load(folders[kind], threads=1)
@@ -200,8 +231,6 @@ def test_an_exported_tagger_is_served_without_torch_transformers_or_network(fold
 
 
 def test_folders_that_cannot_be_trusted_are_refused_by_file(folders, tmp_path):
-    import shutil
-
     with pytest.raises(FileNotFoundError, match=r"tagger\.json"):
         export.Predictor.load(tmp_path)
     for kind, file in (("onnx", "model.onnx"), ("onnx", "tokenizer.json"), ("onnx", "tagger.json")):
@@ -215,8 +244,6 @@ def test_folders_that_cannot_be_trusted_are_refused_by_file(folders, tmp_path):
 
 
 def test_labels_that_do_not_fit_the_graph_are_refused(folders, tmp_path):
-    import shutil
-
     broken = shutil.copytree(folders["onnx"], tmp_path / "broken")
     settings = json.loads((broken / "tagger.json").read_text())
     (broken / "tagger.json").write_text(json.dumps(settings | {"labels": LABELS[:2]}))

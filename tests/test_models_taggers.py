@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
@@ -282,6 +284,78 @@ def test_saving_replaces_a_tagger_and_nothing_else(tmp_path, packaged):
         with pytest.raises(ValueError, match=message):
             models.save_tagger(tmp_path / "other", tagger, packaged.tokenizer, **options)
     assert not (tmp_path / "other").exists()
+
+
+@pytest.fixture
+def saved_folder(tmp_path, packaged):
+    limits = {"a": 0.25, "b": 0.75}
+    tagger = models.BertTagger(tiny(), 3)
+    return models.save_tagger(tmp_path / "mine", tagger, packaged.tokenizer, labels=["a", "b", "c"], thresholds=limits)
+
+
+def test_thresholds_are_set_and_all_else_stays(saved_folder):
+    before = json.loads((saved_folder / "tagger.json").read_text())
+    models.set_thresholds(saved_folder, pd.Series({"c": 0.125, "a": np.inf}, name="threshold"))
+    assert models.load_tagger(saved_folder).thresholds == {"a": np.inf, "b": 0.75, "c": 0.125}
+    after = json.loads((saved_folder / "tagger.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert after == before | {"thresholds": {"a": "inf", "b": 0.75, "c": 0.125}}
+    models.set_thresholds(saved_folder, {"b": 1})
+    models.set_thresholds(saved_folder, {})
+    assert models.load_tagger(saved_folder).thresholds == {"a": np.inf, "b": 1.0, "c": 0.125}
+    assert not list(saved_folder.glob("*.part"))
+
+
+def test_never_is_kept_when_a_tagger_is_saved_again(saved_folder, tmp_path):
+    models.set_thresholds(saved_folder, {"b": np.inf})
+    saved = models.load_tagger(saved_folder)
+    options = {"labels": saved.labels, "thresholds": saved.thresholds}
+    again = models.save_tagger(tmp_path / "again", saved.tagger, saved.tokenizer, **options)
+    assert models.load_tagger(again).thresholds == {"a": 0.25, "b": np.inf, "c": 0.5}
+    models.save_tagger(saved_folder, saved.tagger, saved.tokenizer, **options)  # nothing lies beside the tagger
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"d": 0.5}, r"thresholds \{'d': 0\.5\} are for no label of \['a', 'b', 'c'\]"),
+        ({"a": 1.5, "b": 0.5}, r"thresholds \{'a': 1\.5\} .*not from 0 to 1 \(or inf: never\)"),
+        ({"a": -np.inf}, "-inf"),
+        ({"a": np.nan}, "nan"),
+        ({"a": None}, "None"),
+        ({"a": "often"}, "often"),
+        (pd.Series([0.5, 0.5, 0.5]), "thresholds .* are for no label"),
+    ],
+)
+def test_thresholds_that_cannot_be_are_refused_and_change_nothing(saved_folder, thresholds, message):
+    before = (saved_folder / "tagger.json").read_bytes()
+    with pytest.raises(ValueError, match=message):
+        models.set_thresholds(saved_folder, thresholds)
+    assert (saved_folder / "tagger.json").read_bytes() == before
+    assert not list(saved_folder.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "torn", ['{"labels": ["a"', "[]", '{"labels": ["a"]}', '{"labels": ["a"], "thresholds": {"b": 2}}']
+)
+def test_thresholds_are_not_set_in_torn_settings(saved_folder, tmp_path, torn):
+    (saved_folder / "tagger.json").write_text(torn)
+    with pytest.raises(ValueError, match=r"tagger\.json is torn or no tagger's"):
+        models.set_thresholds(saved_folder, {"a": 0.5})
+    assert (saved_folder / "tagger.json").read_text() == torn
+    with pytest.raises(FileNotFoundError, match=r"tagger\.json is missing: the folder holds no tagger"):
+        models.set_thresholds(tmp_path, {"a": 0.5})
+
+
+def test_a_write_that_fails_leaves_the_old_thresholds(saved_folder, monkeypatch):
+    def full(self, *_, **__):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        models.set_thresholds(saved_folder, {"a": 0.5})
+    monkeypatch.undo()
+    assert models.load_tagger(saved_folder).thresholds == {"a": 0.25, "b": 0.75, "c": 0.5}
+    assert not list(saved_folder.glob("*.part"))
 
 
 def test_a_torn_folder_is_named(tmp_path, packaged):

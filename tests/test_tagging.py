@@ -167,6 +167,13 @@ def test_a_checkpoint_needs_nothing_else(finished, encoder, tmp_path, monkeypatc
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"thresholds \{.kind.: 0.5\} are for no label"):
         again.thresholds = {"kind": 0.5}
+    again.thresholds = pd.Series({"toxic": 0.25, "threat": float("inf")})  # never
+    with pytest.raises(ValueError, match="not from 0 to 1"):
+        again.thresholds = {"toxic": float("nan")}
+    state = torch.load(tmp_path / "alone.ckpt", weights_only=True)
+    torch.save(state | {"hyper_parameters": dict(again.hparams)}, tmp_path / "changed.ckpt")
+    changed = tagging.CommentTagger.load_from_checkpoint(tmp_path / "changed.ckpt")
+    assert changed.thresholds == {**dict.fromkeys(LABELS, 0.5), "toxic": 0.25, "threat": float("inf")}
 
 
 class Evil:

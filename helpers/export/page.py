@@ -49,8 +49,7 @@ def demo(predictor: Predictor, *, examples: Sequence[str] = (), title: str = "Tr
             with gradio.Column(scale=2):
                 gradio.Markdown("A label is given from this probability on:")
                 sliders = [
-                    gradio.Slider(0, 1, predictor.thresholds.get(label, 0.5), step=0.01, label=label)
-                    for label in predictor.labels
+                    gradio.Slider(0, 1, limit, step=0.01, label=label) for label, limit in _limits(predictor).items()
                 ]
         found = gradio.State([])
 
@@ -68,6 +67,11 @@ def demo(predictor: Predictor, *, examples: Sequence[str] = (), title: str = "Tr
                 **quiet,
             )
     return page
+
+
+def _limits(predictor: Predictor) -> dict[str, float]:
+    """Where the sliders stand at first: a threshold of inf, never, is at their end."""
+    return {label: min(predictor.thresholds[label], 1.0) for label in predictor.labels}
 
 
 def _table(predictor: Predictor, probabilities: Sequence[float], limits: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ from helpers.models.dropout import FastDropout, use_fast_dropout
 from helpers.models.encoders import Encoder, load_encoder
 from helpers.models.heads import MultiHead, head_probabilities, predict_labels
 from helpers.models.linear import NBSVM
-from helpers.models.saving import SavedTagger, load_tagger, save_tagger
+from helpers.models.saving import SavedTagger, load_tagger, save_tagger, set_thresholds
 from helpers.models.taggers import BertTagger, Pooling, parameter_groups, tagger_of
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "parameter_groups",
     "predict_labels",
     "save_tagger",
+    "set_thresholds",
     "sparse_product",
     "tagger_of",
     "use_fast_dropout",

@@ -1,6 +1,8 @@
 """A tagger as a folder: weights, configuration, tokenizer, labels and thresholds, read back without any network."""
 
 import json
+import math
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,14 +63,13 @@ def save_tagger(
         tagger: weights are written as safetensors, which hold numbers and nothing that can run.
         tokenizer: of its encoder.
         labels: names of the L labels, in the order of the logits.
-        thresholds: by label; labels that are not named get 0.5.
+        thresholds: by label; labels that are not named get 0.5; inf never gives the label.
         max_tokens: length at which texts were cut in training.
         keep: what was left of a text that was cut, its `head` or its `tail`, as in `loaders.tokenize`.
 
     Raises:
-        ValueError: labels that do not fit the tagger, thresholds for other labels or outside 0 to 1, another `keep`,
-            a limit beyond what the encoder reads,
-            or attention heads that `export.prune_heads` took away.
+        ValueError: labels that do not fit the tagger; thresholds for other labels, or neither from 0 to 1 nor inf;
+            another `keep`; a limit beyond what the encoder reads; attention heads that `export.prune_heads` took away.
         FileExistsError: the folder holds something else than a tagger, or something beside one.
     """
     from safetensors.torch import save_file
@@ -97,16 +98,67 @@ def checked_settings(
     Raises:
         ValueError: as `save_tagger`; a limit beyond what the encoder reads.
     """
-    names, given = list(labels), dict(thresholds or {})
+    names = list(labels)
     if len(names) != tagger.head.out_features or len(set(names)) != len(names):
         raise ValueError(f"labels {names} must be {tagger.head.out_features} different names, one a logit")
-    if bad := {name: value for name, value in given.items() if name not in names or not 0 <= value <= 1}:
-        raise ValueError(f"thresholds {bad} are for no label of {names}, or not from 0 to 1")
+    filled = _as_json(checked_thresholds(names, {} if thresholds is None else thresholds))
     longest = getattr(tagger.encoder.config, "max_position_embeddings", max_tokens)
     if keep not in ("head", "tail") or not 3 <= max_tokens <= longest:
         raise ValueError(f"keep={keep!r}, max_tokens={max_tokens}: 'head' or 'tail', and from 3 to {longest}")
-    filled = {name: float(given.get(name, 0.5)) for name in names}
     return {"labels": names, "thresholds": filled, "max_tokens": int(max_tokens), "keep": keep}
+
+
+def checked_thresholds(labels: Sequence[str], thresholds: Mapping[str, float]) -> dict[str, float]:
+    """A threshold for every label, 0.5 where none is named.
+
+    Raises:
+        ValueError: thresholds for other labels, or neither from 0 to 1 nor inf.
+    """
+    given = dict(thresholds)
+    if bad := {name: value for name, value in given.items() if name not in labels or not _is_threshold(value)}:
+        raise ValueError(f"thresholds {bad} are for no label of {list(labels)}, or not from 0 to 1 (or inf: never)")
+    return {name: float(given.get(name, 0.5)) for name in labels}
+
+
+def _is_threshold(value: object) -> bool:
+    try:
+        return 0 <= float(value) <= 1 or float(value) == math.inf
+    except (TypeError, ValueError):
+        return False
+
+
+def _as_json(thresholds: Mapping[str, float]) -> dict[str, float | str]:
+    """JSON has no infinity: it is a string there, which `float` reads."""
+    return {name: "inf" if value == math.inf else value for name, value in thresholds.items()}
+
+
+def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
+    """Give a tagger's folder other thresholds, those of `evaluation.tune_thresholds` for example.
+
+    Args:
+        folder: that `save_tagger` or `export.to_onnx` wrote.
+        thresholds: by label, a dict or a Series; labels that are not named keep theirs; inf never gives the label.
+
+    Raises:
+        FileNotFoundError: the folder is no tagger's.
+        ValueError: its settings are torn; thresholds for other labels, or neither from 0 to 1 nor inf.
+    """
+    path = Path(folder) / SETTINGS
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: the folder holds no tagger")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        labels = list(settings["labels"])
+        before = checked_thresholds(labels, settings["thresholds"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is torn or no tagger's: {error!r}") from error
+    settings["thresholds"] = _as_json(checked_thresholds(labels, before | dict(thresholds)))
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # anything beside a tagger's files would keep save_tagger from replacing it
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from helpers import config, loops, losses, models
+from helpers.models.saving import checked_thresholds
 from helpers.tagging.scores import KnownMean, LabelAUROC
 
 Loss = Literal["bce", "focal", "asymmetric"]
@@ -40,7 +41,7 @@ class CommentTagger(pl.LightningModule):
         weight_decay: of all matrices.
         layer_decay: as `models.parameter_groups` takes it.
         warmup: steps until the peak; a float is the share of all steps.
-        thresholds: by label, from which probability on it is given; 0.5 where none is named.
+        thresholds: by label, from which probability on it is given; 0.5 where none is named, inf for never.
         max_tokens: length at which texts are cut; kept with the weights for those who predict.
         train_auc: log the AUC by label on the training rows as well.
         encoder_config: of the encoder, plain values; a checkpoint holds it, so that opening one needs no other file.
@@ -72,7 +73,7 @@ class CommentTagger(pl.LightningModule):
             raise ValueError(f"labels {labels} must be different names, at least one")
         if loss not in ("bce", "focal", "asymmetric"):
             raise ValueError(f"loss={loss!r}: 'bce', 'focal' or 'asymmetric'")
-        thresholds = _thresholds(labels, thresholds)
+        thresholds = checked_thresholds(labels, {} if thresholds is None else thresholds)
         built = models.load_encoder(encoder).model if encoder_config is None else _rebuild(encoder_config)
         encoder_config = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
@@ -99,7 +100,7 @@ class CommentTagger(pl.LightningModule):
 
     @thresholds.setter
     def thresholds(self, thresholds: Mapping[str, float]) -> None:
-        self.hparams["thresholds"] = _thresholds(self.labels, thresholds)
+        self.hparams["thresholds"] = checked_thresholds(self.labels, thresholds)
 
     def setup(self, stage: str) -> None:
         """Refuse data of other labels.
@@ -304,13 +305,6 @@ class CommentTagger(pl.LightningModule):
         found = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
         found._taken_up = {}
         return found.eval()
-
-
-def _thresholds(labels: list[str], thresholds: Mapping[str, float] | None) -> dict[str, float]:
-    given = dict(thresholds or {})
-    if bad := {name: value for name, value in given.items() if name not in labels or not 0 <= value <= 1}:
-        raise ValueError(f"thresholds {bad} are for no label of {labels}, or not from 0 to 1")
-    return {name: float(given.get(name, 0.5)) for name in labels}
 
 
 def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
