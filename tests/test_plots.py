@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -196,3 +198,117 @@ def test_heads_draw_a_box_a_layer_and_a_head_and_a_dot_a_logit():
     ]
     places = [text.xy[1] for text in ax.texts if text.get_text() and text.xy[0] > 3]
     assert places == sorted(places, reverse=True)
+
+
+SENTENCE = "You are a complete goat , and your $5 edits , worth $10 , are as welcome as rain at a picnic !"
+WORDS = SENTENCE.split()
+WEIGHTS = [0.1, 0.0, 0.2, 1.5, 3.0, *[-0.3] * 15, -6.0, 0.4, 0.1]
+
+
+def boxes(ax):
+    """Where each word stands on the canvas, in pixels, its frame included."""
+    renderer = ax.figure.canvas.get_renderer()
+    ax.figure.draw_without_rendering()
+    return [text.get_bbox_patch().get_window_extent(renderer) for text in ax.texts]
+
+
+def contrast(color, other):
+    """WCAG's ratio of two colours, from 1 to 21; 4.5 is enough to read."""
+    linear = [np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for c in map(np.array, (color, other))]
+    low, high = sorted(float(one @ [0.2126, 0.7152, 0.0722]) for one in linear)
+    return (high + 0.05) / (low + 0.05)
+
+
+def check_places(ax, per_line):
+    """Words in lines of at most `per_line` characters, none over another, all inside, between key and title."""
+    found, frame = boxes(ax), ax.get_window_extent()
+    rows = [round(text.get_position()[1]) for text in ax.texts]
+    assert rows == sorted(rows)
+    for (row, box), (next_row, after) in pairwise(zip(rows, found, strict=True)):
+        assert box.x1 < after.x0 if row == next_row else box.y0 > after.y1
+    assert min(box.x0 for box in found) > frame.x0 - 1
+    assert max(box.x1 for box in found) < frame.x1 + 1
+    assert ax.get_legend().get_window_extent().y1 < min(box.y0 for box in found)
+    assert max(box.y1 for box in found) < ax.title.get_window_extent().y0
+    lines = [" ".join(np.array(WORDS)[np.array(rows) == row]) for row in sorted(set(rows))]
+    assert max(map(len, lines)) <= per_line
+    return rows
+
+
+@pytest.mark.parametrize("styled", [True, False])
+@pytest.mark.parametrize("per_line", [20, 64, 90])
+def test_words_stand_in_their_order_side_by_side(styled, per_line):
+    with plt.rc_context():
+        if styled:
+            plots.use_style()
+        ax = plots.word_weights(pd.Series(WORDS, index=range(7, 7 + len(WORDS))), pd.Series(WEIGHTS), per_line=per_line)
+        ax.set_title("a finding")
+        assert texts(ax) == WORDS
+        assert max(check_places(ax, per_line)) == {20: 4, 64: 1, 90: 1}[per_line]
+
+
+@pytest.mark.parametrize("size", [(9, 2.2), (9, 1.2), (4, 4)])
+def test_words_fit_into_axes_that_are_there(size):
+    axes = plt.subplots(1, 2, figsize=size, layout="constrained")[1]
+    assert plots.word_weights(WORDS, WEIGHTS, per_line=40, ax=axes[1]) is axes[1]
+    check_places(axes[1], 40)
+    axes[1].set_title("a finding that comes later")
+    check_places(axes[1], 40)
+    assert not axes[0].texts
+
+
+def test_titles_and_neighbours_that_come_later_move_the_words_but_not_into_each_other():
+    figure, axes = plt.subplots(3, 1, figsize=(11, 2.6), layout="constrained")
+    for ax in axes:
+        plots.word_weights(WORDS, WEIGHTS, ax=ax, key=ax is axes[2])
+        ax.set_title("p = 0.99", fontsize=11)
+    assert [ax.get_legend() is None for ax in axes] == [True, True, False]
+    check_places(axes[2], 64)
+    for ax, below in pairwise(axes):
+        assert min(box.y0 for box in boxes(ax)) > below.title.get_window_extent().y1
+    figure.set_layout_engine("none")
+    axes[2].set_position([0.3, 0, 0.2, 0.2])
+    found = boxes(axes[2])
+    assert all(box.x1 < after.x0 or box.y0 > after.y1 for box, after in pairwise(found))
+
+
+def test_the_colour_says_direction_and_strength_and_can_be_read():
+    ax = plots.word_weights(["up", "more", "none", "down"], [1.0, 4.0, 0.0, -4.0])
+    up, more, none, down = (np.array(text.get_bbox_patch().get_facecolor()[:3]) for text in ax.texts)
+    assert none.tolist() == [1, 1, 1]
+    assert more[0] > more[2] and down[2] > down[0]
+    assert (up > more)[1:].all()
+    assert more.min() < 0.3 and down.min() < 0.3
+    black = np.zeros(3)
+    assert min(contrast(black, color) for color in (up, more, none, down)) > 6
+    keys = [patch.get_facecolor()[:3] for patch in ax.get_legend().get_patches()]
+    np.testing.assert_allclose(keys, [more, down])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["raises the logit", "lowers it"]
+    shared = plots.word_weights(["up", "more"], [1.0, 4.0], largest=8)
+    np.testing.assert_allclose(shared.texts[1].get_bbox_patch().get_facecolor()[0], (1 + more[0]) / 2, atol=1e-6)
+    beyond = plots.word_weights(["more"], [4.0], largest=1)
+    np.testing.assert_allclose(beyond.texts[0].get_bbox_patch().get_facecolor()[:3], more)
+
+
+def test_words_of_all_kinds_are_drawn():
+    ax = plots.word_weights(["x" * 500, "$a$", "\u4e2d\u6587\u5b57", "e\u0301", "a"], [1.0, 0, 0, 0, 0], per_line=12)
+    assert texts(ax)[:2] == ["x" * 11 + "…", "$a$"]
+    assert not ax.texts[1].get_parse_math()
+    assert [text.get_position()[0] for text in ax.texts] == [0, 0, 4, 11, 0]
+    assert texts(plots.word_weights([], [])) == []
+    assert texts(plots.word_weights(["nothing"], [0.0])) == ["nothing"]
+
+
+@pytest.mark.parametrize(
+    ("words", "weights", "options", "message"),
+    [
+        (["a", "b"], [1.0], {}, r"2 words and weights \(1,\): one for each"),
+        (["a"], [np.nan], {}, "a finite number"),
+        (["a"], [[1.0]], {}, r"weights \(1, 1\)"),
+        (["a"], [1.0], {"largest": 0}, "largest=0 above 0"),
+        (["a"], [1.0], {"per_line": 7}, "per_line=7 must be 8 or more"),
+    ],
+)
+def test_words_and_weights_that_do_not_fit_are_refused(words, weights, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.word_weights(words, weights, **options)

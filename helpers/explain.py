@@ -1,0 +1,200 @@
+"""Why did the tagger say that? What each token contributed to a logit, and a test whether that means anything.
+
+An attribution is a claim: "this token raised the logit by so much". `token_attributions` makes it by integrated
+gradients (captum), `deletion_curve` tests it: take the claimed tokens away, and see whether the logit falls.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from helpers.models.saving import Keep
+from helpers.models.taggers import BertTagger
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+AT_ONCE = 8  # points of the way, or texts, in one batch
+
+
+def token_attributions(
+    tagger: BertTagger,
+    tokenizer: "PreTrainedTokenizerBase",
+    text: str,
+    *,
+    label: int,
+    max_tokens: int = 128,
+    keep: Keep = "head",
+    steps: int = 32,
+) -> pd.DataFrame:
+    """What each token of a text adds to a label's logit, by integrated gradients (Sundararajan et al. 2017).
+
+    The gradients are averaged along the way from a text in which every token is padding (but `[CLS]` and `[SEP]`) to
+    this one, at the encoder's table of word vectors; so the attributions add up to the difference of the two logits,
+    all but for an error that more `steps` make smaller.
+
+    Args:
+        tagger: on any device; its weights are left alone, and it is read in evaluation mode.
+        tokenizer: of its encoder, a fast one.
+        text: one text.
+        label: number of the logit, from 0.
+        max_tokens: where the text is cut, as in training.
+        keep: what is left of a text that is cut, its `head` or its `tail`.
+        steps: points along the way.
+
+    Returns:
+        A row a token, special tokens included: `token`, `id`, `word` (number of the word it belongs to, -1 for special
+        tokens), `start` and `end` (its characters in the text), `attribution`. `attrs` hold the `text`, its `logit`,
+        the `baseline` (the logit of padding) and the `error` (sum of the attributions less the logits' difference).
+
+    Raises:
+        ValueError: several texts, or half a character in one; a label that the tagger does not have; steps below 1; a
+            slow tokenizer; another `keep`; a limit that leaves no room for words or is beyond what the encoder reads.
+    """
+    _check_label(tagger, label)
+    if steps < 1:
+        raise ValueError(f"steps={steps} must be 1 or more")
+    longest = min(tokenizer.model_max_length, getattr(tagger.encoder.config, "max_position_embeddings", max_tokens))
+    if keep not in ("head", "tail") or not tokenizer.num_special_tokens_to_add() < max_tokens <= longest:
+        raise ValueError(f"keep={keep!r}, max_tokens={max_tokens}: 'head' or 'tail', with room for words, to {longest}")
+    table = _tokens(tokenizer, text, max_tokens, keep)
+    ids = torch.tensor([table["id"].tolist()], device=tagger.head.weight.device)
+    words = torch.tensor([(table["word"] >= 0).tolist()], device=ids.device)
+    base = ids.masked_fill(words, tokenizer.pad_token_id or 0)
+    with _evaluating(tagger):
+        table["attribution"], logit, baseline = _integrated_gradients(tagger, ids, base, label, steps)
+    error = float(table["attribution"].sum() - (logit - baseline))
+    table.attrs = {"text": text, "logit": logit, "baseline": baseline, "error": error}
+    return table
+
+
+def word_attributions(tokens: pd.DataFrame) -> pd.DataFrame:
+    """Attributions of whole words, the sums of their tokens', for people to read.
+
+    Args:
+        tokens: of `token_attributions`.
+
+    Returns:
+        A row a word in the order of the text: `word`, `start`, `end`, `attribution`; special tokens are left out.
+
+    Raises:
+        ValueError: the table has lost its text, `tokens.attrs["text"]`, as a file makes it.
+    """
+    if "text" not in tokens.attrs:
+        raise ValueError('the tokens have lost their text: put it into tokens.attrs["text"]')
+    parts = tokens[tokens["word"] >= 0].groupby("word")
+    table = parts.agg(start=("start", "min"), end=("end", "max"), attribution=("attribution", "sum"))
+    words = [tokens.attrs["text"][start:end] for start, end in zip(table["start"], table["end"], strict=True)]
+    return table.assign(word=words)[["word", "start", "end", "attribution"]].reset_index(drop=True)
+
+
+def deletion_curve(
+    tagger: BertTagger, tokens: pd.DataFrame, *, label: int, order: Sequence[int] | None = None, most: int | None = None
+) -> pd.Series:
+    """The label's logit while token after token is taken out of the text (the deletion test of Petsiuk et al. 2018).
+
+    If the attributions mean anything, taking out what they name lowers the logit faster than taking out other tokens.
+
+    Args:
+        tagger: that the attributions are about.
+        tokens: of `token_attributions`.
+        label: number of the logit, from 0.
+        order: places in `tokens`, from 0, in the order of their taking, special tokens not among them; None takes the
+            largest attribution first.
+        most: how many are taken at most; None takes all.
+
+    Returns:
+        The logit by the number of tokens taken, from 0.
+
+    Raises:
+        ValueError: a label that the tagger does not have; a place that is a special token's or does not exist, or that
+            comes twice; `most` below 0.
+    """
+    _check_label(tagger, label)
+    real = np.flatnonzero(tokens["word"] >= 0)
+    if order is None:
+        order = real[np.argsort(-tokens["attribution"].to_numpy()[real], kind="stable")]
+    places = pd.Series(list(order), dtype=object)
+    if bad := places[~places.isin(real) | places.duplicated()].tolist():
+        raise ValueError(f"order: places {bad} are special tokens', do not exist, or come twice")
+    if most is not None and most < 0:
+        raise ValueError(f"most={most} must be 0 or more")
+    taken, ids = places.astype(int).to_numpy()[:most], tokens["id"].to_numpy()
+    rows = [np.delete(ids, taken[:count]) for count in range(len(taken) + 1)]
+    with _evaluating(tagger):
+        return pd.Series(_logits(tagger, rows, label), name="logit").rename_axis("tokens taken")
+
+
+def _check_label(tagger: BertTagger, label: int) -> None:
+    if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < tagger.head.out_features:
+        raise ValueError(f"label={label!r}: the tagger has labels 0 to {tagger.head.out_features - 1}, by number")
+
+
+@contextmanager
+def _evaluating(tagger: BertTagger) -> Iterator[None]:
+    """In evaluation mode; afterwards every part is in the mode it was in."""
+    before = {module: module.training for module in tagger.modules()}
+    tagger.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training
+
+
+def _tokens(tokenizer: "PreTrainedTokenizerBase", text: str, max_tokens: int, keep: Keep) -> pd.DataFrame:
+    if not tokenizer.is_fast:
+        raise ValueError(f"{type(tokenizer).__name__} does not say where a token stands: take a fast tokenizer")
+    if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"text must be one text of whole characters, not {text!r:.200} ({type(text).__name__})")
+    before, tokenizer.truncation_side = tokenizer.truncation_side, {"head": "right", "tail": "left"}[keep]
+    try:
+        found = tokenizer(text, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
+    finally:
+        tokenizer.truncation_side = before
+    words = [-1 if word is None else word for word in found.word_ids()]
+    start, end = zip(*found["offset_mapping"], strict=True)
+    names = tokenizer.convert_ids_to_tokens(found["input_ids"])
+    columns = {"token": names, "id": found["input_ids"], "word": words, "start": start, "end": end}
+    return pd.DataFrame(columns)
+
+
+def _integrated_gradients(
+    tagger: BertTagger, ids: Tensor, base: Tensor, label: int, steps: int
+) -> tuple[np.ndarray, float, float]:
+    """Attributions (T,) of token ids (1, T), and the logits of these and of the baseline.
+
+    The tagger is given word vectors: from ids of padding some encoders would count other positions.
+    """
+    from captum.attr import IntegratedGradients
+
+    def logit(vectors: Tensor) -> Tensor:
+        mask = torch.ones(vectors.shape[:2], dtype=torch.long, device=vectors.device)
+        return tagger(input_ids=None, attention_mask=mask, inputs_embeds=vectors)[:, label]
+
+    with torch.inference_mode(mode=False), torch.no_grad():  # captum turns gradients on for itself
+        vectors, start = (tagger.encoder.get_input_embeddings()(one) for one in (ids, base))
+        given = IntegratedGradients(logit).attribute(
+            vectors, baselines=start, n_steps=steps, internal_batch_size=AT_ONCE
+        )
+        ends = torch.cat([logit(vectors), logit(start)]).tolist()
+    return given.sum(dim=-1)[0].cpu().double().numpy(), *ends
+
+
+def _logits(tagger: BertTagger, rows: list[np.ndarray], label: int) -> list[float]:
+    """One logit for each row of ids, the rows padded to the longest in small batches."""
+    found, device = [], tagger.head.weight.device
+    with torch.inference_mode():
+        for start in range(0, len(rows), AT_ONCE):
+            part = [torch.as_tensor(row, device=device) for row in rows[start : start + AT_ONCE]]
+            ids, mask = (
+                torch.nn.utils.rnn.pad_sequence(filled, batch_first=True)
+                for filled in (part, [torch.ones_like(row) for row in part])
+            )
+            found += tagger(input_ids=ids, attention_mask=mask)[:, label].tolist()
+    return found
