@@ -102,7 +102,7 @@ def test_the_decisions_are_those_of_the_best_of_all_cuts(asked, case):
         ({"objective": "precision_at", "least": 0.6}, sk.recall_score),
         ({"objective": "recall_at", "least": 0.8}, sk.precision_score),
     ],
-    ids=str,
+    ids=["f1", "f2", "f0.3", "precision_at", "recall_at"],
 )
 def test_values_are_those_of_scikit_learn_and_no_cut_of_its_curve_is_better(asked, score):
     targets, scores = made()
