@@ -20,7 +20,23 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # before t
 
 CELL_SECONDS = 180.0
 NBVAL_DEFAULT_SECONDS = 2000
-LONGEST = ("tests/test_real_data.py", "tests/test_distributed.py", "tests/test_export.py")
+LONGEST = (
+    "tests/test_real_data.py",
+    "tests/test_distributed.py",
+    "tests/test_export.py",
+    "tests/test_make_exercises.py",
+    "tests/test_export_files.py",
+    "tests/test_readme.py",
+    "notebooks/06_binary_sentiment.ipynb",
+    "notebooks/04_bert_finetuning.ipynb",
+    "notebooks/05_lightning_tagging.ipynb",
+    "notebooks/07_honest_evaluation.ipynb",
+    "notebooks/08_compress_and_serve.ipynb",
+    "notebooks/02_countvectorizer_mlp.ipynb",
+    "notebooks/09_scale_out.ipynb",
+    "notebooks/03_multi_head.ipynb",
+    "notebooks/solutions/08_compress_and_serve.ipynb",
+)
 TIMEOUT_OPTION = pytest.StashKey[float]()
 
 
