@@ -27,8 +27,9 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-from notebook_outputs import ROOT, read_notebook, tags
+from notebook_outputs import GUARD, ROOT, read_notebook, tags
 from run_notebooks import store
+from stamp_links import at_exercise, without_badge
 
 COMMAND = "python scripts/make_exercises.py"
 STUB, EMPTY_CELL = "...  # your code here", "# Your code here"
@@ -85,6 +86,7 @@ def exercise_cell(cell: NotebookNode) -> NotebookNode | None:
             return None
         if "hint" in own and not cell.source.lstrip().startswith("<details"):
             cell.source = f"<details>\n<summary>Hint</summary>\n\n{cell.source.strip()}\n\n</details>"
+        cell.source = at_exercise(cell.source)
         return cell
     if "hint" in own:
         raise ExerciseError("a hint must be Markdown")
@@ -123,8 +125,12 @@ def make_exercise(solution: NotebookNode, name: str) -> NotebookNode:
 
 
 def content_digest(cells: list[NotebookNode]) -> str:
-    """Return a digest of the cells' sources: it tells an untouched exercise from one that somebody worked in."""
-    return hashlib.sha256(json.dumps([[cell.cell_type, cell.source] for cell in cells]).encode()).hexdigest()[:16]
+    """Return a digest of the cells' sources: it tells an untouched exercise from one that somebody worked in.
+
+    What scripts/stamp_links.py writes into an exercise does not count.
+    """
+    sources = [[cell.cell_type, without_badge(cell.source)] for cell in cells if GUARD not in tags(cell)]
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
 
 
 def render(solution: Path) -> str:

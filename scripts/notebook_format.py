@@ -12,8 +12,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import stamp_links
 from nbformat import NotebookNode
 from notebook_outputs import (
+    GUARD,
     ROOT,
     Fault,
     bulk_faults,
@@ -31,12 +33,11 @@ from notebook_outputs import (
 
 MAX_LINES, MEDIAN_LINES = 20, 8
 MARKDOWN_SHARE = (0.35, 0.65)
-SETUP_WITHIN = 3
 BULLETS = (3, 5)
 
 NBVAL_TAGS = {"nbval-check-output", "nbval-ignore-output", "nbval-skip", "raises-exception"}
 BOOK_TAGS = {f"{verb}-{part}" for verb in ("hide", "remove") for part in ("input", "output", "cell")}
-KNOWN_TAGS = NBVAL_TAGS | BOOK_TAGS | {"setup", "check", "figure", "trap", "solution", "hint", "exercise"}
+KNOWN_TAGS = NBVAL_TAGS | BOOK_TAGS | {GUARD, "setup", "check", "figure", "trap", "solution", "hint", "exercise"}
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _BULLET = re.compile(r"^(?:[-*+]|\d+[.)])[ \t]+\S", re.MULTILINE)
@@ -91,10 +92,8 @@ def goal_faults(notebook: NotebookNode) -> list[Fault]:
 
 
 def section_faults(notebook: NotebookNode, name: str, *, number: int, next_name: str | None = None) -> list[Fault]:
-    """Setup cell, trap, check cell, exercises and next link; notebook 00 needs neither trap nor exercises."""
+    """Trap, check cell, exercises and next link; notebook 00 needs neither trap nor exercises."""
     faults, code = [], [cell for _, cell in cells_of(notebook, "code")]
-    if not any("setup" in tags(cell) for cell in code[:SETUP_WITHIN]):
-        faults.append(Fault(None, f"none of the first {SETUP_WITHIN} code cells has the tag 'setup'"))
     if not any("check" in tags(cell) for cell in code):
         faults.append(Fault(None, "no code cell has the tag 'check'"))
     if number > 0 and _section(notebook, "Traps?") is None:
@@ -109,6 +108,22 @@ def section_faults(notebook: NotebookNode, name: str, *, number: int, next_name:
     if next_name and not any(f"]({next_name})" in source for source in last):
         faults.append(Fault(None, f"the last two Markdown cells do not link to the next notebook, {next_name}"))
     return faults
+
+
+def guard_faults(notebook: NotebookNode, address: stamp_links.Address | None) -> list[Fault]:
+    """The first code cell is the guard, of the one template, without outputs; the setup cell comes next."""
+    code = cells_of(notebook, "code")
+    if [GUARD in tags(cell) for _, cell in code] != [True] + [False] * (len(code) - 1):
+        return [Fault(None, f"the tag {GUARD!r} is not on the first code cell, and on no other")]
+    number, cell = code[0]
+    wrong = {
+        f"the guard differs from its template: {stamp_links.COMMAND}": cell.source != stamp_links.guard(address),
+        "the guard has outputs": bool(cell.outputs),
+        "no cell with the tag 'setup' comes after the guard": not any(
+            "setup" in tags(next_cell) for next_cell in notebook.cells[number : number + 1]
+        ),
+    }
+    return [fault_at(number, cell, message) for message, found in wrong.items() if found]
 
 
 def content_note_faults(notebook: NotebookNode) -> list[Fault]:
@@ -183,9 +198,12 @@ def link_faults(notebook: NotebookNode, exists: Callable[[str], bool]) -> list[F
     return faults
 
 
-def run_faults(notebook: NotebookNode, *, size: int, private: Iterable[str] = ()) -> list[Fault]:
+def run_faults(
+    notebook: NotebookNode, *, size: int, private: Iterable[str] = (), address: stamp_links.Address | None = None
+) -> list[Fault]:
     """Faults of any executed notebook of the course, lessons and solutions alike."""
     checks = [
+        guard_faults(notebook, address),
         stored_faults(notebook),
         output_faults(notebook, private),
         figure_faults(notebook),
@@ -198,7 +216,13 @@ def run_faults(notebook: NotebookNode, *, size: int, private: Iterable[str] = ()
 
 
 def lesson_faults(
-    notebook: NotebookNode, name: str, *, size: int, next_name: str | None = None, private: Iterable[str] = ()
+    notebook: NotebookNode,
+    name: str,
+    *,
+    size: int,
+    next_name: str | None = None,
+    private: Iterable[str] = (),
+    address: stamp_links.Address | None = None,
 ) -> list[Fault]:
     """Faults of a lesson, notebooks/NN_name.ipynb.
 
@@ -208,11 +232,12 @@ def lesson_faults(
         size: bytes of the file.
         next_name: file name of the lesson that follows, None for the last.
         private: see `output_faults`.
+        address: of the repository, as pyproject.toml names it; the guard cell is made for it.
     """
     number = int(name[:2])
     faults = title_faults(notebook, number) + goal_faults(notebook) + prose_number_faults(notebook)
     faults += section_faults(notebook, name, number=number, next_name=next_name)
-    faults += size_faults(notebook) + run_faults(notebook, size=size, private=private)
+    faults += size_faults(notebook) + run_faults(notebook, size=size, private=private, address=address)
     return sorted(faults, key=lambda fault: fault.cell or 0)
 
 
@@ -220,11 +245,12 @@ def file_faults(path: Path) -> list[Fault]:
     """Faults of a lesson or a solution on disk, broken links among them."""
     notebook, size = read_notebook(path), path.stat().st_size
     links = link_faults(notebook, lambda target: (path.parent / target).exists())
+    given = {"size": size, "private": private_folders(), "address": stamp_links.read_address()}
     if path.parent.name == "solutions":
-        return run_faults(notebook, size=size, private=private_folders()) + links
+        return run_faults(notebook, **given) + links
     lessons = sorted(other.name for other in path.parent.glob("[0-9][0-9]_*.ipynb"))
     following = next((name for name in lessons if name > path.name), None)
-    return lesson_faults(notebook, path.name, size=size, next_name=following, private=private_folders()) + links
+    return lesson_faults(notebook, path.name, next_name=following, **given) + links
 
 
 def main(arguments: list[str] | None = None) -> int:

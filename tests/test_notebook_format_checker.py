@@ -7,6 +7,7 @@ import nbformat
 import notebook_format
 import notebook_outputs
 import pytest
+import stamp_links
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 NAME, NEXT = "02_counts.ipynb", "03_heads.ipynb"
@@ -24,12 +25,15 @@ def code(source, *tags, outputs=(), **metadata):
     return new_code_cell(source, metadata={"tags": list(tags), **metadata}, outputs=list(outputs))
 
 
-TITLE = "# 02 Counts\n\n**Time:** 20 minutes to read · **Prerequisites:** [01](01_eda.ipynb)"
+TITLE = (
+    "# 02 Counts\n\n**Time:** 20 minutes to read · **Prerequisites:** [01](01_eda.ipynb)\n\n"
+    "**Content note.** The comments are rude."
+)
+ADDRESS = stamp_links.Address("ada/counts")
 GOALS = "## You will learn\n\n- one\n- two\n- three"
 TRAP = "### A trap: `accuracy=0.96`\n\nPython 3.11, 1.2.3 and [a link](https://a.org/0.7) are no results."
 ERROR = new_output("error", ename="E", evalue="e", traceback=["e"])
 FIGURE = display(image_png="aGk=", text_plain="<Figure>")
-NOTE = "**Content note.** The comments are rude."
 PICTURE = {"alt": "Bars: threats are rare."}
 EXERCISES = f"## Exercises\n\nGo on in [the exercises](exercises/{NAME})."
 TAKEAWAYS = f"## Takeaways\n\n* one\n* two\n* three\n\n### Limits\n\n- none\n\nNext: [heads]({NEXT})"
@@ -40,7 +44,7 @@ def good():
     cells = [
         new_markdown_cell(TITLE),
         new_markdown_cell(GOALS),
-        new_markdown_cell(NOTE),
+        code(stamp_links.guard(None), "guard"),
         code("import helpers", "setup"),
         code("comments[['comment_text']].head()", "nbval-check-output", outputs=[stream("5 rows\n")]),
         new_markdown_cell(TRAP),
@@ -60,8 +64,8 @@ def recount(notebook):
     return notebook
 
 
-def faults(notebook, size=1000, private=("/srv/course",)):
-    found = notebook_format.lesson_faults(notebook, NAME, size=size, next_name=NEXT, private=private)
+def faults(notebook, size=1000, private=("/srv/course",), address=None):
+    found = notebook_format.lesson_faults(notebook, NAME, size=size, next_name=NEXT, private=private, address=address)
     return [str(fault) for fault in found]
 
 
@@ -154,7 +158,7 @@ def test_output_faults(output, message):
 def test_counts_and_stale_code():
     notebook = good()
     notebook.cells[4].execution_count = 7
-    assert "execution count 7, not 2" in faults(notebook)[0]
+    assert "execution count 7, not 3" in faults(notebook)[0]
     notebook = good()
     notebook.cells[3].source = "import helpers, torch"
     assert faults(notebook) == ["the stored outputs are not of this code: run scripts/run_notebooks.py"]
@@ -168,7 +172,7 @@ def test_counts_and_stale_code():
 @pytest.mark.parametrize(
     ("index", "tags", "message"),
     [
-        (3, [], "none of the first 3 code cells has the tag 'setup'"),
+        (3, [], "no cell with the tag 'setup' comes after the guard"),
         (8, [], "no code cell has the tag 'check'"),
         (6, [], "ends in an error"),
         (7, [], "lacks the tag 'figure'"),
@@ -184,6 +188,24 @@ def test_tag_faults(index, tags, message):
     notebook.cells[index].metadata.tags = tags
     found = faults(notebook)
     assert [message in fault for fault in found] == ([True] if message else [])
+
+
+def test_the_guard_is_the_templates_and_its_address_needs_no_run():
+    notebook = good()
+    assert faults(notebook, address=ADDRESS) == [
+        "cell 3 (import importlib.util): the guard differs from its template: python scripts/stamp_links.py"
+    ]
+    notebook.cells[2].source = stamp_links.guard(ADDRESS)
+    assert faults(notebook, address=ADDRESS) == []
+    notebook.cells[2].outputs = [stream("Cloning\n")]
+    assert ["the guard has outputs" in fault for fault in faults(notebook, address=ADDRESS)] == [True]
+
+
+@pytest.mark.parametrize("change", [lambda cells: cells.pop(2), lambda cells: cells.insert(5, cells[2].copy())])
+def test_one_guard_comes_first(change):
+    notebook = good()
+    change(notebook.cells)
+    assert any("the tag 'guard' is not on the first code cell, and on no other" in fault for fault in faults(notebook))
 
 
 def test_nbval_never_run_and_semicolon():
@@ -212,7 +234,7 @@ def test_size_share_and_median():
     notebook.metadata["widgets"] = {}
     assert faults(notebook) == ["the notebook stores the state of widgets"]
     notebook = good()
-    notebook.cells[5:5] = [new_markdown_cell("More.") for _ in range(6)]
+    notebook.cells[5:5] = [new_markdown_cell("More.") for _ in range(7)]
     assert "are Markdown, not 35% to 65%" in faults(notebook)[0]
     notebook = good()
     for cell in notebook.cells[3:9]:
