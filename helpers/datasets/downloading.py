@@ -24,11 +24,20 @@ _NEED_EXTRA = (
 
 
 class DownloadError(RuntimeError):
-    """The data could not be fetched; the message says what the reader can do."""
+    """The data could not be fetched; the message says what the reader can do.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> try:
+        ...     datasets.download("wikipedia")
+        ... except datasets.DownloadError as error:
+        ...     print(error)
+        'wikipedia' cannot be downloaded; choose from jigsaw, imdb
+    """
 
 
 def download(name: str, folder: str | Path | None = None, *, force: bool = False) -> list[Path]:
-    """Fetch a data set and put its files into a folder, each under a temporary name first.
+    r"""Fetch a data set and put its files into a folder, each under a temporary name first.
 
     A broken download is taken up again by the next call: finished parts stay in the library's own cache.
 
@@ -42,6 +51,16 @@ def download(name: str, folder: str | Path | None = None, *, force: bool = False
 
     Raises:
         DownloadError: no account, no network, rules not accepted, a damaged file; with the way out.
+
+    Examples:
+        What is there already is not fetched again:
+
+        >>> from pathlib import Path
+        >>> from helpers import datasets
+        >>> Path("data/imdb").mkdir(parents=True)
+        >>> _ = Path("data/imdb/imdb.csv").write_text("review,sentiment,split\nA joy,positive,train\n")
+        >>> [file.name for file in datasets.download("imdb", "data")]
+        ['imdb.csv']
     """
     fetchers: dict[str, Callable[[Path, bool], list[Path]]] = {"jigsaw": _fetch_jigsaw, "imdb": _fetch_imdb}
     if name not in fetchers:

@@ -29,6 +29,11 @@ def duplicate_groups(texts: Sequence[str]) -> np.ndarray:
 
     Returns:
         (N,) group numbers from 0, in order of first appearance.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> datasets.duplicate_groups(["Go away!", "go  AWAY", "Stay."]).tolist()
+        [0, 0, 1]
     """
     return pd.factorize(np.array(_keys(texts), dtype=object))[0]
 
@@ -50,6 +55,13 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: 
 
     Raises:
         DataError: the threshold is out of range, or the texts follow a template, so that millions of pairs are similar.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> texts = ["the cat sat on the mat all day long", "the cat sat on the mat all day", "a dog barked"]
+        >>> datasets.near_duplicate_pairs(texts, threshold=0.7).round(2)
+           first  second  jaccard
+        0      0       1     0.86
     """
     keys = _keys(texts)
     rows = _first_rows(pd.factorize(np.array(keys, dtype=object))[0])
@@ -82,6 +94,12 @@ def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed:
 
     Raises:
         DataError: the threshold is out of range.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> texts = ["the cat sat on the mat all day long", "the cat sat on the mat all day", "a dog barked"]
+        >>> datasets.near_duplicate_groups(texts, threshold=0.7).tolist()
+        [0, 0, 1]
     """
     keys = _keys(texts)
     same = pd.factorize(np.array(keys, dtype=object))[0]

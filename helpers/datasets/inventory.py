@@ -21,6 +21,14 @@ def available() -> pd.DataFrame:
 
     Returns:
         One row a data set: `here` (bool), `file` (its name, or ""), and `to get it` (a command, "" where it is here).
+
+    Examples:
+        >>> from helpers import datasets
+        >>> table = datasets.available()
+        >>> list(table.columns)
+        ['here', 'file', 'to get it']
+        >>> bool(table.loc["bundled comments", "here"])
+        True
     """
     rows = []
     for title, (subfolder, names, command) in _FILES.items():

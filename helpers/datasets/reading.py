@@ -17,7 +17,18 @@ MAX_BYTES = 4 * 2**30
 
 
 class DataError(ValueError):
-    """A data file, table or argument cannot be used; the message names the place and what to do."""
+    r"""A data file, table or argument cannot be used; the message names the place and what to do.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import datasets
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Hello,0\n1,Hello again,0\n")
+        >>> try:
+        ...     datasets.load_comments("mine.csv")
+        ... except datasets.DataError as error:
+        ...     print(error)
+        mine.csv: column id: id '1' stands in 2 rows (1, 2); ... or pass id=None to number the rows
+    """
 
 
 @dataclass(frozen=True)

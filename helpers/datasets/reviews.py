@@ -52,6 +52,12 @@ def load_reviews(
         FileNotFoundError: no such file; the message says how to get it.
         DataError: the file cannot be trusted, has no rows of that subset, or says of IMDB's train rows that they are
             test rows (by its column `split`, or by its name where it has none).
+
+    Examples:
+        >>> from helpers import datasets
+        >>> reviews = datasets.load_reviews()
+        >>> list(reviews.columns), round(float(reviews["positive"].mean()), 2)
+        (['id', 'comment_text', 'positive'], 0.5)
     """
     raw, title = _find(source)
     frame = parse_csv(raw, text_columns=[text, sentiment, "id"], encoding=encoding)

@@ -23,6 +23,12 @@ def load_synthetic() -> tuple[np.ndarray, np.ndarray]:
     Raises:
         FileNotFoundError: the course's `data` folder is not there.
         DataError: the file is not what it was.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> features, labels = datasets.load_synthetic()
+        >>> features.shape, labels.shape, labels[0].tolist()
+        ((10000, 12), (10000, 5), [1, 1, 0, 1, 1])
     """
     advice = "It is part of the course's repository: git checkout data/synthetic.csv"
     raw = read_file(find_file(config.bundled_folders(), ["synthetic.csv"], advice))

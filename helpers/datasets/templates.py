@@ -52,6 +52,14 @@ def load_templates(source: str | Path = "sample", *, keep: Sequence[str] = ()) -
     Raises:
         FileNotFoundError: no such file; the message says where it was looked for and how to get it.
         DataError: the file cannot be trusted; the message names file, row, column.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> templates = datasets.load_templates()
+        >>> list(templates.columns)
+        ['id', 'comment_text', 'toxic', 'group']
+        >>> templates.groupby("group")["toxic"].mean().unique().tolist()
+        [0.5]
     """
     raw, origin = _find(source)
     texts = ["id", "comment_text", "group", "template"]

@@ -16,6 +16,11 @@ def label_names(frame: pd.DataFrame) -> list[str]:
 
     Raises:
         DataError: the table has no label column, or such a column holds other values than 0, 1 and NaN.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> datasets.label_names(datasets.load_comments())
+        ['toxic', 'severe_toxic', 'obscene', 'threat', 'insult', 'identity_hate']
     """
     names = [c for c in frame.columns if frame[c].dtype in (np.int8, np.float32)]
     for name in names:

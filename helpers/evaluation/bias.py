@@ -51,6 +51,22 @@ def bias_report(
     Raises:
         ValueError: shapes or row names that do not fit, a value out of range (its row and group are named), no group,
             two of the same name, `least` below 1, a threshold outside [0, 1].
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import evaluation
+        >>> texts = pd.Series(["Bakers are fools", "Bakers are kind", "You are fools", "You are kind"])
+        >>> bakers = evaluation.mentions(texts, ["bakers"])
+        >>> report = evaluation.bias_report([1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1], bakers, least=1, threshold=0.5)
+        >>> report.T  # harmless rows of bakers score above the toxic ones of others
+        group                bakers
+        rows                    2.0
+        positives               1.0
+        subgroup_auc            1.0
+        bpsn_auc                0.0
+        bnsp_auc                1.0
+        false_positive_rate     1.0
+        false_positive_gap      1.0
     """
     truth, scores = _checked_rows(targets, probabilities)
     inside = _checked_groups(groups, len(truth))
@@ -76,6 +92,13 @@ def generalized_mean(values: Table, power: float = -5) -> float:
 
     Raises:
         ValueError: no values, a value that is negative, infinite or NaN, power NaN.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> round(evaluation.generalized_mean([0.9, 0.9, 0.5], power=1), 3)
+        0.767
+        >>> round(evaluation.generalized_mean([0.9, 0.9, 0.5]), 3)
+        0.61
     """
     numbers = as_numbers("values", values)
     if numbers.ndim != 1 or not numbers.size:
@@ -112,6 +135,14 @@ def bias_score(report: pd.DataFrame, overall_auc: float, *, power: float = -5) -
 
     Raises:
         ValueError: a column is missing, no row, a value or `overall_auc` outside [0, 1], power NaN.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import evaluation
+        >>> areas = {"subgroup_auc": [0.9, 0.8], "bpsn_auc": [0.9, 0.5], "bnsp_auc": [0.95, 0.95]}
+        >>> report = pd.DataFrame(areas, index=["bakers", "bankers"])
+        >>> round(evaluation.bias_score(report, 0.95), 3)
+        0.827
     """
     if missing := [name for name in AREAS if name not in report.columns]:
         raise ValueError(f"report has no column {', '.join(missing)}, only {list(report.columns)}: use bias_report")
@@ -153,6 +184,12 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
 
     Raises:
         ValueError: a text that is none (its row is named), no group, a group twice or without words, an empty word.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> texts = ["A baker's life", "BAKERS!", "We bake"]
+        >>> evaluation.mentions(texts, {"bakers": ["baker", "bakers"]})["bakers"].tolist()
+        [True, True, False]
     """
     words = _words_by_group(terms)
     rows = texts.index if isinstance(texts, pd.Series) else None

@@ -27,6 +27,13 @@ def reliability(targets: Table, probabilities: Table, *, bins: int = 15, binning
 
     Raises:
         ValueError: shapes that do not fit, one class only, a value out of range, bins below 1, unknown binning.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> evaluation.reliability([0, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.8], bins=2).round(2)
+           predicted  observed  rows
+        0       0.20      0.33     3
+        1       0.83      0.67     3
     """
     _check_bins(bins, binning)
     truth, scores = checked_curve(targets, probabilities)
@@ -59,6 +66,12 @@ def calibration_error(targets: Table, probabilities: Table, *, bins: int = 15, b
 
     Raises:
         ValueError: shapes that do not fit, a value out of range, bins below 1, unknown binning.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> errors = evaluation.calibration_error([[0], [0], [1], [1]], [[0.1], [0.1], [0.7], [0.7]], bins=2)
+        >>> errors.round(2).to_dict()
+        {0: 0.2}
     """
     _check_bins(bins, binning)
     truth, scores, names = checked(targets, probabilities)
@@ -98,6 +111,14 @@ def brier(targets: Table, probabilities: Table, *, labels: Sequence[str] | None 
 
     Raises:
         ValueError: shapes or names that do not fit, zero rows, a value out of range (its row and label are named).
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> table = evaluation.brier([[0], [0], [1], [1]], [[0.1], [0.1], [0.7], [0.7]], labels=["toxic"])
+        >>> table.round(2)
+               brier  miscalibration  discrimination  uncertainty  rows
+        label
+        toxic   0.05            0.05            0.25         0.25     4
     """
     truth, scores, names = checked(targets, probabilities, labels)
     known = ~np.isnan(truth)

@@ -76,6 +76,19 @@ def bootstrap(
         ValueError: as `metrics.label_report`; `against` does not fit; an unknown metric, or a callable that gives
             something else than a float or always the same labels; a threshold for another metric or for no second
             model; `resamples` below 1; `level` outside (0, 1).
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import evaluation
+        >>> rng = np.random.default_rng(0)
+        >>> targets = rng.integers(0, 2, (200, 1))
+        >>> weak, strong = (np.clip(targets * gap + rng.random((200, 1)) * 0.7, 0, 1) for gap in (0.1, 0.3))
+        >>> one = evaluation.bootstrap("auc", targets, strong, resamples=200, labels=["toxic"])
+        >>> one.loc["toxic", ["low", "value", "high"]].is_monotonic_increasing
+        True
+        >>> two = evaluation.bootstrap("auc", targets, strong, against=weak, resamples=200, labels=["toxic"])
+        >>> float(two.loc["toxic", "share_above"])  # of the resamples in which the strong model is the better one
+        1.0
     """
     _check_settings(metric, resamples, level)
     _check_thresholds(metric, threshold, against_threshold, paired=against is not None)
@@ -115,6 +128,12 @@ def resample_weights(rows: int, resamples: int, *, seed: int = 0) -> Iterator[np
 
     Raises:
         ValueError: `rows` or `resamples` below 1.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> [weights] = evaluation.resample_weights(rows=4, resamples=3)
+        >>> weights.shape, weights.sum(axis=0).tolist()
+        ((4, 3), [4, 4, 4])
     """
     if min(rows, resamples) < 1:
         raise ValueError(f"rows={rows}, resamples={resamples}: both must be at least 1")

@@ -82,6 +82,20 @@ class Calibration:
         labels: L names, or 0 to L - 1.
         curves: L of them.
         ids: of the rows that it was fitted on, as text; empty where none were given.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> targets, probabilities = [[0], [0], [0], [1], [1]], [[0.1], [0.2], [0.9], [0.8], [0.95]]
+        >>> calibration = evaluation.fit_calibration(targets, probabilities, ids=["a", "b", "c", "d", "e"])
+        >>> calibration.apply([[0.9]], ids=["f"]).round(2).tolist()  # less sure than before
+        [[0.79]]
+        >>> again = evaluation.Calibration.from_dict(calibration.to_dict())
+        >>> again == calibration
+        True
+        >>> again.apply([[0.9]], ids=["c"])
+        Traceback (most recent call last):
+            ...
+        ValueError: 1 of these rows were fitted (ids 'c'): take other rows
     """
 
     method: Method
@@ -213,6 +227,16 @@ def fit_calibration(
         UserWarning: naming labels with one class only, which stay as they are (with `shared` they take the temperature
             of all, unless all entries are of one class); labels whose temperature stopped at an end of its range;
             labels whose slope was not fitted.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> targets, probabilities = [[0], [0], [0], [1], [1]], [[0.1], [0.2], [0.9], [0.8], [0.95]]
+        >>> for method in ("temperature", "platt", "isotonic"):
+        ...     calibration = evaluation.fit_calibration(targets, probabilities, method=method, labels=["toxic"])
+        ...     print(method, calibration.table().round(2).loc["toxic"].to_dict())
+        temperature {'temperature': 1.67, 'positives': 2.0, 'rows': 5.0}
+        platt {'slope': 0.38, 'intercept': -0.6, 'positives': 2.0, 'rows': 5.0}
+        isotonic {'steps': 3, 'positives': 2, 'rows': 5}
     """
     _check_method(method, shared)
     truth, scores, names = checked(targets, probabilities, labels)

@@ -85,6 +85,17 @@ def tune_thresholds(
     Warns:
         UserWarning: labels with one class only, whose threshold stays 0.5; labels of which no cut has the precision
             that "precision_at" asks for, or for which saying no to all is cheapest ("cost"): their threshold is inf.
+
+    Examples:
+        >>> from helpers import evaluation
+        >>> targets, probabilities = [[0], [0], [0], [1], [1]], [[0.1], [0.2], [0.6], [0.4], [0.45]]
+        >>> tuned = evaluation.tune_thresholds(targets, probabilities, labels=["toxic"])
+        >>> tuned[["threshold", "valid", "valid_at_half"]]
+               threshold  valid  valid_at_half
+        label
+        toxic        0.3    0.8            0.0
+        >>> evaluation.tune_thresholds(targets, probabilities, objective="cost", costs=(1.0, 3.0))["threshold"].tolist()
+        [0.30000000000000004]
     """
     _check_settings(objective, beta, costs, least)
     truth, scores, names = checked(targets, probabilities, labels)

@@ -37,6 +37,21 @@ def bce(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     Raises:
         ValueError: shapes that are not one and the same (B, L), logits that are not floating point, a target outside 0
             to 1 (looked for on the CPU only, since a GPU would have to wait for the answer), another reduction.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import losses
+        >>> logits = torch.tensor([[2.0, -1.0], [0.0, 3.0]])
+        >>> targets = torch.tensor([[1.0, 0.0], [1.0, float("nan")]])  # one label is unknown, and counts for nothing
+        >>> losses.bce(logits, targets)
+        tensor(0.3778)
+        >>> losses.bce(logits, targets, reduction="none")
+        tensor([[0.1269, 0.3133],
+                [0.6931, 0.0000]])
+        >>> losses.bce(logits, torch.tensor([1.0, 0.0]))
+        Traceback (most recent call last):
+            ...
+        ValueError: logits (2, 2) and targets (2,) must have the same shape (B, L): nothing broadcasts
     """
     known, logits, targets = _check(logits, targets, reduction)
     losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
@@ -62,6 +77,14 @@ def weighted_bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor, reducti
 
     Raises:
         ValueError: as `bce`; pos_weight of another shape than (L,), or not positive and finite.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import losses
+        >>> logits, targets = torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+        >>> losses.weighted_bce(logits, targets, pos_weight=torch.tensor([3.0, 1.0]), reduction="none")
+        tensor([[2.0794, 0.6931],
+                [0.6931, 0.6931]])
     """
     known, logits, targets = _check(logits, targets, reduction)
     shapes = f"pos_weight {tuple(pos_weight.shape)} for logits {tuple(logits.shape)}"
@@ -98,6 +121,15 @@ def focal(
 
     Raises:
         ValueError: as `bce`; gamma or alpha outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import losses
+        >>> logits, targets = torch.tensor([[4.0], [-0.5]]), torch.ones(2, 1)  # an easy positive, and a hard one
+        >>> losses.bce(logits, targets, reduction="none").flatten()
+        tensor([0.0181, 0.9741])
+        >>> losses.focal(logits, targets, reduction="none").flatten().round(decimals=4)
+        tensor([0.0000, 0.3774])
     """
     if alpha is not None and not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}, must be None or from 0 to 1")
@@ -139,6 +171,13 @@ def asymmetric(
 
     Raises:
         ValueError: as `bce`; gamma_neg, gamma_pos or clip outside its range.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import losses
+        >>> logits, targets = torch.tensor([[-4.0], [0.5]]), torch.zeros(2, 1)  # an easy negative, and a hard one
+        >>> losses.asymmetric(logits, targets, reduction="none").flatten()
+        tensor([0.0000, 0.0913])
     """
     if not 0 <= clip < 1:
         raise ValueError(f"clip is {clip}, must be at least 0 and below 1")
@@ -160,6 +199,12 @@ def pos_weight_from_counts(targets: Tensor) -> Tensor:
     Raises:
         ValueError: targets that are not (N, L), another value than 0, 1 and NaN, a label without positives or without
             negatives (its index, counted from 0, is named: leave it out or choose its weight yourself).
+
+    Examples:
+        >>> import torch
+        >>> from helpers import losses
+        >>> losses.pos_weight_from_counts(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, float("nan")]]))
+        tensor([3.0000, 0.5000])
     """
     if targets.ndim != 2:
         raise ValueError(f"targets {tuple(targets.shape)} must be (N, L)")

@@ -52,6 +52,16 @@ def multi_head(
             CPU only, since a GPU would have to wait for the answer), weights for an unknown head or of another shape.
 
     Source: the mean over heads is the published tutorial's; cross-entropies as in torch.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import losses
+        >>> logits = {"toxic": torch.tensor([[2.0], [-1.0]]), "level": torch.tensor([[0.0, 0.0, 4.0], [3.0, 0.0, 0.0]])}
+        >>> labels = torch.tensor([[1, 2], [0, -1]])  # toxic and of level 2; not toxic, level unknown
+        >>> losses.multi_head(logits, labels)
+        tensor(0.1280)
+        >>> losses.multi_head(logits, labels, reduction="heads")
+        tensor([0.2201, 0.0360])
     """
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
@@ -90,6 +100,13 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
     Raises:
         ValueError: shapes that do not fit, a label that is no class of its head, a class without a row (it is named:
             choose its weight yourself, or merge it with another).
+
+    Examples:
+        >>> import torch
+        >>> from helpers import losses
+        >>> labels = torch.tensor([[1, 0], [0, 1], [0, 2], [0, 2]])
+        >>> losses.class_weights_from_counts(labels, {"toxic": 1, "level": 3})
+        {'toxic': tensor(3.), 'level': tensor([1.3333, 1.3333, 0.6667])}
     """
     if labels.ndim != 2 or labels.shape[1] != len(heads):
         raise ValueError(f"labels {tuple(labels.shape)} must be (N, {len(heads)}), one column a head")

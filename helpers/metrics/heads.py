@@ -26,6 +26,15 @@ def auc_by_head(targets: Table, probabilities: Mapping[str, Table]) -> pd.Series
 
     Raises:
         ValueError: shapes that do not fit, a target that is no class of its head, a probability outside [0, 1].
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import metrics
+        >>> targets = np.array([[1, 2], [0, 0], [0, 1], [1, 0]])  # a yes-or-no head, and one of three classes
+        >>> toxic = np.array([[0.9], [0.2], [0.8], [0.7]])
+        >>> level = np.array([[0.1, 0.2, 0.7], [0.6, 0.2, 0.2], [0.2, 0.5, 0.3], [0.8, 0.1, 0.1]])
+        >>> metrics.auc_by_head(targets, {"toxic": toxic, "level": level}).to_dict()
+        {'toxic': 0.75, 'level': 1.0}
     """
     truth = as_numbers("targets", targets)
     tables = {name: as_numbers(f"probabilities of head {name!r}", table) for name, table in probabilities.items()}
@@ -51,6 +60,13 @@ def mean_head_auc(targets: Table, probabilities: Mapping[str, Table]) -> float:
 
     Raises:
         ValueError: as `auc_by_head`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import metrics
+        >>> targets, toxic = np.array([[1], [0], [0], [1]]), np.array([[0.9], [0.2], [0.8], [0.7]])
+        >>> metrics.mean_head_auc(targets, {"toxic": toxic})
+        0.75
     """
     areas = auc_by_head(targets, probabilities)
     return mean_of_scored("mean_head_auc", areas.to_numpy(), areas.index)

@@ -31,6 +31,17 @@ def label_report(
     Raises:
         ValueError: shapes or names differ, zero rows, a target not 0, 1 or NaN, a probability NaN or outside [0, 1]
             (the first one's row and label are named), a threshold that does not fit.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import metrics
+        >>> targets = pd.DataFrame({"toxic": [1, 0, 1, 0], "insult": [1, 0, 0, 0]})
+        >>> probabilities = [[0.9, 0.6], [0.2, 0.1], [0.4, 0.7], [0.3, 0.2]]
+        >>> metrics.label_report(targets, probabilities).round(2)
+                 auc  average_precision  precision  recall    f1  support  rows
+        label
+        toxic   1.00                1.0        1.0     0.5  0.67        2     4
+        insult  0.67                0.5        0.5     1.0  0.67        1     4
     """
     truth, scores, names = checked(targets, probabilities, labels)
     decided = decide(scores, threshold, names)
@@ -63,6 +74,12 @@ def auc_by_label(targets: Table, probabilities: Table, *, labels: Sequence[str] 
 
     Raises:
         ValueError: as `label_report`.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> targets, probabilities = [[1, 1], [0, 0], [1, 0], [0, 0]], [[0.9, 0.6], [0.2, 0.1], [0.4, 0.7], [0.3, 0.2]]
+        >>> metrics.auc_by_label(targets, probabilities, labels=["toxic", "insult"]).round(3).to_dict()
+        {'toxic': 1.0, 'insult': 0.667}
     """
     truth, scores, names = checked(targets, probabilities, labels)
     return pd.Series(_fast_auc(truth, scores), index=names, name="auc")
@@ -83,6 +100,15 @@ def mean_auc(targets: Table, probabilities: Table, *, labels: Sequence[str] | No
 
     Raises:
         ValueError: as `label_report`.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.mean_auc([[1, 0], [0, 1], [0, 0]], [[0.9, 0.2], [0.3, 0.1], [0.4, 0.0]])
+        0.75
+        >>> metrics.mean_auc([[1, 0], [0, 1]], [[2.2, -1.4], [-0.8, -2.2]])
+        Traceback (most recent call last):
+            ...
+        ValueError: probabilities: row 0, label 0 (from 0) is 2.2; must be a number in [0, 1] (logits need a sigmoid)
     """
     truth, scores, names = checked(targets, probabilities, labels)
     return mean_of_scored("mean_auc", _fast_auc(truth, scores), names)
@@ -104,6 +130,11 @@ def mean_average_precision(targets: Table, probabilities: Table, *, labels: Sequ
 
     Raises:
         ValueError: as `label_report`.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.mean_average_precision([[1, 0], [0, 1], [0, 0]], [[0.9, 0.2], [0.3, 0.1], [0.4, 0.0]])
+        0.75
     """
     truth, scores, names = checked(targets, probabilities, labels)
     return mean_of_scored("mean_average_precision", _average_precisions(truth, scores), names)
@@ -116,6 +147,12 @@ def subset_accuracy(targets: Table, probabilities: Table, *, threshold: Threshol
 
     Raises:
         ValueError: as `label_report`, or no row has all its labels known.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> found = metrics.subset_accuracy([[1, 0], [0, 1], [0, 0]], [[0.9, 0.2], [0.3, 0.1], [0.4, 0.0]])
+        >>> round(found, 3)  # two rows of three
+        0.667
     """
     truth, scores, names = checked(targets, probabilities)
     complete = complete_rows(truth)
@@ -127,6 +164,11 @@ def hamming_loss(targets: Table, probabilities: Table, *, threshold: Threshold =
 
     Raises:
         ValueError: as `label_report`, or no entry is known.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.hamming_loss([[1, 0], [0, 1]], [[0.9, 0.2], [0.3, 0.1]])  # one decision of four is wrong
+        0.25
     """
     return float(sk.hamming_loss(*_known_decisions(targets, probabilities, threshold)))
 
@@ -138,6 +180,14 @@ def label_accuracy(targets: Table, probabilities: Table, *, threshold: Threshold
 
     Raises:
         ValueError: as `label_report`, or no entry is known.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import metrics
+        >>> targets = np.zeros((100, 1))
+        >>> targets[:4] = 1
+        >>> metrics.label_accuracy(targets, np.zeros((100, 1)))  # it never says yes
+        0.96
     """
     return float(sk.accuracy_score(*_known_decisions(targets, probabilities, threshold)))
 
@@ -164,6 +214,14 @@ def f1(
 
     Raises:
         ValueError: as `label_report`, another `average`, or no entry is known.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> targets, probabilities = [[1, 0], [0, 1], [1, 0]], [[0.9, 0.2], [0.6, 0.4], [0.8, 0.0]]
+        >>> metrics.f1(targets, probabilities)  # 0.8 of the first label, 0 of the second
+        0.4
+        >>> metrics.f1(targets, probabilities, threshold=[0.7, 0.3])
+        1.0
     """
     if average not in ("macro", "micro"):
         raise ValueError(f"average={average!r}: take 'macro' or 'micro'")

@@ -17,6 +17,11 @@ def ranking_loss(targets: Table, probabilities: Table) -> float:
 
     Raises:
         ValueError: as `label_report`, a single label, or no row has all its labels known.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.ranking_loss([[1, 0, 0]], [[0.5, 0.9, 0.1]])  # one pair of two is in the wrong order
+        0.5
     """
     return _ranking(sk.label_ranking_loss, targets, probabilities)
 
@@ -29,6 +34,11 @@ def coverage_error(targets: Table, probabilities: Table) -> float:
 
     Raises:
         ValueError: as `label_report`, a single label, or no row has all its labels known.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.coverage_error([[1, 0, 0], [0, 1, 1]], [[0.5, 0.9, 0.1], [0.1, 0.8, 0.7]])
+        2.0
     """
     return _ranking(sk.coverage_error, targets, probabilities)
 
@@ -41,6 +51,11 @@ def label_ranking_average_precision(targets: Table, probabilities: Table) -> flo
 
     Raises:
         ValueError: as `label_report`, a single label, or no row has all its labels known.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.label_ranking_average_precision([[1, 0, 0], [0, 1, 1]], [[0.5, 0.9, 0.1], [0.1, 0.8, 0.7]])
+        0.75
     """
     return _ranking(sk.label_ranking_average_precision_score, targets, probabilities)
 
@@ -57,6 +72,16 @@ def roc_points(targets: Table, scores: Table) -> pd.DataFrame:
 
     Raises:
         ValueError: shapes that are not (N,) and equal, zero rows, bad values, or one class only.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.roc_points([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6])
+           fpr  tpr  threshold
+        0  0.0  0.0        inf
+        1  0.0  0.5        0.9
+        2  0.5  0.5        0.6
+        3  0.5  1.0        0.4
+        4  1.0  1.0        0.2
     """
     truth, known_scores = checked_curve(targets, scores)
     return pd.DataFrame(dict(zip(("fpr", "tpr", "threshold"), sk.roc_curve(truth, known_scores), strict=True)))
@@ -77,6 +102,16 @@ def precision_recall_points(targets: Table, scores: Table) -> pd.DataFrame:
 
     Raises:
         ValueError: shapes that are not (N,) and equal, zero rows, bad values, or one class only.
+
+    Examples:
+        >>> from helpers import metrics
+        >>> metrics.precision_recall_points([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6]).round(2)
+           recall  precision  threshold
+        0     1.0       0.50        0.2
+        1     1.0       0.67        0.4
+        2     0.5       0.50        0.6
+        3     0.5       1.00        0.9
+        4     0.0       1.00        inf
     """
     truth, known_scores = checked_curve(targets, scores)
     precision, recall, thresholds = sk.precision_recall_curve(truth, known_scores)
