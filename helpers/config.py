@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import os
 import random
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -203,11 +204,17 @@ def data_folders() -> list[Path]:
     return [folder, *bundled_folders()]
 
 
-def check_environment(extras: Iterable[str] = ("lab",)) -> "pd.DataFrame":
+def on_colab() -> bool:
+    """Whether this is a kernel of Google Colab."""
+    return "google.colab" in sys.modules
+
+
+def check_environment(extras: Iterable[str] | None = None) -> "pd.DataFrame":
     """Compare what is installed with what the course needs.
 
     Args:
-        extras: of the distribution, checked beside what is always needed.
+        extras: of the distribution, checked beside what is always needed; None takes `lab`, and none on Colab, which has
+            a notebook server of its own.
 
     Returns:
         One row a package: `needed` (range), `found` (version or "-"), `ok`, and `mend` (a notebook cell that mends it).
@@ -230,6 +237,8 @@ def check_environment(extras: Iterable[str] = ("lab",)) -> "pd.DataFrame":
         lines = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError as error:
         raise ModuleNotFoundError(f"{DISTRIBUTION} is not installed: run `make lab`, or pip install -e .") from error
+    if extras is None:
+        extras = () if on_colab() else ("lab",)
     rows = []
     for needed in map(Requirement, lines):
         if needed.marker and not any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):

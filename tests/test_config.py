@@ -123,6 +123,13 @@ def test_the_environment_check_sees_what_is_there():
     assert "kagglehub" in config.check_environment(["download"]).index
 
 
+def test_colab_needs_no_jupyterlab(monkeypatch):
+    monkeypatch.setitem(config.sys.modules, "google.colab", config)
+    report = config.check_environment()
+    assert "torch" in report.index
+    assert not {"jupyterlab", "ipywidgets"} & set(report.index)
+
+
 def test_the_environment_check_says_how_to_mend_what_is_old_or_missing(monkeypatch):
     needs = ["numpy>=999", "no-such-package>=1", 'pytest>=1; extra == "test"']
     monkeypatch.setattr(config.importlib.metadata, "requires", lambda name: needs)
