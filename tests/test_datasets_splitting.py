@@ -55,7 +55,7 @@ def test_hundreds_of_labels_keep_their_shares_too():
     rng = np.random.default_rng(0)
     frame = table(rng.random((4000, 300)) < 0.02)
     parts = datasets.split(frame, valid=0.1, test=0.2)
-    assert_shares(parts, frame, (0.7, 0.1, 0.2), tolerance_rare=4)
+    assert_shares(parts, frame, (0.7, 0.1, 0.2), tolerance_rare=5)  # at random, 12
 
 
 def test_the_bundled_comments_keep_their_shares_alone_and_in_groups():
@@ -85,6 +85,23 @@ def test_every_row_has_the_same_chance_of_each_part():
         in_test[datasets.split(frame, valid=0, test=0.25, seed=seed).test["id"].astype(int)] += 1
     assert in_test.min() > 400 * 0.25 - 5 * np.sqrt(400 * 0.25 * 0.75)
     assert in_test.max() < 400 * 0.25 + 5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_a_rare_combination_of_labels_draws_a_row_into_no_part():
+    """Iterative stratification sends such rows to the small parts up to twice as often as it should."""
+    rng = np.random.default_rng(0)
+    frame = table(np.vstack([rng.random((60, 7)) < 0.4, np.zeros((140, 7), bool), np.eye(7, dtype=bool)[[0] * 40]]))
+    seeds = 150
+    inside = {"valid": np.zeros(len(frame)), "test": np.zeros(len(frame))}
+    for seed in range(seeds):
+        parts = datasets.split(frame, valid=0.1, test=0.2, seed=seed)
+        for name, times in inside.items():
+            times[getattr(parts, name)["id"].astype(int)] += 1
+    alone = ~frame.drop(columns=["id", "comment_text"]).duplicated(keep=False).to_numpy()
+    assert alone.sum() > 20
+    for share, times in zip((0.1, 0.2), inside.values(), strict=True):
+        assert abs(times[alone].mean() / seeds - share) < 0.015
+        assert np.abs(times - seeds * share).max() < 5 * np.sqrt(seeds * share * (1 - share))
 
 
 def test_without_stratification_rare_labels_wander():

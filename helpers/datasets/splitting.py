@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from helpers.datasets.balanced import balanced_sample
 from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups
 from helpers.datasets.reading import DataError, rows_in_words
 from helpers.datasets.validation import label_names
 
-_PASSES = 20
 KeepTogether = Literal["duplicates", "near-duplicates"] | Sequence | None
 
 
@@ -34,9 +34,10 @@ def split(
 ) -> Split:
     """Split rows at random into train, valid and test.
 
-    With `stratify`, equal rows (same labels) are dealt out in exact proportion, and what is left over goes, rows with
-    the rarest labels first, to the part that lacks its labels most. The idea is that of iterative
-    stratification (Sechidis, Tsoumakas, Vlahavas 2011), over distinct rows instead of all rows, which makes it fast.
+    With `stratify`, equal rows (same labels) are dealt out in exact proportion, and what is left over is drawn by
+    balanced sampling (the cube method of Deville and Tillé 2004). Iterative stratification (Sechidis, Tsoumakas,
+    Vlahavas 2011) balances labels as well, but sends rows with a rare combination of labels to the small parts more
+    often than their share; here each row has the same chance of each part, whatever its labels.
 
     Args:
         frame: a table of comments, N rows.
@@ -49,7 +50,8 @@ def split(
             authors of the comments, keep each group in one part.
 
     Returns:
-        The three parts. Each label's positives are within about one row of their share when rows are dealt singly.
+        The three parts. When rows are dealt singly, each label's positives are within a few rows of their share, those
+        of rare labels within one or two.
 
     Raises:
         DataError: shares out of range, a part without rows, unknown label columns, group names that are missing or of
@@ -160,54 +162,20 @@ def _sum_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _deal(units: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Deal units to parts. `units` (U, 1 + L): rows and positives of each unit; returns the part of each, (U,)."""
     kinds, kind_of_unit, copies = np.unique(units, axis=0, return_inverse=True, return_counts=True)
+    kind_of_unit = kind_of_unit.ravel()
     order = rng.permutation(len(units))
-    order = order[np.argsort(kind_of_unit.ravel()[order], kind="stable")]
+    order = order[np.argsort(kind_of_unit[order], kind="stable")]
     whole = np.floor(copies[:, None] * shares + 1e-9).astype(int)
     part = np.full(len(units), -1)
-    starts = np.cumsum(copies) - copies
-    rank = np.arange(len(units)) - np.repeat(starts, copies)
+    rank = np.arange(len(units)) - np.repeat(np.cumsum(copies) - copies, copies)
     edges = np.cumsum(whole, axis=1)[np.repeat(np.arange(len(kinds)), copies)]
     dealt = (rank[:, None] >= edges).sum(axis=1)
     part[order] = np.where(dealt < len(shares), dealt, -1)
-    lacking = np.outer(shares, units.sum(axis=0)) - np.array([units[part == p].sum(axis=0) for p in range(len(shares))])
-    _deal_rest(units, np.flatnonzero(part < 0), part, lacking, shares, rng)
-    return part
-
-
-def _deal_rest(
-    units: np.ndarray,
-    rest: np.ndarray,
-    part: np.ndarray,
-    lacking: np.ndarray,
-    shares: np.ndarray,
-    rng: np.random.Generator,
-) -> None:
-    """Deal the units of `rest`, rarest labels first, then move single ones; fills `part` in place.
-
-    Each step goes where it most lowers the sum of lack ** 2 / expected count over parts and labels (chi-square).
-    """
-    open_parts = np.flatnonzero(shares > 0)
-    counts = np.maximum(units.sum(axis=0), 1)
-    weight = 1 / (shares[open_parts, None] * counts)
-    weight[:, 0] *= (
-        units.shape[1] ** 0.5
-    )  # the first column counts rows: the sizes of the parts matter more than one label
-    lack = lacking[open_parts]
-    rest = rest[np.lexsort((rng.random(len(rest)), -(units[rest] / counts).max(axis=1)))]
-    place = np.full(len(rest), -1)
-    for _ in range(_PASSES):
-        moved = False
-        for number, unit in enumerate(units[rest]):
-            here = place[number]
-            if here >= 0:
-                lack[here] += unit
-            gain = ((lack - unit / 2) * (unit * weight)).sum(axis=1)
-            best = int(gain.argmax())
-            if here >= 0 and gain[here] >= gain[best] - 1e-12:
-                best = here
-            moved |= best != here
-            place[number] = best
-            lack[best] -= unit
-        if not moved or np.abs(lack).max() < 1:
-            break
-    part[rest] = open_parts[place]
+    owed = np.maximum(copies[:, None] * shares - whole, 0)[kind_of_unit]
+    rarest_first = units[:, [0, *(np.argsort(units[:, 1:].sum(axis=0), kind="stable") + 1)]]
+    for number in range(len(shares) - 1, 0, -1):
+        rest = np.flatnonzero(part < 0)
+        if len(rest):
+            chances = owed[rest, number] / np.maximum(owed[rest, : number + 1].sum(axis=1), 1e-12)
+            part[rest[balanced_sample(rarest_first[rest], np.minimum(chances, 1), rng)]] = number
+    return np.maximum(part, 0)
