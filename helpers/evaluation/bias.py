@@ -25,6 +25,7 @@ def bias_report(
 
     The background of a group are the rows known not to be in it. Each AUC is the chance that a row with the label
     scores above one without it, ties one half, as scikit-learn's `roc_auc_score`; the rows it takes are
+
     - `subgroup_auc`: with and without the label, both from the group. Low: inside the group the model is confused.
     - `bpsn_auc` (background positive, subgroup negative): low where harmless rows of the group score as high as toxic
       ones elsewhere, so that they would be taken down.
