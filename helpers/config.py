@@ -213,8 +213,8 @@ def check_environment(extras: Iterable[str] | None = None) -> "pd.DataFrame":
     """Compare what is installed with what the course needs.
 
     Args:
-        extras: of the distribution, checked beside what is always needed; None takes `lab`, and none on Colab, which has
-            a notebook server of its own.
+        extras: of the distribution, checked beside what is always needed; None takes `lab`, but on Colab, which has a
+            notebook server of its own, nothing.
 
     Returns:
         One row a package: `needed` (range), `found` (version or "-"), `ok`, and `mend` (a notebook cell that mends it).
