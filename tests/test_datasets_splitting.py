@@ -88,7 +88,7 @@ def test_every_row_has_the_same_chance_of_each_part():
 
 
 def test_a_rare_combination_of_labels_draws_a_row_into_no_part():
-    """Iterative stratification sends such rows to the small parts up to twice as often as it should."""
+    """Dealing left-over rows greedily sends them to the small parts up to twice as often as it should."""
     rng = np.random.default_rng(0)
     frame = table(np.vstack([rng.random((60, 7)) < 0.4, np.zeros((140, 7), bool), np.eye(7, dtype=bool)[[0] * 40]]))
     seeds = 150

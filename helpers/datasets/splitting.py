@@ -35,9 +35,9 @@ def split(
     """Split rows at random into train, valid and test.
 
     With `stratify`, equal rows (same labels) are dealt out in exact proportion, and what is left over is drawn by
-    balanced sampling (the cube method of Deville and Tillé 2004). Iterative stratification (Sechidis, Tsoumakas,
-    Vlahavas 2011) balances labels as well, but sends rows with a rare combination of labels to the small parts more
-    often than their share; here each row has the same chance of each part, whatever its labels.
+    balanced sampling (the cube method of Deville and Tillé 2004): each row has the same chance of each part, whatever
+    its labels. Iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011) is the usual way; it decides row by row,
+    and loses its balance where rows have many labels.
 
     Args:
         frame: a table of comments, N rows.
