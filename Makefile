@@ -20,7 +20,7 @@ ROOT_OPTION := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises sample constraints clean
+.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises bundle test-bundle test-oldest sample constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -66,9 +66,18 @@ sample: setup  ## write the files of data/ anew (the same bytes every time)
 	$(BIN)/python scripts/make_sample.py templates
 	$(BIN)/python scripts/make_synthetic.py
 
+bundle: setup  ## make build/bundle: the course, to install in a room with no network
+	$(BIN)/python scripts/make_bundle.py --torch-index "$(TORCH_INDEX)"
+
+test-bundle: setup  ## install the newest bundle with the network cut off, and run two notebooks there
+	$(BIN)/python scripts/try_bundle.py
+
+test-oldest: setup  ## run the unit tests with the oldest numpy, pandas, scikit-learn ... that pyproject.toml allows
+	$(BIN)/python scripts/oldest.py --torch-index "$(TORCH_INDEX)" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder tests
+
 constraints:  ## resolve the newest versions that fit pyproject.toml and pin them in constraints.txt
 	$(PYTHON) scripts/make_constraints.py
 
 clean:  ## remove .venv and every cache
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -90,9 +90,13 @@ def pinned(package: str) -> str:
     raise SetupError(f"constraints.txt pins no {package}: restore the file with `git checkout constraints.txt`.")
 
 
-def install_torch(venv: Path, index: str) -> None:
-    """Install torch alone and first, from its CPU index where that can be reached (the default build brings CUDA)."""
-    pip = [str(python_of(venv)), "-m", "pip", "install", "-qq", "--no-deps", pinned("torch")]
+def install_torch(venv: Path, index: str, *, into: Path | None = None) -> None:
+    """Install torch alone and first, from its CPU index where that can be reached (the default build brings CUDA).
+
+    With `into`, a folder, its wheel is put there instead.
+    """
+    how = ["wheel", "--wheel-dir", str(into)] if into else ["install"]
+    pip = [str(python_of(venv)), "-m", "pip", *how, "-qq", "--no-deps", pinned("torch")]
     if index and platform.system() != "Darwin":
         small = [*pip, "--retries", "0", "--extra-index-url", index]
         if subprocess.run(small, cwd=ROOT, check=False, stderr=subprocess.DEVNULL).returncode == 0:
