@@ -60,7 +60,7 @@ Open the course with the two lines that the installer prints at its end, which a
 When something is wrong
     "the copy is not whole"      A file was damaged on the way, and is named. Copy the folder, or unzip it, again.
     "this bundle is for ..."     Another Python or computer. Start it with Python {python}, or ask for your bundle.
-    anything else                Start the installer again: it takes up where it stopped. What you changed stays.
+    anything else                Start the installer again. What you changed in the course stays as it is.
 
 For the teacher
     The folder and the zip hold the same. Nothing in them is changed by installing: a stick or a shared folder will do.
@@ -119,9 +119,10 @@ def collect_wheels(course: Path, wheels: Path, torch_index: str) -> None:
 
 def write_sums(bundle: Path) -> int:
     """Write SHA256SUMS, one line for each other file, as sha256sum does; return how many."""
-    files = sorted(p for p in bundle.rglob("*") if p.is_file())
+    target = bundle / install_bundle.SUMS
+    files = sorted(p for p in bundle.rglob("*") if p.is_file() and p != target)
     lines = [f"{install_bundle.digest(path)}  {path.relative_to(bundle).as_posix()}" for path in files]
-    (bundle / install_bundle.SUMS).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return len(lines)
 
 
