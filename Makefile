@@ -20,7 +20,7 @@ ROOT_OPTION := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises bundle test-bundle test-oldest sample constraints clean
+.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises book test-book bundle test-bundle test-oldest sample constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -66,6 +66,12 @@ sample: setup  ## write the files of data/ anew (the same bytes every time)
 	$(BIN)/python scripts/make_sample.py templates
 	$(BIN)/python scripts/make_synthetic.py
 
+book: setup  ## build the course as a static site in build/book, and check it
+	$(BIN)/python scripts/make_book.py
+
+test-book: book  ## open the site in a real browser; screenshots go to build/book-screens
+	$(BIN)/python -m pytest tests/browser/test_book.py
+
 bundle: setup  ## make build/bundle: the course, to install in a room with no network
 	$(BIN)/python scripts/make_bundle.py --torch-index "$(TORCH_INDEX)"
 
@@ -79,5 +85,5 @@ constraints:  ## resolve the newest versions that fit pyproject.toml and pin the
 	$(PYTHON) scripts/make_constraints.py
 
 clean:  ## remove .venv and every cache
-	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .ruff_cache .hypothesis build/book* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -50,7 +50,7 @@ def main() -> int:
     """Write constraints.txt under a temporary name and rename it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--extras", default="lab,download,demo,tensorflow,test,dev", help="extras of pyproject.toml to pin as well"
+        "--extras", default="lab,download,demo,tensorflow,book,test,dev", help="extras of pyproject.toml to pin as well"
     )
     parser.add_argument("--torch", default="torch", help="requirement for torch, such as torch==2.13.0")
     parser.add_argument("--torch-index", default=setup_env.CPU_INDEX, help="where torch's CPU build is; '' for none")
