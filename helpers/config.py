@@ -205,7 +205,13 @@ def data_folders() -> list[Path]:
 
 
 def on_colab() -> bool:
-    """Whether this is a kernel of Google Colab."""
+    """Whether this is a kernel of Google Colab.
+
+    Examples:
+        >>> from helpers import config
+        >>> config.on_colab()
+        False
+    """
     return "google.colab" in sys.modules
 
 

@@ -55,6 +55,17 @@ def token_attributions(
     Raises:
         ValueError: several texts, or half a character in one; a label that the tagger does not have; steps below 1; a
             slow tokenizer; another `keep`; a limit that leaves no room for words or is beyond what the encoder reads.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import explain, models, text
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> tagger = models.BertTagger(BertModel(settings), 1)  # to be fine-tuned first, or it has nothing to say
+        >>> table = explain.token_attributions(tagger, text.load_tokenizer(), "You are unkind.", label=0, steps=8)
+        >>> table["token"].tolist()
+        ['[CLS]', 'you', 'are', 'un', '##kind', '.', '[SEP]']
+        >>> bool(abs(table.attrs["error"]) < 0.1)  # they add up to the logit, less that of padding
+        True
     """
     _check_label(tagger, label)
     if steps < 1:
@@ -84,6 +95,17 @@ def word_attributions(tokens: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         ValueError: the table has lost its text, `tokens.attrs["text"]`, as a file makes it.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import explain
+        >>> tokens = pd.DataFrame({"word": [-1, 0, 1, 1, -1], "start": [0, 0, 4, 6, 0], "end": [0, 3, 6, 10, 0]})
+        >>> tokens["attribution"] = [0.0, 0.25, 0.5, 1.0, 0.0]
+        >>> tokens.attrs["text"] = "You unkind"
+        >>> explain.word_attributions(tokens)
+             word  start  end  attribution
+        0     You      0    3         0.25
+        1  unkind      4   10         1.50
     """
     if "text" not in tokens.attrs:
         raise ValueError('the tokens have lost their text: put it into tokens.attrs["text"]')
@@ -114,6 +136,16 @@ def deletion_curve(
     Raises:
         ValueError: a label that the tagger does not have; a place that is a special token's or does not exist, or that
             comes twice; `most` below 0.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import explain, models, text
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> tagger = models.BertTagger(BertModel(settings), 1)
+        >>> tokens = explain.token_attributions(tagger, text.load_tokenizer(), "You are unkind.", label=0, steps=8)
+        >>> curve = explain.deletion_curve(tagger, tokens, label=0, most=3)
+        >>> curve.index.tolist(), bool(abs(curve[0] - tokens.attrs["logit"]) < 1e-4)
+        ([0, 1, 2, 3], True)
     """
     _check_label(tagger, label)
     real = np.flatnonzero(tokens["word"] >= 0)

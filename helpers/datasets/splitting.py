@@ -15,7 +15,14 @@ KeepTogether = Literal["duplicates", "near-duplicates"] | Sequence | None
 
 
 class Split(NamedTuple):
-    """Three tables with the columns of the table that was split, rows in its order."""
+    """Three tables with the columns of the table that was split, rows in its order.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> train, valid, test = datasets.split(datasets.load_comments(), valid=0.1, test=0.1)
+        >>> len(train), len(valid), len(test)
+        (6400, 800, 800)
+    """
 
     train: pd.DataFrame
     valid: pd.DataFrame
@@ -56,6 +63,14 @@ def split(
     Raises:
         DataError: shares out of range, a part without rows, unknown label columns, group names that are missing or of
             another number than the rows.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> parts = datasets.split(datasets.load_comments(), keep_together="near-duplicates")
+        >>> len(parts.train) + len(parts.valid) + len(parts.test)
+        8000
+        >>> bool(parts.train["id"].isin(parts.test["id"]).any())
+        False
     """
     if not (valid >= 0 and test >= 0 and valid + test < 1):
         raise DataError(f"valid={valid} and test={test} must be 0 or more and leave a share for train (sum below 1)")
@@ -88,6 +103,16 @@ def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Sequence[
 
     Raises:
         DataError: fewer clean rows than asked for, or no row with a label.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> comments = datasets.load_comments()
+        >>> balanced = datasets.balance(comments, clean=500)
+        >>> labels = datasets.label_names(comments)
+        >>> int(balanced[labels].eq(0).all(axis=1).sum())
+        500
+        >>> bool((balanced[labels].sum() == comments[labels].sum()).all())  # no positive is lost
+        True
     """
     tagged = _positives(frame, labels).any(axis=1)
     if not tagged.any():
@@ -109,6 +134,12 @@ def share_table(parts: Split, labels: Sequence[str] | None = None) -> pd.DataFra
 
     Returns:
         One row for `rows` and one a label; columns `train`, `valid`, `test` (counts), then `train %` and so on.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> table = datasets.share_table(datasets.split(datasets.load_comments()))
+        >>> table.loc["rows", ["train", "valid", "test"]].astype(int).tolist()
+        [6400, 800, 800]
     """
     names = list(labels) if labels is not None else label_names(parts.train)
     counts = pd.DataFrame(

@@ -28,7 +28,7 @@ def predict_file(
     force: bool = False,
     batch_rows: int = 4096,
 ) -> Iterator[int]:
-    """Write the probabilities of all texts of a CSV (or Parquet) file into a CSV file with the same ids.
+    r"""Write the probabilities of all texts of a CSV (or Parquet) file into a CSV file with the same ids.
 
     Rows are read, scored and written some thousand at a time into `TARGET.part`, which becomes `target` when all are
     there. A call that was killed, or met a row that it cannot trust, and is made again, goes on after the last rows
@@ -52,6 +52,17 @@ def predict_file(
         FileExistsError: the target exists, or what a stopped call left was made of other rows, model or settings.
         DataError: the source cannot be trusted; file and row are named.
         BlockingIOError: another process is writing this target.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import export, models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 1), tokenizer, labels=["toxic"])
+        >>> _ = Path("forum.csv").write_text("id,comment_text\na,You are kind\nb,Go away\n")
+        >>> list(export.predict_file(folder, "forum.csv", "scored.csv"))  # rows written so far, batch by batch
+        [2]
+        >>> [line.split(",")[0] for line in Path("scored.csv").read_text().splitlines()]
+        ['id', 'a', 'b']
     """
     source, target, folder = Path(source), Path(target), Path(folder)
     columns = column_names(source)

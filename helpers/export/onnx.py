@@ -44,6 +44,16 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
     Raises:
         ValueError: labels, thresholds or limits that do not fit the tagger, as `models.save_tagger`.
         FileExistsError: the folder holds something else than an export.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models, text
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+        >>> tagger = models.BertTagger(BertModel(settings), 1)  # a small one, to be quick
+        >>> saved = models.SavedTagger(tagger, text.load_tokenizer(), labels=["toxic"])
+        >>> folder = export.to_onnx(saved, "small", int8=True)
+        >>> export.Predictor.load(folder).predict(["You are kind.", "Go away!"]).shape  # by onnxruntime, without torch
+        (2, 1)
     """
     settings = checked_settings(
         saved.tagger, saved.labels, saved.thresholds, max_tokens=saved.max_tokens, keep=saved.keep

@@ -30,6 +30,17 @@ class Predictor:
         labels: names of the L labels, the columns of what `predict` gives.
         thresholds: by label, what `tags` decides with.
         max_tokens: length at which texts are cut.
+
+    Examples:
+        >>> from helpers import export, models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
+        >>> predictor = export.Predictor.load(folder)
+        >>> table = predictor.predict(["You are kind.", "Go away!"])
+        >>> list(table.columns), len(table)
+        (['toxic', 'insult'], 2)
+        >>> predictor.tags(["Go away!"], thresholds={"toxic": 0.0, "insult": 1.0}).to_dict("records")
+        [{'toxic': 1, 'insult': 0}]
     """
 
     def __init__(

@@ -26,6 +26,14 @@ def prune_weights(tagger: BertTagger, share: float) -> BertTagger:
 
     Raises:
         ValueError: a share outside 0 to 1.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> pruned = export.prune_weights(models.BertTagger(BertModel(settings), 1), 0.4)
+        >>> round(export.share_of_zeros(pruned), 2)
+        0.4
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share={share} must be from 0 to 1")
@@ -38,7 +46,15 @@ def prune_weights(tagger: BertTagger, share: float) -> BertTagger:
 
 
 def share_of_zeros(tagger: BertTagger) -> float:
-    """Share of the weights of the encoder's layers that are exactly zero."""
+    """Share of the weights of the encoder's layers that are exactly zero.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> export.share_of_zeros(models.BertTagger(BertModel(settings), 1)) < 0.001
+        True
+    """
     weights = [m.weight for layer in tagger.layers() for m in layer.modules() if isinstance(m, nn.Linear)]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
 
@@ -61,6 +77,16 @@ def head_importance(
 
     Raises:
         ValueError: layers without attention heads as BERT has them, or an empty loader.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, loaders, models, text
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+        >>> tagger = models.BertTagger(BertModel(settings), 1)
+        >>> tokens = loaders.tokenize(["You are kind.", "Go away!"], text.load_tokenizer())
+        >>> importance = export.head_importance(tagger, loaders.token_loader(tokens, [[0], [1]]))
+        >>> importance.shape, bool((importance >= 0).all())
+        (torch.Size([2, 4]), True)
     """
     tagger = copy.deepcopy(tagger).eval()
     blocks = [_attention(layer) for layer in tagger.layers()]
@@ -101,6 +127,14 @@ def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTag
 
     Raises:
         ValueError: a head that is not there, a layer that would lose all, layers without heads as BERT has them.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+        >>> pruned = export.prune_heads(models.BertTagger(BertModel(settings), 1), [(0, 1), (0, 3)])
+        >>> [layer.attention.self.num_attention_heads for layer in pruned.layers()]
+        [2, 4]
     """
     pruned = copy.deepcopy(tagger)
     layers = pruned.layers()
@@ -132,6 +166,14 @@ def keep_layers(tagger: BertTagger, layers: Sequence[int]) -> BertTagger:
 
     Raises:
         ValueError: no layer, or one that is not there.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64)
+        >>> student = export.keep_layers(models.BertTagger(BertModel(settings), 1), [0, 2])
+        >>> len(student.layers())
+        2
     """
     whole = tagger.layers()
     if not layers or not set(layers) <= set(range(len(whole))) or len(set(layers)) < len(layers):

@@ -29,7 +29,7 @@ def arrow_name(place: int) -> str:
 
 @dataclass(frozen=True)
 class TokenFiles:
-    """Token ids of N texts in a folder of Arrow files, as `tokenize_files` makes it.
+    r"""Token ids of N texts in a folder of Arrow files, as `tokenize_files` makes it.
 
     Attributes:
         folder: of the files.
@@ -38,6 +38,16 @@ class TokenFiles:
         pad_id: what to pad with.
         cut: number of texts that lost their end.
         max_tokens: length at which texts were cut.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n3,Hello there,-1\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=2)
+        >>> tokens.labels, tokens.rows  # rows of each file
+        (['rude'], [2, 1])
+        >>> tokens.table()["length"][:]
+        [4, 4, 4]
     """
 
     folder: Path
@@ -79,10 +89,18 @@ class TokenFiles:
 
 
 def open_tokens(folder: str | Path) -> TokenFiles:
-    """What `tokenize_files` wrote into a folder.
+    r"""What `tokenize_files` wrote into a folder.
 
     Raises:
         FileNotFoundError: the folder holds no such thing; the missing file is named.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n")
+        >>> made = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1)
+        >>> loaders.open_tokens(made.folder) == made
+        True
     """
     folder = Path(folder)
     if not (folder / INDEX).is_file():
@@ -95,10 +113,19 @@ def open_tokens(folder: str | Path) -> TokenFiles:
 
 
 class ArrowRows(Dataset):
-    """Rows of memory-mapped Arrow files, padded a batch at a time.
+    r"""Rows of memory-mapped Arrow files, padded a batch at a time.
 
     Args:
         tokens: as `tokenize_files` gives them.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away now,1\n")
+        >>> rows = loaders.ArrowRows(loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1))
+        >>> inputs, labels = rows[1]  # a batch of one row
+        >>> len(rows), tuple(inputs["input_ids"].shape), labels.tolist()
+        (2, (1, 5), [[1.0]])
     """
 
     def __init__(self, tokens: TokenFiles) -> None:
@@ -141,7 +168,7 @@ def file_loader(
     rank: int = 0,
     ranks: int = 1,
 ) -> "DataLoader":
-    """As `token_loader`, over files: the lengths and the order are kept in memory, ids and labels stay on disk.
+    r"""As `token_loader`, over files: the lengths and the order are kept in memory, ids and labels stay on disk.
 
     Args:
         tokens: as `tokenize_files` gives them.
@@ -154,6 +181,16 @@ def file_loader(
 
     Raises:
         ValueError: a batch size below 1, a rank that is none of the processes.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n3,Hello there,-1\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1)
+        >>> for inputs, labels in loaders.file_loader(tokens, batch_size=2):
+        ...     print(tuple(inputs["input_ids"].shape), labels.flatten().tolist())
+        (2, 4) [0.0, 1.0]
+        (1, 4) [nan]
     """
     rows, order = ArrowRows(tokens), {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
     return loader_by_length(rows, rows.lengths, batch_size, bucket=bucket, **order)

@@ -34,7 +34,7 @@ def tokenize_files(
     max_tokens: int = 128,
     shards: int = 16,
 ) -> TokenFiles:
-    """Token ids of the texts in CSV or Parquet files, made once and kept in a folder of the cache.
+    r"""Token ids of the texts in CSV or Parquet files, made once and kept in a folder of the cache.
 
     The folder's name is a digest of the tokenizer, of all settings, and of the files' paths, sizes and times: what has
     changed is made anew, what has not is opened in milliseconds. Files are read as a stream, so that their size does
@@ -55,6 +55,19 @@ def tokenize_files(
         FileNotFoundError: no such file.
         DataError: columns, texts or labels that cannot be trusted; the message names file, row and column.
         ValueError: as `tokenize`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1)
+        >>> tokens.labels, tokens.rows, [path.name for path in tokens.files]
+        (['rude'], [2], ['tokens-00000.arrow'])
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,perhaps\n")
+        >>> loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache")
+        Traceback (most recent call last):
+            ...
+        helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'perhaps' where a label is 0 or 1 ...
     """
     paths = [Path(path) for path in ([files] if isinstance(files, str | Path) else files)]
     if not paths or shards < 1:
@@ -98,7 +111,7 @@ def _put(partial: Path, target: Path) -> None:
 def label_columns(
     files: Sequence[str | Path], *, text: str, labels: Sequence[str] | None, ignore: Sequence[str]
 ) -> list[str]:
-    """The label columns of CSV or Parquet files, after a look at the header of every file.
+    r"""The label columns of CSV or Parquet files, after a look at the header of every file.
 
     Args:
         files: with the same columns.
@@ -109,6 +122,13 @@ def label_columns(
     Raises:
         FileNotFoundError: no such file.
         DataError: a column is missing, or no label column is left; the message names the file.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude,kind\n1,Thank you,0,1\n")
+        >>> loaders.label_columns(["mine.csv"], text="comment_text", labels=None, ignore=["id"])
+        ['rude', 'kind']
     """
     first: list[str] = []
     for path in map(Path, files):

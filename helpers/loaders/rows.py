@@ -23,6 +23,14 @@ class SparseRows(Dataset):
 
     Raises:
         ValueError: different numbers of rows, or labels that are no table.
+
+    Examples:
+        >>> from scipy import sparse
+        >>> from helpers import loaders
+        >>> rows = loaders.SparseRows(sparse.csr_array([[0, 2, 0], [1, 0, 3]]), [[1], [-1]])
+        >>> inputs, labels = rows[1]  # a batch of one row
+        >>> {name: part.tolist() for name, part in inputs.items()}, labels.tolist()
+        ({'indices': [0, 2], 'offsets': [0], 'values': [1.0, 3.0]}, [[nan]])
     """
 
     def __init__(self, counts: sparse.spmatrix | sparse.sparray, labels: np.ndarray) -> None:
@@ -71,6 +79,15 @@ def sparse_loader(
 
     Raises:
         ValueError: different numbers of rows, no rows, a batch size below 1.
+
+    Examples:
+        >>> from sklearn.feature_extraction.text import CountVectorizer
+        >>> from helpers import loaders
+        >>> counts = CountVectorizer().fit_transform(["you fool", "you are kind", "what a day"])
+        >>> for inputs, labels in loaders.sparse_loader(counts, [[1], [0], [0]], batch_size=2):
+        ...     print(inputs["offsets"].tolist(), labels.flatten().tolist())
+        [0, 2] [1.0, 0.0]
+        [0] [0.0]
     """
     return _in_order(SparseRows(counts, labels), batch_size, shuffle=shuffle, seed=seed)
 
@@ -85,6 +102,14 @@ class ArrayRows(Dataset):
 
     Raises:
         ValueError: no input, different numbers of rows, labels that are no table, or values that are no numbers.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import loaders
+        >>> rows = loaders.ArrayRows({"features": np.zeros((3, 12))}, [[1, 0], [0, -1], [0, 1]])
+        >>> inputs, labels = rows[1]  # a batch of one row
+        >>> tuple(inputs["features"].shape), labels.tolist()  # -1 was unknown
+        ((1, 12), [[0.0, nan]])
     """
 
     def __init__(self, inputs: Mapping[str, ArrayLike | Tensor], labels: ArrayLike | Tensor) -> None:
@@ -132,6 +157,13 @@ def array_loader(
 
     Raises:
         ValueError: different numbers of rows, no rows, a batch size below 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import loaders
+        >>> loader = loaders.array_loader({"features": np.zeros((5, 12))}, np.zeros((5, 2)), batch_size=2, shuffle=True)
+        >>> [len(labels) for inputs, labels in loader]  # no row is dropped
+        [2, 2, 1]
     """
     return _in_order(ArrayRows(inputs, labels), batch_size, shuffle=shuffle, seed=seed)
 
@@ -144,6 +176,18 @@ class BatchLoader(DataLoader):
     """A loader that knows how many batches of its epoch it has given, so that a run can be taken up after them.
 
     It is what `torchdata` and Lightning call stateful. Its batch sampler is an `EpochBatchSampler`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import loaders
+        >>> loader = loaders.array_loader({"features": np.arange(6.0)[:, None]}, np.zeros((6, 1)), batch_size=2)
+        >>> batches = iter(loader)
+        >>> _ = next(batches)
+        >>> state = loader.state_dict()  # after one batch
+        >>> again = loaders.array_loader({"features": np.arange(6.0)[:, None]}, np.zeros((6, 1)), batch_size=2)
+        >>> again.load_state_dict(state)
+        >>> [inputs["features"].flatten().tolist() for inputs, labels in again]
+        [[2.0, 3.0], [4.0, 5.0]]
     """
 
     given = 0
@@ -179,7 +223,16 @@ def refuse_other_batches(state: dict[str, int], own: dict[str, int]) -> None:
 
 
 def loader_of(rows: Dataset, order: EpochBatchSampler) -> BatchLoader:
-    """A loader that asks a dataset for whole batches, in the order of a sampler."""
+    """A loader that asks a dataset for whole batches, in the order of a sampler.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import loaders
+        >>> rows = loaders.ArrayRows({"features": np.zeros((5, 12))}, np.zeros((5, 2)))
+        >>> loader = loaders.loader_of(rows, loaders.EpochBatchSampler(5, batch_size=3, shuffle=False))
+        >>> [len(labels) for inputs, labels in loader]
+        [3, 2]
+    """
     # A generator of its own: without one, each pass over a loader draws from torch's global random state.
     return BatchLoader(rows, batch_sampler=order, collate_fn=as_it_is, generator=torch.Generator())
 

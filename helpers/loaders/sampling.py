@@ -24,6 +24,17 @@ class EpochBatchSampler(Sampler[np.ndarray]):
 
     Raises:
         ValueError: no rows, a batch size below 1, a rank that is none of the processes.
+
+    Examples:
+        >>> from helpers import loaders
+        >>> sampler = loaders.EpochBatchSampler(5, batch_size=2, shuffle=False)
+        >>> [batch.tolist() for batch in sampler]
+        [[0, 1], [2, 3], [4]]
+        >>> sampler.start(epoch=1, skip=2)  # as a run that is taken up does
+        >>> [batch.tolist() for batch in sampler]
+        [[4]]
+        >>> [batch.tolist() for batch in loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=1, ranks=2)]
+        [[1], [3], []]
     """
 
     def __init__(
@@ -94,6 +105,12 @@ class LengthBatchSampler(EpochBatchSampler):
 
     Raises:
         ValueError: no rows, a batch size or pool below 1, a rank that is none of the processes.
+
+    Examples:
+        >>> from helpers import loaders
+        >>> sampler = loaders.LengthBatchSampler([3, 90, 4, 80], batch_size=2, shuffle=False)
+        >>> [batch.tolist() for batch in sampler]  # long texts meet long ones
+        [[1, 3], [2, 0]]
     """
 
     def __init__(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TokenStream(IterableDataset):
-    """Batches of rows read file by file, for data whose order alone would not fit into memory.
+    r"""Batches of rows read file by file, for data whose order alone would not fit into memory.
 
     Where the number of files is a multiple of that of the processes, each reads files of its own; else each reads all
     and takes every so manieth row. The order depends on seed and epoch alone: of the files, of the blocks of a file,
@@ -33,6 +33,15 @@ class TokenStream(IterableDataset):
     Raises:
         ValueError: a batch size that is no multiple of `ranks`, a pool below 1, a rank that is none of the processes;
             worker processes in the loader.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n3,Hello there,-1\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1)
+        >>> stream = loaders.TokenStream(tokens, batch_size=2, shuffle=False)
+        >>> [labels.flatten().tolist() for inputs, labels in stream]
+        [[0.0, 1.0], [nan]]
     """
 
     def __init__(
@@ -148,7 +157,17 @@ class TokenStream(IterableDataset):
 
 
 class StreamLoader(DataLoader):
-    """A loader over a `TokenStream` that a run can be taken up in, as `BatchLoader` is one over rows."""
+    r"""A loader over a `TokenStream` that a run can be taken up in, as `BatchLoader` is one over rows.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n3,Hello there,0\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1)
+        >>> loader = loaders.StreamLoader(loaders.TokenStream(tokens, batch_size=2, shuffle=False))
+        >>> [len(labels) for inputs, labels in loader]
+        [2, 1]
+    """
 
     def __init__(self, stream: TokenStream) -> None:
         super().__init__(stream, batch_size=None, collate_fn=as_it_is)

@@ -30,6 +30,12 @@ class Tokens:
         n_texts: N.
         pad_id: what to pad with.
         cut: number of texts that lost their end, or their beginning where the tail was kept.
+
+    Examples:
+        >>> from helpers import loaders, text
+        >>> tokens = loaders.tokenize(["You are kind.", "Go!"], text.load_tokenizer())
+        >>> tokens.lengths.tolist(), tokens.n_texts, tokens.cut
+        ([6, 4], 2, 0)
     """
 
     ids: np.ndarray
@@ -76,6 +82,17 @@ def tokenize(
         ValueError: one text instead of several, no text, an entry that is no text (its number is named), a slow
             tokenizer, a limit that leaves no room for words or is beyond what the encoder reads, an overlap as long
             as a window, or another `keep`.
+
+    Examples:
+        >>> from helpers import loaders, text
+        >>> tokenizer = text.load_tokenizer()
+        >>> loaders.tokenize(["Go away, please!", "Hi"], tokenizer).lengths.tolist()  # with [CLS] and [SEP]
+        [7, 3]
+        >>> loaders.tokenize(["Go away, please!", "Hi"], tokenizer, max_tokens=5).cut
+        1
+        >>> split = loaders.tokenize(["Go away, please!", "Hi"], tokenizer, max_tokens=5, windows=True, overlap=1)
+        >>> split.text.tolist()  # which text each window is of
+        [0, 0, 1]
     """
     texts = as_texts(texts)
     if not texts:
@@ -131,6 +148,13 @@ class TokenRows(Dataset):
 
     Raises:
         ValueError: another number of rows, or labels that are no table.
+
+    Examples:
+        >>> from helpers import loaders, text
+        >>> rows = loaders.TokenRows(loaders.tokenize(["Hi", "Go away!"], text.load_tokenizer()), [[0], [1]])
+        >>> inputs, labels = rows[1]  # a batch of one row
+        >>> len(rows), tuple(inputs["input_ids"].shape), labels.tolist()
+        (2, (1, 5), [[1.0]])
     """
 
     def __init__(self, tokens: Tokens, labels: ArrayLike | None = None) -> None:
@@ -190,6 +214,14 @@ def token_loader(
 
     Raises:
         ValueError: another number of rows, no rows, a batch size below 1.
+
+    Examples:
+        >>> from helpers import loaders, text
+        >>> tokens = loaders.tokenize(["Hi", "Go away, will you!", "No", "You are kind, you."], text.load_tokenizer())
+        >>> for inputs, labels in loaders.token_loader(tokens, [[0], [1], [0], [0]], batch_size=2):
+        ...     print(tuple(inputs["input_ids"].shape), labels.flatten().tolist())  # padded no further than needed
+        (2, 8) [1.0, 0.0]
+        (2, 3) [0.0, 0.0]
     """
     rows, order = TokenRows(tokens, labels), {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
     return loader_by_length(rows, tokens.lengths, batch_size, bucket=bucket, **order)
@@ -225,6 +257,15 @@ def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mea
 
     Raises:
         ValueError: another number of rows, or another way.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import loaders, text
+        >>> texts = ["Go away, please!", "Hi"]
+        >>> tokens = loaders.tokenize(texts, text.load_tokenizer(), max_tokens=5, windows=True, overlap=1)
+        >>> logits = np.arange(len(tokens.text))[:, None]  # of the windows, as a model would give them
+        >>> loaders.pool_windows(logits, tokens).tolist()  # the largest of each text
+        [[1], [2]]
     """
     values = np.asarray(values)
     if len(values) != len(tokens.text) or how not in ("max", "mean"):

@@ -12,7 +12,18 @@ LAST, BEST = "last.pt", "best.safetensors"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint cannot be used; the message names the file and what to do."""
+    """A checkpoint cannot be used; the message names the file and what to do.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loops, models
+        >>> Path("run").mkdir()
+        >>> _ = Path("run/best.safetensors").write_bytes(b"torn")
+        >>> loops.load_best("run", models.MLP())
+        Traceback (most recent call last):
+            ...
+        helpers.loops.checkpoints.CheckpointError: ...best.safetensors: no whole weights ...
+    """
 
 
 def save_last(folder: Path, state: dict[str, Any]) -> None:
@@ -58,6 +69,17 @@ def load_best(folder: str | Path, model: nn.Module) -> None:
 
     Raises:
         CheckpointError: no such file, a torn one, or weights of another shape.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders, loops, losses, models
+        >>> features, labels = torch.randn(64, 4), torch.randint(0, 2, (64, 1))
+        >>> rows = loaders.array_loader({"features": features}, labels)
+        >>> model = models.MLP(4, hidden=(8, 1))
+        >>> optimizer = torch.optim.Adam(model.parameters())
+        >>> settings = {"loss": losses.bce, "optimizer": optimizer, "epochs": 2, "progress": False}
+        >>> run = loops.fit(model, rows, valid=rows, folder="run", **settings)
+        >>> loops.load_best("run", model)  # the weights of the epoch with the smallest valid loss
     """
     path = Path(folder) / BEST
     try:

@@ -44,6 +44,18 @@ def evaluate(
 
     Raises:
         ValueError: the loader is empty.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from helpers import loaders, loops, losses
+        >>> class Sum(nn.Module):
+        ...     def forward(self, features):
+        ...         return features.sum(dim=1, keepdim=True)
+        >>> features, labels = torch.tensor([[1.0, 2.0], [0.0, -1.0], [-3.0, 1.0]]), torch.tensor([[1], [0], [0]])
+        >>> scores = loops.evaluate(Sum(), loaders.array_loader({"features": features}, labels), loss=losses.bce)
+        >>> {name: round(score, 3) for name, score in scores.items()}
+        {'loss': 0.163, 'auc': 1.0}
     """
     found, truth = _outputs(model, loader, device, precision)
     if isinstance(found, Tensor):
@@ -70,6 +82,14 @@ def predict(
 
     Raises:
         ValueError: the loader shuffles, so that the rows of the answer would be in an unknown order, or is empty.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders, loops, models
+        >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> probabilities = loops.predict(models.MLP(4, hidden=(8, 2)), loader)
+        >>> probabilities.shape, bool(((probabilities >= 0) & (probabilities <= 1)).all())
+        ((5, 2), True)
     """
     found = _row_logits(model, loader, device, precision)
     if isinstance(found, dict):
@@ -81,7 +101,18 @@ def predict(
 def logits(
     model: nn.Module, loader: DataLoader, *, device: str = "cpu", precision: Precision = "32-true"
 ) -> np.ndarray | dict[str, np.ndarray]:
-    """As `predict`, but logits: what windows of a text are pooled by, and models averaged."""
+    """As `predict`, but logits: what windows of a text are pooled by, and models averaged.
+
+    Examples:
+        >>> import torch
+        >>> from scipy.special import expit
+        >>> from helpers import loaders, loops, models
+        >>> model = models.MLP(4, hidden=(8, 2))
+        >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> found = loops.logits(model, loader)
+        >>> bool(abs(expit(found) - loops.predict(model, loader)).max() < 1e-6)
+        True
+    """
     found = _row_logits(model, loader, device, precision)
     return {name: part.numpy() for name, part in found.items()} if isinstance(found, dict) else found.numpy()
 
@@ -106,6 +137,15 @@ def predict_labels(
 
     Raises:
         ValueError: as `predict` and `models.predict_labels`; a model that has no heads.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders, loops, models
+        >>> model = models.MultiHead(models.MLP(4, hidden=(8,)), heads={"toxic": 1, "level": 3})
+        >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> table = loops.predict_labels(model, loader, threshold={"toxic": 0.4})
+        >>> list(table.columns), len(table), bool(table["level"].between(0, 2).all())
+        (['toxic', 'level'], 5, True)
     """
     found = _row_logits(model, loader, device, precision)
     if not isinstance(found, dict):
@@ -127,6 +167,13 @@ def features(
 
     Raises:
         ValueError: as `predict`.
+
+    Examples:
+        >>> from helpers import loaders, loops, models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> loader = loaders.token_loader(loaders.tokenize(["You are kind.", "Go away!"], tokenizer))
+        >>> loops.features(models.BertTagger(encoder, 6), loader).shape
+        (2, 384)
     """
     _refuse_shuffled(loader)
     vectors, _ = _outputs(model, loader, device, precision, call=model.features)

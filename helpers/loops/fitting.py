@@ -27,7 +27,19 @@ BETTER = {"valid_loss": -1, "valid_auc": 1}
 
 
 class LossError(FloatingPointError):
-    """The loss is not finite; the message names epoch and batch. The last checkpoint is left as it was."""
+    """The loss is not finite; the message names epoch and batch. The last checkpoint is left as it was.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders, loops, losses, models
+        >>> rows = loaders.array_loader({"features": torch.full((8, 4), float("inf"))}, torch.zeros(8, 1))
+        >>> model = models.MLP(4, hidden=(8, 1))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> loops.fit(model, rows, loss=losses.bce, optimizer=optimizer, epochs=1, progress=False)
+        Traceback (most recent call last):
+            ...
+        helpers.loops.fitting.LossError: the loss is ... at epoch 1, batch 1
+    """
 
 
 @dataclass
@@ -38,6 +50,14 @@ class Fit:
         rows: one dict an epoch, see `history`.
         best_epoch: epoch of the best value of `monitor`, or None before the first.
         ended: why the run ended: `epochs`, `patience` or `interrupted`.
+
+    Examples:
+        >>> from helpers import loops
+        >>> run = loops.Fit(rows=[{"epoch": 1, "train_loss": 0.7, "valid_loss": 0.6}], best_epoch=1, ended="epochs")
+        >>> run.history
+               train_loss  valid_loss
+        epoch
+        1             0.7         0.6
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -102,6 +122,18 @@ def fit(
         LossError: the loss is not finite.
         CheckpointError: the checkpoint in the folder is torn, or that of another model or run.
         torch.OutOfMemoryError: a batch does not fit; its shapes are named.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import config, loaders, loops, losses, models
+        >>> config.seed_everything(0)
+        >>> features = torch.randn(256, 4)
+        >>> rows = loaders.array_loader({"features": features}, features[:, :1] > 0, batch_size=32, shuffle=True)
+        >>> model = models.MultiHead(models.MLP(4, hidden=(16,)), heads={"positive": 1})
+        >>> optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        >>> run = loops.fit(model, rows, loss=losses.multi_head, optimizer=optimizer, epochs=5, progress=False)
+        >>> run.ended, run.history["train_loss"].is_monotonic_decreasing
+        ('epochs', True)
     """
     if monitor not in BETTER or epochs < 1 or accumulate < 1:
         raise ValueError(f"monitor={monitor!r}, epochs={epochs}, accumulate={accumulate}: see the docstring of fit")

@@ -21,6 +21,19 @@ def linear_warmup(optimizer: Optimizer, *, steps: int, warmup: float | int = 0.1
 
     Raises:
         ValueError: no steps, or a warm-up below 0 or longer than the run.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loops
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        >>> schedule = loops.linear_warmup(optimizer, steps=6, warmup=2)
+        >>> rates = []
+        >>> for _ in range(7):
+        ...     rates.append(optimizer.param_groups[0]["lr"])
+        ...     optimizer.step()
+        ...     schedule.step()
+        >>> rates
+        [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
     """
     rising = round(steps * warmup) if isinstance(warmup, float) else warmup
     if steps < 1 or warmup < 0 or rising > steps:

@@ -19,6 +19,13 @@ class MLP(nn.Module):
 
     Raises:
         ValueError: no layer, or a width below 1.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> backbone = models.MLP(12, hidden=(32, 64))
+        >>> backbone(torch.zeros(5, 12)).shape, backbone.width
+        (torch.Size([5, 64]), 64)
     """
 
     def __init__(self, n_features: int = 12, hidden: Sequence[int] = (32, 64, 128, 256)) -> None:
@@ -51,6 +58,15 @@ class PooledSequence(nn.Module):
 
     Raises:
         ValueError: another pooling, or a width below 1.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> vectors = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]]])  # one text of three words
+        >>> models.PooledSequence(2)(vectors, mask=torch.tensor([[1, 1, 0]]))  # the third is padding
+        tensor([[2., 4.]])
+        >>> models.PooledSequence(2, pooling="max")(vectors)
+        tensor([[9., 9.]])
     """
 
     def __init__(self, n_features: int, *, pooling: Literal["mean", "max"] = "mean") -> None:
@@ -90,6 +106,13 @@ class RecurrentSequence(nn.Module):
 
     Raises:
         ValueError: another cell, or a width below 1.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> backbone = models.RecurrentSequence(8, hidden=16)
+        >>> backbone(torch.zeros(5, 7, 8)).shape  # both directions, 16 each
+        torch.Size([5, 32])
     """
 
     def __init__(
@@ -134,6 +157,15 @@ class EncoderBackbone(nn.Module):
 
     Args:
         encoder: gives `last_hidden_state` (B, T, H) for `input_ids` and `attention_mask`, and has `config.hidden_size`.
+
+    Examples:
+        >>> import torch
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> model = models.MultiHead(models.EncoderBackbone(BertModel(settings)), heads={"toxic": 1, "level": 3})
+        >>> {name: tuple(logits.shape) for name, logits in model(input_ids=torch.ones(4, 9, dtype=torch.long)).items()}
+        {'toxic': (4, 1), 'level': (4, 3)}
     """
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -154,7 +186,15 @@ class EncoderBackbone(nn.Module):
 
 
 def mean_pool(features: Tensor, mask: Tensor) -> Tensor:
-    """Mean (B, E) of the vectors (B, T, E) where the mask (B, T) is not 0; zeros for a row without any."""
+    """Mean (B, E) of the vectors (B, T, E) where the mask (B, T) is not 0; zeros for a row without any.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> vectors = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]]])
+        >>> models.mean_pool(vectors, torch.tensor([[1, 1, 0]]))
+        tensor([[2., 4.]])
+    """
     present = (mask != 0).unsqueeze(2)
     return features.masked_fill(~present, 0).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 

@@ -30,6 +30,18 @@ class CountMLP(nn.Module):
 
     Raises:
         ValueError: a width below 1, no hidden layer, or a probability out of range.
+
+    Examples:
+        >>> import torch
+        >>> from sklearn.feature_extraction.text import CountVectorizer
+        >>> from helpers import loaders, models
+        >>> counts = CountVectorizer().fit_transform(["you fool", "you are kind", "what a day"])
+        >>> model = models.CountMLP(counts.shape[1], n_labels=2)
+        >>> inputs, labels = next(iter(loaders.sparse_loader(counts, [[1, 0], [0, 0], [0, 1]])))
+        >>> model(**inputs).shape  # logits, from sparse rows
+        torch.Size([3, 2])
+        >>> model(counts=torch.tensor(counts.toarray(), dtype=torch.float32)).shape  # from dense ones
+        torch.Size([3, 2])
     """
 
     def __init__(
@@ -113,6 +125,15 @@ def sparse_product(indices: Tensor, offsets: Tensor, values: Tensor, weight: Ten
 
     Returns:
         (B, H).
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> weight = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
+        >>> indices, values = torch.tensor([0, 2, 1]), torch.tensor([1.0, 2.0, 5.0])
+        >>> models.sparse_product(indices, torch.tensor([0, 2]), values, weight)  # the second row begins at place 2
+        tensor([[  7.,  70.],
+                [ 10., 100.]])
     """
     if weight.device.type == "cpu":
         return _SparseProduct.apply(indices, offsets, values, weight)

@@ -15,7 +15,14 @@ _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BE
 
 
 class Encoder(NamedTuple):
-    """An encoder with its tokenizer."""
+    """An encoder with its tokenizer.
+
+    Examples:
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> type(encoder).__name__, tokenizer.is_fast
+        ('BertModel', True)
+    """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
@@ -36,6 +43,16 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
         OSError: the encoder or its tokenizer cannot be found, is torn, or lacks weights; the message lists the three
             ways out. A pooler alone may be missing: the encoder then has none.
         ValueError: a file of the packaged encoder is not the original.
+
+    Examples:
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> encoder(**tokenizer(["You are kind."], return_tensors="pt")).last_hidden_state.shape
+        torch.Size([1, 6, 384])
+        >>> models.load_encoder("no/such-encoder")
+        Traceback (most recent call last):
+            ...
+        OSError: no tokenizer for encoder 'no/such-encoder'. Three ways out: take the packaged all-MiniLM-L6-v2; ...
     """
     import torch
     from transformers import AutoConfig, AutoModel

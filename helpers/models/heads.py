@@ -32,6 +32,16 @@ class MultiHead(nn.Module):
 
     Raises:
         ValueError: no heads, a size below 1, a name that is no text, or a backbone of unknown width.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> model = models.MultiHead(models.MLP(12, hidden=(32,)), heads={"toxic": 1, "level": 3})
+        >>> logits = model(torch.zeros(5, 12))
+        >>> {name: tuple(part.shape) for name, part in logits.items()}
+        {'toxic': (5, 1), 'level': (5, 3)}
+        >>> models.predict_labels(logits).shape
+        torch.Size([5, 2])
     """
 
     def __init__(
@@ -121,7 +131,14 @@ class MultiHead(nn.Module):
 
 
 def head_probabilities(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Probabilities {head: (B, C)}, float32: the sigmoid of a binary head (C = 1), the softmax of a categorical one."""
+    """Probabilities {head: (B, C)}, float32: the sigmoid of a binary head (C = 1), the softmax of a categorical one.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> models.head_probabilities({"toxic": torch.zeros(1, 1), "level": torch.zeros(1, 4)})
+        {'toxic': tensor([[0.5000]]), 'level': tensor([[0.2500, 0.2500, 0.2500, 0.2500]])}
+    """
     return {
         name: out.float().sigmoid() if out.shape[1] == 1 else out.float().softmax(dim=1) for name, out in logits.items()
     }
@@ -137,6 +154,16 @@ def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[s
 
     Raises:
         ValueError: a threshold outside 0 to 1, or for a head that is categorical or does not exist.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> logits = {"toxic": torch.tensor([[0.5], [-2.0]]), "level": torch.tensor([[0.0, 1.0, 3.0], [2.0, 0.0, 0.0]])}
+        >>> models.predict_labels(logits)
+        tensor([[1, 2],
+                [0, 0]])
+        >>> models.predict_labels(logits, threshold={"toxic": 0.9})[:, 0]
+        tensor([0, 0])
     """
     by_head = threshold if isinstance(threshold, Mapping) else {}
     if foreign := [name for name in by_head if name not in logits or logits[name].shape[1] > 1]:

@@ -36,6 +36,15 @@ class NBSVM(ClassifierMixin, BaseEstimator):
         ratios_: (F,) the factor of each word.
         coef_: (1, F) weight of each count, factor and logistic regression together.
         intercept_: (1,).
+
+    Examples:
+        >>> from sklearn.feature_extraction.text import CountVectorizer
+        >>> from helpers import models
+        >>> vectorizer = CountVectorizer()
+        >>> counts = vectorizer.fit_transform(["you fool", "silly fool", "you are kind", "what a day"])
+        >>> classifier = models.NBSVM().fit(counts, [1, 1, 0, 0])
+        >>> classifier.predict(vectorizer.transform(["a fool", "kind of you"])).tolist()
+        [1, 0]
     """
 
     def __init__(self, C: float = 4.0, *, alpha: float = 1.0, max_iter: int = 200) -> None:  # noqa: N803

@@ -36,6 +36,14 @@ class SavedTagger:
         thresholds: by label, from which probability on it is given; 0.5 where none was chosen.
         max_tokens: length at which texts were cut in training.
         keep: what was left of a text that was cut, its `head` or its `tail`, as in `loaders.tokenize`.
+
+    Examples:
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> tagger = models.BertTagger(encoder, 1)
+        >>> saved = models.SavedTagger(tagger, tokenizer, labels=["toxic"], thresholds={"toxic": 0.3})
+        >>> saved.labels, saved.thresholds, saved.max_tokens
+        (['toxic'], {'toxic': 0.3}, 128)
     """
 
     tagger: BertTagger
@@ -71,6 +79,13 @@ def save_tagger(
         ValueError: labels that do not fit the tagger; thresholds for other labels, or neither from 0 to 1 nor inf;
             another `keep`; a limit beyond what the encoder reads; attention heads that `export.prune_heads` took away.
         FileExistsError: the folder holds something else than a tagger, or something beside one.
+
+    Examples:
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
+        >>> sorted(path.name for path in folder.iterdir())
+        ['config.json', 'model.safetensors', 'tagger.json', 'tokenizer.json', 'tokenizer_config.json']
     """
     from safetensors.torch import save_file
 
@@ -142,6 +157,14 @@ def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
     Raises:
         FileNotFoundError: the folder is no tagger's.
         ValueError: its settings are torn; thresholds for other labels, or neither from 0 to 1 nor inf.
+
+    Examples:
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
+        >>> models.set_thresholds(folder, {"insult": 0.3})
+        >>> models.load_tagger(folder).thresholds
+        {'toxic': 0.5, 'insult': 0.3}
     """
     path = Path(folder) / SETTINGS
     if not path.is_file():
@@ -200,6 +223,14 @@ def load_tagger(folder: str | Path) -> SavedTagger:
     Raises:
         FileNotFoundError: the folder is no tagger's; the missing file is named.
         ValueError: a file is torn, or weights and configuration do not belong together; the file is named.
+
+    Examples:
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> _ = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
+        >>> saved = models.load_tagger("tagger")
+        >>> saved.labels, saved.max_tokens
+        (['toxic', 'insult'], 128)
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -26,6 +26,17 @@ class BertTagger(nn.Module):
 
     Raises:
         ValueError: another pooling, an encoder without a pooler where it is asked for, or n_labels below 1.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> tagger = models.BertTagger(encoder, n_labels=6).eval()
+        >>> tagger(**tokenizer(["You are kind.", "Go away!"], padding=True, return_tensors="pt")).shape
+        torch.Size([2, 6])
+        >>> tagger.unfreeze_last(2)  # the head and two layers learn
+        >>> sum(any(weight.requires_grad for weight in layer.parameters()) for layer in tagger.layers())
+        2
     """
 
     def __init__(self, encoder: nn.Module, n_labels: int, *, pooling: Pooling = "mean", dropout: float = 0.1) -> None:
@@ -122,6 +133,19 @@ def tagger_of(classifier: nn.Module) -> BertTagger:
 
     Raises:
         ValueError: another architecture, a regression, or several classes of which one is right.
+
+    Examples:
+        >>> import torch
+        >>> from transformers import BertConfig, BertForSequenceClassification
+        >>> from helpers import models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> classifier = BertForSequenceClassification(settings).eval()  # two classes: negative and positive
+        >>> tagger = models.tagger_of(classifier)  # one label: positive
+        >>> ids = torch.tensor([[101, 2017, 102]])
+        >>> before = classifier(input_ids=ids).logits.softmax(dim=1)[:, 1]
+        >>> after = tagger(input_ids=ids, attention_mask=torch.ones_like(ids)).sigmoid()[:, 0]
+        >>> bool(torch.isclose(before, after, atol=1e-6).all())
+        True
     """
     from transformers import BertForSequenceClassification
 
@@ -156,6 +180,17 @@ def parameter_groups(
 
     Raises:
         ValueError: layer_decay is not above 0 and at most 1, or nothing is left to train.
+
+    Examples:
+        >>> import torch
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> tagger = models.BertTagger(BertModel(settings), n_labels=6)
+        >>> groups = models.parameter_groups(tagger, lr=1e-3, layer_decay=0.5)
+        >>> sorted({group["lr"] for group in groups}, reverse=True)  # the head, the layers, the embeddings
+        [0.001, 0.0005, 0.00025, 0.000125]
+        >>> optimizer = torch.optim.AdamW(groups)
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay={layer_decay} must be above 0, and at most 1")

@@ -26,6 +26,13 @@ def bars(
         texts: (N,) what stands at the bars; None writes the values.
         colors: one colour or (N,) colours.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> ax = plots.bars(pd.Series({"threat": 38, "insult": 395, "toxic": 766}))
+        >>> [text.get_text() for text in ax.texts]
+        ['38', '395', '766']
     """
     ax = ax or new_axes()
     drawn = ax.barh([str(name) for name in values.index], values.to_numpy(), color=colors or PALETTE[0])
@@ -47,6 +54,13 @@ def columns(
         texts: (N,) what stands on the bars; None writes the values.
         color: of the bars.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> ax = plots.columns(pd.Series([7190, 344, 466], index=[0, 1, 2]))
+        >>> ax.set_xlabel("labels of a comment").get_text()
+        'labels of a comment'
     """
     ax = ax or new_axes()
     drawn = ax.bar([str(name) for name in values.index], values.to_numpy(), color=color or PALETTE[0])
@@ -66,6 +80,14 @@ def compare(tables: dict[str, pd.DataFrame], *, axes: Sequence[Axes] | None = No
 
     Returns:
         The axes, one for each column.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> table = pd.DataFrame({"precision": [0.8, 0.6], "recall": [0.7, 0.3]}, index=["toxic", "threat"])
+        >>> axes = plots.compare({"counts": table, "BERT": table + 0.1})
+        >>> [ax.get_xlabel() for ax in axes]
+        ['precision', 'recall']
     """
     first = next(iter(tables.values()))
     axes = axes if axes is not None else plt.subplots(1, first.shape[1], figsize=(10.5, 4), sharey=True)[1]
@@ -94,6 +116,14 @@ def heat_map(
         number_format: of the numbers, such as `.2f` or `.0%`.
         limits: values at the ends of the colour scale.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> names = ["toxic", "insult"]
+        >>> ax = plots.heat_map(pd.DataFrame([[1.0, 0.4], [0.4, 1.0]], index=names, columns=names))
+        >>> [text.get_text() for text in ax.texts]
+        ['1.00', '0.40', '0.40', '1.00']
     """
     ax = ax or new_axes(7, 5)
     low, high = limits
@@ -120,6 +150,14 @@ def lines(
         colors: (C,) colours; None takes the palette's.
         marker: of the points; "" draws none.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> table = pd.DataFrame({"counts": [0.8, 0.9, 0.92], "BERT": [0.7, 0.95, 0.97]}, index=[100, 1000, 8000])
+        >>> ax = plots.lines(table)
+        >>> [text.get_text() for text in ax.texts]  # each line's name stands at its end
+        ['counts', 'BERT']
     """
     ax = ax or new_axes()
     colors = colors or [PALETTE[place % len(PALETTE)] for place in range(table.shape[1])]
@@ -151,6 +189,14 @@ def histograms(
         log: bins of equal width on a log axis; say so on its label.
         bins: number of bars, or their edges.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> ax = plots.histograms(pd.DataFrame({"train": np.arange(100), "test": np.arange(100) / 2}), bins=10)
+        >>> [text.get_text() for text in ax.get_legend().get_texts()]
+        ['train', 'test']
     """
     ax = ax or new_axes()
     low, high = table.min().min(), table.max().max()
@@ -176,6 +222,14 @@ def intervals(
         colors: (N,) colours; None draws all in one.
         signed: write a plus before numbers above 0, for differences.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> table = pd.DataFrame({"value": [0.9], "low": [0.85], "high": [0.94]}, index=["toxic"])
+        >>> ax = plots.intervals(table)  # as evaluation.bootstrap gives it
+        >>> [text.get_text() for text in ax.texts]
+        ['0.900']
     """
     ax = ax or new_axes(8, 0.5 * len(table) + 1.2)
     colors = colors or [PALETTE[0]] * len(table)
@@ -210,6 +264,13 @@ def spread(
         unit: for the axis.
         name: of the target.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import plots
+        >>> draws = {"at random": [35, 41, 44], "stratified": [39, 40, 40]}
+        >>> ax = plots.spread(draws, target=40, unit="threats in the test part")
+        >>> [label.get_text() for label in ax.get_yticklabels()]
+        ['at random', 'stratified']
     """
     ax = ax or new_axes(8, 2.6)
     jitter = np.random.default_rng(0)
@@ -235,6 +296,12 @@ def road(
         ready: numbers of the stops that are open, the others are grey; None for all.
         per_row: stops in a row.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import plots
+        >>> ax = plots.road([("01", "the data"), ("02", "counts"), ("03", "heads")], ready=["01"])
+        >>> [text.get_text() for text in ax.texts][:2]
+        ['01', 'the data']
     """
     rows = -(-len(stops) // per_row)
     ax = ax or new_axes(1.55 * per_row, 1.75 * rows)

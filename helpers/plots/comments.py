@@ -19,6 +19,12 @@ def label_counts(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, ax
         frame: a table of comments.
         labels: label columns; None takes those of the table.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import datasets, plots
+        >>> ax = plots.label_counts(datasets.load_comments())
+        >>> ax.get_yticklabels()[0].get_text()  # the rarest is at the bottom
+        'threat'
     """
     names = list(labels) if labels is not None else label_names(frame)
     counts = frame[names].sum().sort_values()
@@ -41,6 +47,13 @@ def lengths(
         cuts: lengths to mark with a line.
         bins: number of bars, of equal width on the log axis.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import datasets, plots
+        >>> comments = datasets.load_comments()
+        >>> ax = plots.lengths(comments["comment_text"].str.len(), unit="characters", cuts=[200])
+        >>> ax.get_xlabel()
+        'characters (log axis)'
     """
     ax = ax or new_axes()
     sizes = np.maximum(np.asarray(values), 1)
@@ -65,6 +78,12 @@ def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: A
         unit: of the lengths, for the axis.
         cuts: limits to mark.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import plots
+        >>> ax = plots.share_longer([10, 20, 40, 300], unit="tokens", cuts=[30, 128])
+        >>> [text.get_text() for text in ax.texts]
+        ['128: 25.0%', '30: 50.0%']
     """
     ax = ax or new_axes()
     ordered = np.sort(np.asarray(values))
@@ -106,6 +125,13 @@ def lengths_by_label(
         unit: of the lengths, for the axis.
         labels: label columns; None takes those of the table.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import datasets, plots
+        >>> comments = datasets.load_comments()
+        >>> ax = plots.lengths_by_label(comments, comments["comment_text"].str.len(), unit="characters")
+        >>> ax.get_yticklabels()[0].get_text().split()[0]
+        'clean'
     """
     ax = ax or new_axes()
     names = list(labels) if labels is not None else label_names(frame)
@@ -138,6 +164,14 @@ def marking_words(table: pd.DataFrame, *, most: int = 15, color: str | None = No
         most: words drawn.
         color: of the bars, such as the label's.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import datasets, plots, text
+        >>> comments = datasets.load_comments().head(2000)
+        >>> table = text.marking_words(comments["comment_text"], comments["toxic"])
+        >>> ax = plots.marking_words(table, most=5)
+        >>> len(ax.patches)
+        5
     """
     top = table.head(most)[::-1]
     texts = [

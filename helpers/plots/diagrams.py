@@ -22,6 +22,12 @@ def heads(
         sizes: {head: logits}, first head at the top.
         classes: by head, what its logits stand for; None writes nothing.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import plots
+        >>> ax = plots.heads(["12", "32"], {"toxic": 1, "level": 3}, classes={"level": ["none", "some", "much"]})
+        >>> [text.get_text() for text in ax.texts if ":" in text.get_text()]
+        ['level: none', 'level: some', 'level: much']
     """
     dots = sum(sizes.values())
     ax = ax or new_axes(9, 0.32 * dots + 0.34 * len(sizes) + 0.6)

@@ -41,6 +41,12 @@ def word_weights(
 
     Raises:
         ValueError: as many words as weights are needed, finite ones; `largest` not above 0, `per_line` below 8.
+
+    Examples:
+        >>> from helpers import plots
+        >>> ax = plots.word_weights(["You", "are", "unkind."], [0.1, -0.2, 1.5])
+        >>> [text.get_text() for text in ax.texts]
+        ['You', 'are', 'unkind.']
     """
     shown, values = [str(word) for word in words], np.asarray(weights, dtype=float)
     if values.shape != (len(shown),) or not np.isfinite(values).all():

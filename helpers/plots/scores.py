@@ -17,6 +17,14 @@ def learning_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     Args:
         history: indexed by epoch, with `train_loss` and perhaps `valid_loss`, as `loops.fit` gives it.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import plots
+        >>> history = pd.DataFrame({"train_loss": [0.6, 0.3, 0.1], "valid_loss": [0.5, 0.4, 0.5]}, index=[1, 2, 3])
+        >>> ax = plots.learning_curves(history)  # as loops.fit gives it
+        >>> [text.get_text().strip() for text in ax.texts]
+        ['train', 'valid', 'best']
     """
     ax = ax or new_axes()
     for column, color in (("train_loss", PALETTE[0]), ("valid_loss", PALETTE[1])):
@@ -41,6 +49,12 @@ def roc(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
     Args:
         curves: by label, with the columns `fpr` and `tpr`, as `metrics.roc_points` gives them.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import metrics, plots
+        >>> ax = plots.roc({"toxic": metrics.roc_points([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6])})
+        >>> ax.get_legend().get_texts()[0].get_text()
+        'toxic 0.750'
     """
     ax = ax or new_axes(5.5, 5)
     colors = label_colors(list(curves))
@@ -63,6 +77,13 @@ def precision_recall(
         curves: by label, with the columns `recall` and `precision`, as `metrics.precision_recall_points` gives them.
         rates: share of the positives by label; None draws no lines.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import metrics, plots
+        >>> points = metrics.precision_recall_points([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6])
+        >>> ax = plots.precision_recall({"toxic": points}, rates={"toxic": 0.5})
+        >>> ax.get_legend().get_texts()[0].get_text()
+        'toxic'
     """
     ax = ax or new_axes(5.5, 5)
     colors = label_colors(list(curves))
@@ -83,6 +104,13 @@ def reliability(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> A
     Args:
         curves: by name, with the columns `predicted`, `observed` and `rows`, as `evaluation.reliability` gives them.
         ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import evaluation, plots
+        >>> points = evaluation.reliability([0, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.8], bins=2)
+        >>> ax = plots.reliability({"as it is": points})
+        >>> ax.get_ylabel()
+        'share of positives among these rows'
     """
     ax = ax or new_axes(5.5, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
@@ -114,6 +142,14 @@ def confusion(
 
     Raises:
         ValueError: the shapes differ.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import plots
+        >>> targets, flagged = np.array([[1], [0], [1], [0]]), np.array([[1], [0], [0], [0]])
+        >>> [ax] = plots.confusion(targets, flagged, ["toxic"])
+        >>> [text.get_text() for text in ax.texts]
+        ['2', '0', '1', '1']
     """
     truth, said = np.asarray(targets, dtype=float), np.asarray(flagged, dtype=float)
     if truth.shape != said.shape or truth.shape[1:] != (len(labels),):

@@ -13,7 +13,14 @@ GREY, DARK, CLEAN = "#777777", "#333333", "#999999"
 
 
 def use_style() -> None:
-    """Set the course's style: large type for a projector, light grid, sharp pictures that stay small files."""
+    """Set the course's style: large type for a projector, light grid, sharp pictures that stay small files.
+
+    Examples:
+        >>> from matplotlib import pyplot
+        >>> from helpers import plots
+        >>> with pyplot.rc_context():  # without it the style stays for the whole notebook, as it is meant to
+        ...     plots.use_style()
+    """
     sns.set_theme(style="whitegrid", font_scale=1.05)
     plt.rcParams.update(
         {
@@ -31,7 +38,13 @@ def use_style() -> None:
 
 
 def label_colors(labels: Sequence[str]) -> dict[str, str]:
-    """A colour for each label: Jigsaw's six keep theirs for the whole course, others follow their place in the list."""
+    """A colour for each label: Jigsaw's six keep theirs for the whole course, others follow their place in the list.
+
+    Examples:
+        >>> from helpers import plots
+        >>> plots.label_colors(["toxic", "kind"])
+        {'toxic': '#0072B2', 'kind': '#D55E00'}
+    """
     fixed = {name: color for name, color in zip(JIGSAW_LABELS, PALETTE, strict=False) if name in labels}
     free = [color for color in PALETTE if color not in fixed.values()]
     others = [label for label in labels if label not in fixed]

@@ -44,6 +44,15 @@ class CommentDataModule(pl.LightningDataModule):
     Raises:
         ValueError: shares of a source that is a file, a stream of one that is a table, rows to draw of files.
         DataError: a table lacks a label, or holds other values in it than 0, 1 and NaN.
+
+    Examples:
+        >>> from helpers import datasets, tagging
+        >>> comments = datasets.at_most(datasets.load_comments(), 200)
+        >>> data = tagging.CommentDataModule(comments, valid=0.2, test=0.2, max_tokens=32)
+        >>> data.setup()
+        >>> inputs, labels = next(iter(data.val_dataloader()))
+        >>> data.labels[:2], tuple(labels.shape)
+        (['toxic', 'severe_toxic'], (32, 6))
     """
 
     def __init__(

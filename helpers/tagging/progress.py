@@ -31,6 +31,12 @@ def quiet() -> Iterator[None]:
     """Keep Lightning's announcements off the screen: what hardware was found, tips, advice on worker processes.
 
     Errors, and warnings of anything else, are shown.
+
+    Examples:
+        >>> import pytorch_lightning as pl
+        >>> from helpers import tagging
+        >>> with tagging.quiet():  # else it says what hardware it found, and more
+        ...     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     """
     before = {name: logging.getLogger(name).level for name in _LOGGERS}
     for name in _LOGGERS:
@@ -52,6 +58,14 @@ class EpochLines(pl.callbacks.ProgressBar):
 
     Args:
         bar: show the bar; False leaves the lines alone.
+
+    Examples:
+        >>> import pytorch_lightning as pl
+        >>> from helpers import tagging
+        >>> with tagging.quiet():
+        ...     trainer = pl.Trainer(accelerator="cpu", logger=False, callbacks=[tagging.EpochLines(bar=False)])
+        >>> type(trainer.progress_bar_callback).__name__
+        'EpochLines'
     """
 
     def __init__(self, *, bar: bool = True) -> None:

@@ -18,6 +18,15 @@ class LabelAUROC(Metric):
 
     Args:
         labels: names of the L labels.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import tagging
+        >>> areas = tagging.LabelAUROC(["toxic", "threat"])
+        >>> areas.update(torch.tensor([[2.0, 0.0], [-1.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+        >>> areas.update(torch.tensor([[0.5, 0.0]]), torch.tensor([[float("nan"), 0.0]]))
+        >>> areas.compute()  # no row is a threat
+        tensor([1., nan])
     """
 
     full_state_update = False

@@ -48,6 +48,22 @@ class CommentTagger(pl.LightningModule):
 
     Raises:
         ValueError: no label, a label named twice, thresholds for other labels, another loss.
+
+    Examples:
+        >>> import pytorch_lightning as pl
+        >>> from transformers import BertConfig
+        >>> from helpers import datasets, tagging
+        >>> comments = datasets.at_most(datasets.load_comments(), 100)
+        >>> data = tagging.CommentDataModule(comments, valid=0.2, max_tokens=16)
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+        >>> tagger = tagging.CommentTagger(data.labels, encoder_config=settings.to_dict())  # a small one, to be quick
+        >>> options = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+        >>> options |= {"accelerator": "cpu", "enable_progress_bar": False, "use_distributed_sampler": False}
+        >>> with tagging.quiet():
+        ...     trainer = pl.Trainer(max_epochs=1, **options)
+        ...     trainer.fit(tagger, data)
+        >>> trainer.global_step, "valid_loss" in trainer.callback_metrics
+        (3, True)
     """
 
     def __init__(
