@@ -3,6 +3,8 @@ PYTHON ?= python3
 # The small CPU build of torch. Empty it for CUDA: make TORCH_INDEX= lab
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 LAB_OPTIONS ?=
+# The folder that JupyterLab shows.
+LAB_ROOT ?= .
 # How many processes run the tests: auto is one a core where there is the memory, 0 runs them one after the other.
 JOBS ?= auto
 # Kernels start in the folder of their notebook, so a relative path must become absolute.
@@ -20,7 +22,7 @@ ROOT_OPTION := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises book test-book bundle test-bundle test-oldest sample constraints clean
+.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises book test-book test-browser bundle test-bundle test-oldest sample constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,7 +38,7 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 	@$(PYTHON) scripts/setup_env.py --torch-index "$(TORCH_INDEX)"
 
 lab: setup  ## open the course in JupyterLab
-	$(BIN)/jupyter lab $(ROOT_OPTION) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_OPTIONS)
+	$(BIN)/jupyter lab $(ROOT_OPTION) --ServerApp.root_dir="$(LAB_ROOT)" --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_OPTIONS)
 
 test: lint unit notebooks-test  ## check everything: style, unit tests, every notebook
 
@@ -71,6 +73,10 @@ book: setup  ## build the course as a static site in build/book, and check it
 
 test-book: book  ## open the site in a real browser; screenshots go to build/book-screens
 	$(BIN)/python -m pytest tests/browser/test_book.py
+
+# PICK chooses tests by their names: make test-browser PICK="00_ or explorers"
+test-browser: setup  ## run every notebook in JupyterLab and a real browser (Chromium); screenshots go to build/browser
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(if $(PICK),-k "$(PICK)") tests/browser/test_lab_*.py
 
 bundle: setup  ## make build/bundle: the course, to install in a room with no network
 	$(BIN)/python scripts/make_bundle.py --torch-index "$(TORCH_INDEX)"
