@@ -58,7 +58,7 @@ def test_every_module_of_helpers_has_a_page_and_a_place_in_the_index():
 def test_a_figure_hands_on_its_text(pages):
     notebook = {"cells": [cell("plt.show()", alt="Bars:\n  two of them."), cell("x")]}
     first, second = pages.prepare(notebook, "notebooks/01_eda")["cells"]
-    assert first["metadata"]["mystnb"] == {"image": {"alt": "Bars: two of them."}}
+    assert first["metadata"]["mystnb"] == {"image": {"alt": "Bars: two of them.", "width": "100%"}}
     assert "mystnb" not in second["metadata"]
 
 

@@ -18,9 +18,12 @@ These are the solutions. Try [the exercises](../exercises/{name}.ipynb) first; e
 
 
 def give_texts(cell: dict) -> None:
-    """Hand the text in the metadata key `alt` to MyST-NB, for the pictures that the cell draws."""
+    """Hand the text in the metadata key `alt` to MyST-NB, for the pictures that the cell draws.
+
+    Sphinx links a picture with a width to its file, which a phone can zoom; course.css gives it its own width again.
+    """
     if text := cell["metadata"].get("alt"):
-        cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(text.split())}}
+        cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(text.split()), "width": "100%"}}
 
 
 def open_attachments(cell: dict) -> None:
