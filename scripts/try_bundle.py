@@ -21,6 +21,7 @@ import zipfile
 from pathlib import Path
 
 import install_bundle
+import make_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("01_eda", "04_bert_finetuning")
@@ -130,8 +131,9 @@ def prove(packed: Path, notebooks: tuple[str, ...]) -> dict[str, float | int | s
         expect(again, "install.py, the second time")
         if f"{len(notebooks)} files were there and differ" not in again.stdout:
             raise TrialError(f"what had changed did not stay:\n{again.stdout}")
+        found["folder_mb"] = round(make_bundle.size_mb(bundle))
         found["packages"] = len(list((bundle / "wheels").glob("*.whl")))
-        found["installed_mb"] = round(sum(p.stat().st_size for p in course.rglob("*") if p.is_file()) / 1e6)
+        found["installed_mb"] = round(make_bundle.size_mb(course))
     return {**found, "network": "cut by a namespace" if network_cutter() else "proxies that lead nowhere"}
 
 
