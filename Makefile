@@ -22,7 +22,7 @@ ROOT_OPTION := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup lab test lint unit notebooks-test bench notebooks exercises book test-book test-browser bundle test-bundle test-oldest sample constraints clean
+.PHONY: help setup lab test lint unit notebooks-test test-colab bench notebooks exercises book test-book test-browser bundle test-bundle test-oldest sample constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,9 @@ unit: setup  ## run the unit tests
 
 notebooks-test: setup  ## run every notebook top to bottom, cell by cell
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
+
+test-colab: setup  ## emulate Colab: install what it lacks (network), then run notebooks 01 and 04 as opened there
+	COURSE_COLAB=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/test_colab.py
 
 bench: setup  ## run every benchmark that needs no GPU; writes benchmarks/results.json and RESULTS.md
 	$(BIN)/python benchmarks/run_all.py

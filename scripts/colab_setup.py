@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COURSE = "counts-to-bert"
 NEVER_CHANGED = ("torch", "torchvision", "torchaudio", "torchcodec", "triton", "numpy")
 BUILD_TOOLS = {"pip", "setuptools", "wheel"}  # pip builds the course in an environment of its own, with newer ones
-ERROR_LINES = 12
+ERROR_LINES = 15
 
 
 class SetupError(RuntimeError):
@@ -52,22 +52,23 @@ def constraints(versions: dict[str, str], needed: dict[str, Requirement]) -> lis
     held = []
     for name, version in versions.items():
         try:
-            fits = name not in needed or needed[name].specifier.contains(Version(version), prereleases=True)
+            number = Version(version)
         except InvalidVersion:  # older than today's rules for versions; pip could not read the line
             continue
+        fits = name not in needed or needed[name].specifier.contains(number, prereleases=True)
         if name != COURSE and name not in BUILD_TOOLS and (fits or name in NEVER_CHANGED):
             held.append(f"{name}=={version}")
     return sorted(held)
 
 
 def pip_install(held: Iterable[str]) -> subprocess.CompletedProcess[str]:
-    """Install the course in editable form under these constraints."""
+    """Install the course in editable form under these constraints; all that pip says stands in `stdout`."""
     with tempfile.TemporaryDirectory() as folder:
         lines = Path(folder, "constraints.txt")
         lines.write_text("\n".join(held) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         command += ["--constraint", str(lines), "--editable", str(ROOT)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 
 def install() -> None:
@@ -78,10 +79,10 @@ def install() -> None:
     """
     held = constraints(installed(), ranges())
     done = pip_install(held)
-    if done.returncode != 0 and "ResolutionImpossible" in done.stderr:
+    if done.returncode != 0 and "ResolutionImpossible" in done.stdout:
         done = pip_install(line for line in held if _never_changed(line.split("==")[0]))
     if done.returncode != 0:
-        said = "\n".join(done.stderr.strip().splitlines()[-ERROR_LINES:])
+        said = "\n".join(done.stdout.strip().splitlines()[-ERROR_LINES:])
         raise SetupError(
             f"the course's packages could not be installed (pip ended with {done.returncode}). If the network failed, "
             "run this cell again; else take a fresh machine by Runtime > Disconnect and delete runtime, and run it "
