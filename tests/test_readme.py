@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import picture
 import pytest
 
 from helpers import datasets, models
@@ -32,3 +33,35 @@ def test_the_snippets_run_in_their_order(snippets, tmp_path, monkeypatch):
     assert models.load_tagger("runs/tagger").thresholds == names["tuned"]["threshold"].to_dict()
     assert (tmp_path / "runs" / "small" / "model.onnx").is_file()
     assert names["predictor"].labels == list(datasets.JIGSAW_LABELS)
+
+
+MINUTES = {"under a minute": "1", "a minute": "1", "a minute and a half": "1½", "two minutes": "2"}
+HOURS = {
+    "a quarter of an hour": "¼",
+    "an hour": "1",
+    "an hour and a half": "1½",
+    "two hours": "2",
+    "two sittings of an hour and a quarter": "2½",
+    "two and a half hours": "2½",
+}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/[0-9]*.ipynb")), ids=lambda path: path.stem)
+def test_the_road_names_each_notebook_with_its_times(path):
+    title, *_ = re.findall(r'"# (.*?)\\n"', path.read_text(encoding="utf-8"))
+    (line,) = re.findall(r"\*\*Time:\*\* (.*?)\*\*Prereq", path.read_text(encoding="utf-8"))
+    row = rf"\| \[{title[:6]}[^|]*\]\(notebooks/{path.name}\) \| [^|]+ \| ([^ |]+) \| ([^ |]+) \|"
+    ((minutes, hours),) = re.findall(row, (ROOT / "README.md").read_text(encoding="utf-8"))
+    run, work = re.match(r"(.*?) to run.*?[,;] (\D*?) to (?:work|read)", line).groups()
+    assert (MINUTES[run], HOURS[work]) == (minutes, hours)
+
+
+def test_the_picture_shows_the_newest_figures():
+    drawn = (ROOT / "benchmarks" / "results.svg").read_text(encoding="utf-8")
+    figures = picture.newest()
+    for key in picture.SCORES.values():
+        assert f">{figures[key]['value']:.4f}<" in drawn, f"{key} is newer: python benchmarks/picture.py"
+    for key in picture.SPEEDS.values():
+        value = figures[key]["value"]
+        text = f"{value:.1f} x" if value < 10 else f"{value:.0f} x"
+        assert f"> {text}<" in drawn or f">{text}<" in drawn, f"{key} is newer: python benchmarks/picture.py"
