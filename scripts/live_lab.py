@@ -280,14 +280,15 @@ class LiveNotebook:
         for cells in self._screens(pictures):
             for number, cell in enumerate(cells, start=1):
                 found.setdefault(number, []).extend(fault for fault in cell.faults if fault not in found[number])
-        notebook, last = read_notebook(self.file), self.cells()
+        notebook = read_notebook(self.file)
+        for (number, cell), shown in zip(enumerate(notebook.cells, start=1), self.cells(), strict=True):
+            if cell.cell_type == "code" and cell.source.strip():
+                found[number].extend(_contents(cell, shown))
         faults = [
             fault_at(number, notebook.cells[number - 1], message)
             for number, messages in found.items()
             for message in messages
         ]
-        for number, cell in run_cells(notebook):
-            faults += [fault_at(number, cell, message) for message in _contents(cell, last[number - 1])]
         dialogs = self.page.locator(".jp-Dialog").all_inner_texts()
         return faults + [Fault(None, f"dialog: {text}") for text in dialogs] + self._console_faults()
 

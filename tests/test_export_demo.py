@@ -1,16 +1,14 @@
 """The page in a real browser: Chromium types, reads, and moves a slider."""
 
 import os
-import shutil
 
+import chromium
 import pytest
 import torch
 from transformers import BertConfig, BertModel
 
 from helpers import export, models, text
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 LABELS = ["rude", "<b>kind</b>"]
 
 
@@ -39,13 +37,13 @@ def address(predictor):
 
 @pytest.fixture
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    pytest.importorskip("playwright.sync_api")
+    try:
+        chromium.find()
+    except chromium.NoBrowserError as error:
+        pytest.skip(str(error))
+    with chromium.launch() as browser:
         yield browser
-        browser.close()
 
 
 def test_a_person_types_reads_and_moves_a_slider(address, browser, predictor):

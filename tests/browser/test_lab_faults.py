@@ -25,30 +25,40 @@ def test_a_notebook_without_fault_has_none(written, pictures):
     assert "3/3" in notebook.cells()[1].text
 
 
-@pytest.mark.parametrize(
-    ("cells", "fault"),
-    [
-        (["1 / 0", "2"], "ZeroDivisionError: division by zero"),
-        (["1 / 0", "2"], "cell 2 (2): did not run"),
-        (["import sys\nprint('careful', file=sys.stderr)"], "a red box: careful"),
-        ([("1", {"tags": ["figure"]})], "shows no figure"),
-        ([("1", {"tags": ["raises-exception"]})], "should raise one error, and has 0 red boxes"),
-        (["from IPython.display import HTML\nHTML('<div style=\"width: 3000px\">x</div>')"], "pixels wider than its"),
-        (["from IPython.display import HTML\nHTML('<img src=\"data:image/png;base64,AAAA\">')"], "a picture is broken"),
-        (
-            ["from IPython.display import Javascript\nJavascript('nothing.there')"],
-            "a red box: Javascript Error: nothing is not defined",
-        ),
-        ([WIDGET], "a widget is not there"),
-        (["import os\nos._exit(1)"], "dialog: "),
-    ],
-    ids=["error", "not-run", "stderr", "no-figure", "no-error", "wide", "picture", "javascript", "widget", "dead"],
+HTML = "from IPython.display import HTML\nHTML('<{}>')"
+FAULTS = (
+    ("import sys\nprint('careful', file=sys.stderr)", [], "a red box: careful"),
+    ("1", ["figure"], "shows no figure"),
+    ("2", ["raises-exception"], "should raise one error, and has 0 red boxes"),
+    (HTML.format('div style="width: 3000px">x</div'), [], "pixels wider than its place"),
+    (HTML.format('img src="data:image/png;base64,AAAA"'), [], "a picture is broken"),
+    ("from IPython.display import Javascript\nJavascript('no.where')", [], "a red box: Javascript Error: no is not"),
+    (WIDGET, [], "a widget is not there"),
 )
-def test_a_fault_is_found(written, pictures, cells, fault):
-    notebook = written(*cells)
+
+
+def test_each_fault_is_found_in_its_cell(written, pictures):
+    notebook = written("0", *((source, {"tags": tags}) for source, tags, _ in FAULTS))
+    notebook.run_all(60)
+    found = notebook.look(pictures)
+    assert [fault.cell for fault in found if fault.cell] == sorted(range(2, 9)), "\n".join(map(str, found))
+    for number, (_, _, message) in enumerate(FAULTS, start=2):
+        assert any(fault.cell == number and message in fault.message for fault in found), message
+
+
+def test_an_error_stops_what_comes_after_it(written, pictures):
+    notebook = written("1 / 0", "2")
+    notebook.run_all(60)
+    first, second = faults(notebook, pictures)
+    assert first.startswith("cell 1 (1 / 0): a red box:") and first.endswith("ZeroDivisionError: division by zero")
+    assert second == "cell 2 (2): did not run: its prompt is '[ ]:'"
+
+
+def test_the_end_of_a_kernel_is_found(written, pictures):
+    notebook = written("import os\nos._exit(1)")
     notebook.run_all(60)
     found = faults(notebook, pictures)
-    assert any(fault in text for text in found), found
+    assert any(fault.startswith("dialog: Kernel Restarting") for fault in found), found
 
 
 def test_what_takes_too_long_is_said(written):
