@@ -1,0 +1,60 @@
+"""Which labels come with which: counts, shares asked both ways, and what chance alone would give."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from helpers.datasets.validation import label_names
+
+
+def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Sequence[str] | None = None) -> pd.DataFrame:
+    """For each label that is not chosen: how often it stands beside all the chosen ones.
+
+    Only rows count in which the chosen labels and the other are known.
+
+    Args:
+        frame: a table with label columns of 0, 1 and NaN (unknown).
+        chosen: labels that a row must have, all of them; none takes every row.
+        labels: label columns; None takes those of a table of comments.
+
+    Returns:
+        By other label: rows with `both`, `chosen_rows`, `label_rows` and all `rows`; `share_of_chosen`, P(label |
+        chosen), and `share_of_label`, P(chosen | label); `base`, P(label); `expected`, the rows with both if the two
+        had nothing to do with each other; `lift`, `both` over `expected`, which is the same both ways. A share of no
+        rows is NaN.
+
+    Raises:
+        ValueError: a label that the table does not have; a chosen one that is not a label, or is chosen twice.
+    """
+    names = list(labels) if labels is not None else label_names(frame)
+    if absent := [name for name in names if name not in frame]:
+        raise ValueError(f"labels {absent} are no columns of the table, which has {list(frame.columns)}")
+    if unknown := [name for name in chosen if name not in names]:
+        raise ValueError(f"chosen labels {unknown} are not among the labels {names}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"chosen labels {list(chosen)}: each only once, please")
+    values = frame[names].to_numpy(dtype=float)
+    picked = values[:, [names.index(name) for name in chosen]]
+    others = [place for place, name in enumerate(names) if name not in chosen]
+    has = (picked == 1).all(axis=1)[:, None]
+    known = ~np.isnan(picked).any(axis=1)[:, None] & ~np.isnan(values[:, others])
+    label = (values[:, others] == 1) & known
+    counts = {
+        "both": (label & has).sum(axis=0),
+        "chosen_rows": (known & has).sum(axis=0),
+        "label_rows": label.sum(axis=0),
+        "rows": known.sum(axis=0),
+    }
+    table = pd.DataFrame(counts, index=pd.Index([names[place] for place in others], name="label"))
+    return table.assign(
+        share_of_chosen=_ratio(table["both"], table["chosen_rows"]),
+        share_of_label=_ratio(table["both"], table["label_rows"]),
+        base=_ratio(table["label_rows"], table["rows"]),
+        expected=_ratio(table["chosen_rows"] * table["label_rows"], table["rows"]),
+        lift=_ratio(table["both"] * table["rows"], table["chosen_rows"] * table["label_rows"]),
+    )
+
+
+def _ratio(top: pd.Series, bottom: pd.Series) -> pd.Series:
+    return top / bottom.where(bottom > 0)

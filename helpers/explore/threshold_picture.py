@@ -1,0 +1,139 @@
+"""The picture of a threshold. What moves with it is drawn over a background that is kept: a move takes milliseconds."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from helpers.explore.decisions import Ranked, curve, totals
+from helpers.explore.showing import encoded, name_inches, side_by_side
+from helpers.plots.style import DARK, PALETTE, label_colors
+
+BINS = np.linspace(0, 1, 41)
+FOUND, ALARM, PALE = PALETTE[2], PALETTE[1], "#D5D5D5"
+LINES = {"precision": PALETTE[0], "recall": PALETTE[4], "f1": DARK}
+CORNERS = {"missed": (0, 1), "found": (1, 1), "spared": (0, 0), "alarms": (1, 0)}
+WORDS = {"missed": "missed", "found": "found", "spared": "rightly spared", "alarms": "false alarms", "f1": "F1"}
+OUTSIDE = 1.02  # where the line of a threshold stands that no probability reaches
+
+
+class ThresholdPicture:
+    """One label's rows and scores around its threshold, and F1 of all labels, on a figure that pyplot does not know.
+
+    Attributes:
+        label: which is shown in the two panels on the left.
+        figure: as matplotlib draws it, with the thresholds of the last `update`.
+    """
+
+    def __init__(self, ranked: Ranked, table: pd.DataFrame, label: object) -> None:
+        """Draw once.
+
+        Args:
+            ranked: from `rank`.
+            table: of `decisions` with the present thresholds.
+            label: which is shown.
+        """
+        self.label, place = label, ranked.names.get_loc(label)
+        height, names = max(3.8, 0.24 * len(table) + 1.4), name_inches(table.index)
+        self.figure = Figure(figsize=(13, height), layout="none")
+        panels = [(0.85, 0.5, 5), (0.5, 0.25, 4), (names, 0.15, 3.2)]
+        self._rows, self._scores, self._everyone = side_by_side(self.figure, panels)
+        self._moving: list[Artist] = []
+        self._draw_piles(self._rows, ranked.with_label[place], ranked.without[place])
+        self._draw_curves(self._scores, curve(ranked, label))
+        self._draw_bars(self._everyone, table)
+        self._means = self._everyone.set_title("", loc="right")  # from the right: it is longer than the panel
+        self._title = self._rows.set_title("", loc="left")
+        self._moving += [self._title, self._means]
+        self._canvas, self._behind = FigureCanvasAgg(self.figure), None
+        self.update(table)
+
+    def update(self, table: pd.DataFrame) -> None:
+        """Move everything to other thresholds.
+
+        Args:
+            table: of `decisions`.
+        """
+        row = table.loc[self.label]
+        cut = min(row["threshold"], OUTSIDE)
+        never = np.isinf(row["threshold"])
+        self._title.set_text(f"'{self.label}': " + ("never given" if never else f"given from {cut:.3f} on"))
+        bottom, top = self._rows.get_ylim()
+        for pile in self._piles:
+            pile.set_clip_path(Rectangle((cut, bottom), 2, top - bottom, transform=self._rows.transData))
+        for line in self._lines:
+            line.set_xdata([cut, cut])
+        for name, corner in self._corners.items():
+            corner.set_text(f"{WORDS[name]} {int(row[name]):,}")
+        for name, (dot, text) in self._dots.items():
+            dot.set_data([cut], [np.nan if never else row[name]])
+            text.set_text(f"{WORDS.get(name, name)} {row[name]:.2f}")
+        for bar, text, value in zip(self._bars, self._bar_texts, table["f1"][::-1], strict=True):
+            bar.set_width(np.nan_to_num(value))
+            text.set_x(np.nan_to_num(value) + 0.02)
+            text.set_text(f"{value:.2f}")
+        means = totals(table)["f1"]
+        self._means.set_text(f"F1: macro {means['macro']:.3f}, micro {means['micro']:.3f}")
+
+    def png(self) -> bytes:
+        """The picture as a PNG file: all of it the first time, then only what moves, over the kept rest."""
+        if self._behind is None:
+            for artist in self._moving:
+                artist.set_animated(True)
+            self._canvas.draw()
+            self._behind = self._canvas.copy_from_bbox(self.figure.bbox)
+        self._canvas.restore_region(self._behind)
+        for artist in self._moving:
+            self.figure.draw_artist(artist)
+        return encoded(self._canvas)
+
+    def _draw_piles(self, ax: Axes, positive: np.ndarray, negative: np.ndarray) -> None:
+        """Rows with the label as a pile upwards, without it downwards; coloured right of the threshold."""
+        ups, downs = (np.log10(1 + np.histogram(scores, BINS)[0]) for scores in (positive, negative))
+        top, bottom = 1.45 * max(ups.max(), 1), -1.45 * max(downs.max(), 1)
+        ax.set(xlim=(-0.01, 1.03), ylim=(bottom, top), xlabel="probability")
+        self._piles = []
+        for heights, color in ((ups, FOUND), (-downs, ALARM)):
+            ax.stairs(heights, BINS, fill=True, color=PALE)
+            self._piles.append(ax.stairs(heights, BINS, fill=True, color=color))
+        zero, line = ax.axhline(0, color=DARK, linewidth=0.8), ax.axvline(0, color=DARK, linewidth=1.5)
+        self._lines, self._corners = [line], {}
+        for name, (x, y) in CORNERS.items():
+            sides = {"ha": ["left", "right"][x], "va": ["bottom", "top"][y]}
+            at = (0.02 + 0.96 * x, 0.03 + 0.94 * y)
+            text = ax.text(*at, "", transform=ax.transAxes, color=DARK, weight="bold", fontsize=10, **sides)
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
+            self._corners[name] = text
+        powers = range(int(max(-bottom, top)) + 1)
+        ticks = {sign * np.log10(1 + 10**power): f"{10**power:,}" for power in powers for sign in (-1, 1)}
+        inside = {place: name for place, name in ticks.items() if bottom < place < top}
+        ax.set_yticks(list(inside), list(inside.values()))
+        ax.set_ylabel("rows without | with (log axis)")
+        ax.grid(visible=False)
+        self._moving += [*self._piles, zero, line, *self._corners.values()]
+
+    def _draw_curves(self, ax: Axes, points: pd.DataFrame) -> None:
+        self._dots = {}
+        line = ax.axvline(0, color=DARK, linewidth=1)
+        for place, (name, color) in enumerate(LINES.items()):
+            ax.plot(points.index, points[name], color=color, linewidth=2)
+            (dot,) = ax.plot([], [], "o", color=color, markersize=7)
+            x, side = ((0, "left"), (0.56, "center"), (1, "right"))[place]
+            at = {"transform": ax.transAxes, "ha": side, "va": "bottom", "fontsize": 10}
+            self._dots[name] = (dot, ax.text(x, 1.02, "", color=color, weight="bold", **at))
+        ax.set(xlim=(0, 1), ylim=(-0.02, 1.05), xlabel="threshold")
+        self._lines.append(line)
+        self._moving += [line, *(artist for pair in self._dots.values() for artist in pair)]
+
+    def _draw_bars(self, ax: Axes, table: pd.DataFrame) -> None:
+        names = [str(name) for name in table.index]
+        colors = label_colors(names)
+        self._bars = ax.barh(names[::-1], np.ones(len(names)), color=[colors[name] for name in names[::-1]])
+        self._bar_texts = [ax.text(0, y, "", va="center", color=DARK, fontsize=10) for y in range(len(names))]
+        ax.set(xlim=(0, 1.18), xlabel="F1 at these thresholds")
+        ax.set_xticks([0, 0.5, 1])
+        ax.grid(visible=False)
+        self._moving += [*self._bars, *self._bar_texts]

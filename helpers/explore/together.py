@@ -1,0 +1,122 @@
+"""Choose labels, and see which others come with them, asked both ways."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers import text
+from helpers.datasets.validation import label_names
+from helpers.explore.company import company
+from helpers.explore.company_picture import MEASURES, company_picture
+from helpers.explore.showing import Explorer, boxed, ipywidgets, mark, png, slug
+from helpers.plots.style import label_colors
+
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget, ToggleButton
+
+EXAMPLES, LONGEST = 3, 160
+
+
+class LabelExplorer(Explorer):
+    """Which labels come together: choose one or more, and see what the comments that have them all have besides.
+
+    In JupyterLab and Colab `show()` gives a button for each label, a switch between shares, counts and lift, and a few
+    of the comments, in full or masked. Where widgets do not run, `show()` gives the picture.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        chosen: Sequence[str] = (),
+        *,
+        labels: Sequence[str] | None = None,
+        measure: str = "shares",
+        masked: bool = False,
+    ) -> None:
+        """Count and build the widget; `show()` displays it.
+
+        Args:
+            frame: a table of comments; without a column `comment_text` no example is shown.
+            chosen: labels to begin with.
+            labels: label columns of 0, 1 and NaN (unknown); None takes those of a table of comments.
+            measure: to begin with: "shares", P(label | chosen) and P(chosen | label), "counts", or "lift", how many
+                times as often as chance would have it.
+            masked: show the examples as `text.mask` gives them.
+
+        Raises:
+            ValueError: labels that the table does not have, see `company`; another measure.
+        """
+        self.labels = list(labels) if labels is not None else label_names(frame)
+        self._frame, self.chosen, self.measure, self.masked = frame, list(chosen), measure, masked
+        self.table()
+        if measure not in MEASURES:
+            raise ValueError(f"measure={measure!r}: take one of {', '.join(MEASURES)}")
+        self._seed = 0
+        if "comment_text" in frame:
+            self._brief = frame["comment_text"].str.len().lt(LONGEST).to_numpy()
+        self.buttons: dict[str, ToggleButton] = {}
+        if module := ipywidgets():
+            self.widget = self._build(module)
+
+    def table(self) -> pd.DataFrame:
+        """Counts, shares and lift of the labels that are not chosen, see `company`."""
+        return company(self._frame, self.chosen, labels=self.labels)
+
+    def figure(self) -> Figure:
+        """The labels that come with the chosen ones, asked in two ways."""
+        return company_picture(self.table(), self.chosen, self.labels, self.measure)
+
+    def examples(self) -> pd.DataFrame:
+        """A few comments with all the chosen labels, short ones if there are any; the button draws others."""
+        has = self._frame[self.chosen].eq(1).all(axis=1).to_numpy()
+        short = has & self._brief
+        rows = np.flatnonzero(short if short.any() else has)
+        drawn = np.random.default_rng(self._seed).permutation(rows)[:EXAMPLES]
+        return self._frame.iloc[drawn]
+
+    # ------------------------------------------------------------ the widget
+
+    def _build(self, w: ModuleType) -> "DOMWidget":
+        colors = label_colors([str(name) for name in self.labels])
+        for name in self.labels:
+            button = w.ToggleButton(name in self.chosen, description=str(name), layout=w.Layout(width="auto"))
+            button.layout.border = f"2px solid {colors[str(name)]}"
+            button.observe(self._pressed, "value")
+            self.buttons[name] = mark(button, "explore-label", f"explore-label-{slug(name)}")
+        self._switch = w.ToggleButtons(options=MEASURES, value=self.measure, style={"button_width": "80px"})
+        self._switch.observe(self._pressed, "value")
+        row = w.Layout(flex_flow="row wrap", align_items="center")
+        rows = [
+            w.HBox([w.HTML("comments that have"), *self.buttons.values()], layout=row),
+            mark(self._switch, "explore-measure"),
+        ]
+        self._picture = mark(w.Image(format="png", layout=w.Layout(max_width="100%")), "explore-picture")
+        rows.append(self._picture)
+        if "comment_text" in self._frame:
+            self._shown = mark(w.HTML(), "explore-examples")
+            others = mark(w.Button(description="other examples"), "explore-others")
+            others.on_click(self._others)
+            rows += [others, self._shown]
+            self._show_examples()
+        self._picture.value = png(self.figure())
+        return boxed(w, rows, "together")
+
+    def _pressed(self, _: dict[str, object]) -> None:
+        self.chosen = [name for name, button in self.buttons.items() if button.value]
+        self.measure = self._switch.value
+        self._picture.value = png(self.figure())
+        if "comment_text" in self._frame:
+            self._show_examples()
+
+    def _others(self, _: object) -> None:
+        self._seed += 1
+        self._show_examples()
+
+    def _show_examples(self) -> None:
+        found = self.examples()
+        shown = text.as_html(found, labels=self.labels, most=LONGEST, masked=self.masked)
+        self._shown.value = shown if len(found) else "No comment has all of these labels."
