@@ -137,7 +137,7 @@ def stored_faults(notebook: NotebookNode) -> list[Fault]:
 
 
 def output_faults(notebook: NotebookNode, private: Iterable[str] = ()) -> list[Fault]:
-    """What no stored output may hold: stderr, errors, addresses, scripts, and paths of the machine.
+    """What no stored output may hold: stderr, errors, addresses, scripts, widgets, and paths of the machine.
 
     Args:
         notebook: an executed notebook.
@@ -154,6 +154,7 @@ def output_faults(notebook: NotebookNode, private: Iterable[str] = ()) -> list[F
             "ends in an error": bool(errors) and not raises,
             "is tagged raises-exception and raises nothing": raises and not errors and bool(cell.execution_count),
             "shows a path of the machine": any(p.search(text) for text in texts for p in [_PATHS, *own]),
+            "stores a widget, which no page can show": _has(cell, WIDGET),
             "shows a memory address": any(_ADDRESS.search(text) for text in texts) and not errors,
             "has a script in its HTML": any(
                 "<script" in json.dumps(output.get("data", {}).get("text/html", "")).lower()
@@ -166,7 +167,10 @@ def output_faults(notebook: NotebookNode, private: Iterable[str] = ()) -> list[F
 
 
 def figure_faults(notebook: NotebookNode) -> list[Fault]:
-    """A cell with a picture has the tag 'figure', an `alt` text in its metadata, and ends with plt.show()."""
+    """A cell with a picture has the tag 'figure', an `alt` text in its metadata, and ends with plt.show().
+
+    The cell of an explorer ends with that one's `show()`.
+    """
     faults = []
     for number, cell in cells_of(notebook, "code"):
         if not _has(cell, "image/png"):
@@ -177,8 +181,10 @@ def figure_faults(notebook: NotebookNode) -> list[Fault]:
             faults.append(fault_at(number, cell, "the picture has no text in the cell metadata key 'alt'"))
         if "figure" not in tags(cell):
             faults.append(fault_at(number, cell, "the picture's cell lacks the tag 'figure'"))
-        if not cell.source.rstrip().endswith("plt.show()"):
-            faults.append(fault_at(number, cell, "the picture's cell does not end with plt.show()"))
+        if not cell.source.rstrip().endswith(".show()"):
+            faults.append(
+                fault_at(number, cell, "the picture's cell does not end with plt.show() or an explorer's show()")
+            )
     return faults
 
 

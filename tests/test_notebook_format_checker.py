@@ -145,6 +145,7 @@ def test_source_faults(source, message):
         (stream("<Axes at 0x7f3fb2c4d5e0>"), "memory address"),
         (display(text_html="<td><SCRIPT>alert()</td>"), "script in its HTML"),
         (display(text_html="<td>&lt;script&gt;</td>"), None),
+        (display(text_plain="moves", **{notebook_outputs.WIDGET: {"model_id": "1"}}), "stores a widget"),
     ],
 )
 def test_output_faults(output, message):
@@ -226,6 +227,9 @@ def test_figures_need_an_alternative_text_and_show():
     found = faults(recount(notebook))
     assert len(found) == 2
     assert "'alt'" in found[0] and "plt.show()" in found[1]
+    explorer = good()
+    explorer.cells[7].source = "explorer.show()"
+    assert faults(recount(explorer)) == []
 
 
 def test_size_share_and_median():
