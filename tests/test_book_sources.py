@@ -62,6 +62,14 @@ def test_a_figure_hands_on_its_text(pages):
     assert "mystnb" not in second["metadata"]
 
 
+def test_a_badge_becomes_a_link_and_code_stays_as_it_is(pages):
+    badge = "[![Open in Colab](https://example.org/badge.svg)](https://example.org/notebook)"
+    cells = [cell(f"# 01 Title\n\n{badge} and ![a bar](bar.png)", kind="markdown"), cell(f'"{badge}"')]
+    title, code = pages.prepare({"cells": cells}, "notebooks/01_eda")["cells"]
+    assert title["source"].endswith("\n[Open in Colab](https://example.org/notebook) and ![a bar](bar.png)")
+    assert code["source"] == f'"{badge}"'
+
+
 def test_an_attached_picture_is_put_in_its_place(pages):
     attached = cell("![A page.](attachment:page.png)", kind="markdown")
     attached["attachments"] = {"page.png": {"image/png": "AAAA\n"}}

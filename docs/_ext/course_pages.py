@@ -1,6 +1,7 @@
 """What the course's pages need beyond MyST-NB and the theme: figures' texts, folded solutions, a front page."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,13 @@ NOTE = """
 These are the solutions. Try [the exercises](../exercises/{name}.ipynb) first; each answer is folded until you open it.
 ```
 """
+
+_BADGE = re.compile(r"\[!\[([^\]]*)\]\(https?://[^)\s]*\)\]")
+
+
+def without_badges(text: str) -> str:
+    """Turn linked pictures from elsewhere, such as Colab's badge, into links: the site fetches nothing."""
+    return _BADGE.sub(r"[\1]", text)
 
 
 def give_texts(cell: dict) -> None:
@@ -47,6 +55,8 @@ def prepare(notebook: dict, docname: str) -> dict:
     """Change a notebook, as JSON, for the site; the file that readers download stays as it is."""
     for cell in notebook["cells"]:
         cell["source"] = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            cell["source"] = without_badges(cell["source"])
         give_texts(cell)
         open_attachments(cell)
         if docname.startswith(SOLUTIONS):
@@ -62,7 +72,9 @@ def read_source(app: "Sphinx", docname: str, source: list[str]) -> None:
     """Prepare notebooks, and give the README, the front page, its table of contents: GitHub would show that as code."""
     if docname.startswith("notebooks/"):
         source[0] = json.dumps(prepare(json.loads(source[0]), docname))
-    elif docname == app.config.root_doc:
+        return
+    source[0] = without_badges(source[0])
+    if docname == app.config.root_doc:
         source[0] += "\n" + Path(app.confdir, "toc.md").read_text(encoding="utf-8")
 
 

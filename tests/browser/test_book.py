@@ -146,12 +146,12 @@ def test_on_a_phone_the_contents_open_and_lead_on(visit):
     assert page.locator("h1").first.inner_text().startswith("Glossary")
 
 
-def test_a_reader_switches_to_the_dark(visit):
-    page = visit("notebooks/01_eda.html")
-    for _ in range(3):
-        if page.evaluate("document.documentElement.dataset.theme") == "dark":
-            break
-        page.locator("button.theme-switch-button:visible").first.click()
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_reader_switches_to_the_dark_and_it_stays(visit, width):
+    page = visit("notebooks/01_eda.html", width=width)
+    page.locator("button.theme-switch-button:visible").click()
+    page.locator("button.theme-change-button[data-mode=dark]:visible").click()
+    page = visit("notebooks/02_countvectorizer_mlp.html", page=page)
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(int(part) for part in background.removeprefix("rgb(").rstrip(")").split(",")) < 60
