@@ -69,6 +69,7 @@ sample: setup  ## write the files of data/ anew (the same bytes every time)
 	$(BIN)/python scripts/make_sample.py comments
 	$(BIN)/python scripts/make_sample.py reviews
 	$(BIN)/python scripts/make_sample.py templates
+	$(BIN)/python scripts/make_sample.py tickets
 	$(BIN)/python scripts/make_synthetic.py
 
 book: setup  ## build the course as a static site in build/book, and check it

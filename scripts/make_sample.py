@@ -3,6 +3,7 @@
 python scripts/make_sample.py comments [--out data/comments.csv]
 python scripts/make_sample.py reviews [--out data/reviews.csv]
 python scripts/make_sample.py templates [--out data/identity_templates.csv]
+python scripts/make_sample.py tickets [--out data/tickets.csv]
 """
 
 import argparse
@@ -15,7 +16,12 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = {"comments": "comments.csv", "reviews": "reviews.csv", "templates": "identity_templates.csv"}
+FILES = {
+    "comments": "comments.csv",
+    "reviews": "reviews.csv",
+    "templates": "identity_templates.csv",
+    "tickets": "tickets.csv",
+}
 sys.path.insert(0, str(ROOT))  # `scripts` is a folder of programs, not an installed package
 
 
