@@ -182,9 +182,10 @@ class LiveNotebook:
 
     def _has_kernel(self) -> bool:
         kernels = [s["kernel"] for s in self.lab.ask("sessions") if s["path"] == self.path]
-        return any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels) and self._idle()
+        return any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels) and self.idle()
 
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
+        """Whether the page shows that the kernel does nothing."""
         return self.page.locator(".jp-Notebook-ExecutionIndicator").get_attribute("data-status") == "idle"
 
     def until(self, ready: Callable[[], Any], seconds: float, what: str) -> None:
@@ -208,14 +209,18 @@ class LiveNotebook:
         """Return what the page shows of each cell."""
         return [Cell(**cell) for cell in self.page.evaluate(_OUTPUTS)]
 
+    def start_all(self) -> None:
+        """Clear the stored outputs, and choose Run All Cells."""
+        self.choose("Edit", "Clear Outputs of All Cells")
+        self.choose("Run", "Run All Cells")
+
     def run_all(self, seconds: float = 600) -> None:
         """Clear the stored outputs, run all cells, and wait until each has run, or the kernel has gone quiet.
 
         Raises:
             LabError: it took longer than `seconds`.
         """
-        self.choose("Edit", "Clear Outputs of All Cells")
-        self.choose("Run", "Run All Cells")
+        self.start_all()
         numbers = [number for number, _ in run_cells(read_notebook(self.file))]
         still = time.monotonic()
 
@@ -224,9 +229,9 @@ class LiveNotebook:
             if self.page.locator(".jp-Dialog").count():
                 return True
             ran = [prompt.strip("[]: ") for prompt in self._prompts(numbers)]
-            if "*" in ran or not self._idle():
+            if "*" in ran or not self.idle():
                 still = time.monotonic()
-            return (all(ran) and self._idle()) or time.monotonic() - still > SECONDS_OF_SILENCE
+            return (all(ran) and self.idle()) or time.monotonic() - still > SECONDS_OF_SILENCE
 
         self.until(over, seconds, "still running")
 
@@ -239,6 +244,17 @@ class LiveNotebook:
     def cell(self, number: int) -> "Locator":
         """Return a cell's place in the page."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number - 1)
+
+    def wait_for_figure(self, number: int, seconds: float = 120) -> None:
+        """Wait for a cell's figure, and bring it onto the screen.
+
+        Raises:
+            LabError: there is none in time.
+        """
+        figure = self.cell(number).locator(".jp-OutputArea-child img")
+        loaded = "image => image.complete && image.naturalWidth > 0"
+        self.until(lambda: figure.count() and figure.first.evaluate(loaded), seconds, f"no figure in cell {number}")
+        figure.first.scroll_into_view_if_needed()
 
     def run_cell(self, number: int, source: str | None = None, seconds: float = 60) -> Cell:
         """Click into a cell, type `source` over what it holds, press Shift+Enter; return what the page then shows."""
@@ -253,7 +269,7 @@ class LiveNotebook:
 
         def ran() -> bool:
             prompt = cell.locator(".jp-InputPrompt").inner_text()
-            return prompt != before and "*" not in prompt and self._idle()
+            return prompt != before and "*" not in prompt and self.idle()
 
         self.until(ran, seconds, f"cell {number} still running")
         return self.cells()[number - 1]
@@ -280,10 +296,9 @@ class LiveNotebook:
         for cells in self._screens(pictures):
             for number, cell in enumerate(cells, start=1):
                 found.setdefault(number, []).extend(fault for fault in cell.faults if fault not in found[number])
-        notebook = read_notebook(self.file)
-        for (number, cell), shown in zip(enumerate(notebook.cells, start=1), self.cells(), strict=True):
-            if cell.cell_type == "code" and cell.source.strip():
-                found[number].extend(_contents(cell, shown))
+        notebook, last = read_notebook(self.file), self.cells()
+        for number, cell in run_cells(notebook):
+            found[number].extend(_contents(cell, last[number - 1]))
         faults = [
             fault_at(number, notebook.cells[number - 1], message)
             for number, messages in found.items()

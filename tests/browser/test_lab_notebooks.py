@@ -2,9 +2,11 @@
 
 import live_lab
 import pytest
+from moving import choose_labels, move_thresholds
 
 NOTEBOOKS = sorted(path.stem for path in (live_lab.ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SECONDS = 600
+MOVES = {"thresholds": move_thresholds, "together": choose_labels}
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
@@ -15,6 +17,10 @@ def test_notebook(name, opened, pictures):
     notebook.run_all(SECONDS)
     faults = notebook.look(pictures)
     assert not faults, "\n".join(map(str, faults))
+    for explorer, move in MOVES.items():
+        if notebook.page.locator(f".explore-{explorer}").count():
+            move(notebook, "threat")
+            notebook.page.screenshot(path=pictures / f"moved-{explorer}.png")
 
 
 def test_what_the_browser_saves_reaches_no_committed_file(opened):
