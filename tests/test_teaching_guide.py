@@ -16,9 +16,10 @@ from notebook_outputs import ROOT, tags
 from helpers import datasets
 
 GUIDE = ROOT / "docs" / "teaching.md"
+UNFINISHED = ("10_your_own_data",)  # its sections and their minutes are not fixed yet
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-NAMES = [path.stem for path in NOTEBOOKS]
-WITH_EXERCISES = sorted(path.stem for path in (ROOT / "notebooks" / "exercises").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS if path.stem not in UNFINISHED]
+WITH_EXERCISES = [name for name in NAMES if (ROOT / "notebooks" / "exercises" / f"{name}.ipynb").exists()]
 PAGES = sorted((GUIDE.parent / "teaching").glob("*.md"))
 PLANS = {
     "half day": ["Half a day"],
@@ -136,7 +137,7 @@ def minutes_in_plan(plan: str) -> dict[str, int]:
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_plan_gives_each_notebook_the_minutes_that_its_page_shares_out(plan):
     shared = {}
-    for name in NAMES:
+    for name in (path.stem for path in PAGES):
         rows = table_of(part(page_of(name), "Section by section"))
         if plan in rows[0]:
             shared[name] = sum(int(row[plan]) for row in rows)
@@ -147,7 +148,7 @@ def test_a_plan_gives_each_notebook_the_minutes_that_its_page_shares_out(plan):
 
 
 def test_every_notebook_has_its_page_and_every_page_its_notebook():
-    assert [path.stem for path in PAGES] == NAMES
+    assert [path.stem for path in PAGES] == sorted({*NAMES, *UNFINISHED})
     assert all(f"teaching/{name}.md" in read(GUIDE) for name in NAMES), "the guide links every page"
 
 
@@ -234,7 +235,7 @@ def fits(quoted: str, said: str) -> bool:
     return re.fullmatch(pattern.replace(r"\ .*", r"\s*.*"), said, re.S) is not None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [path.stem for path in PAGES])
 def test_every_quoted_error_is_what_the_code_beside_it_says(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for variable in ("COURSE_DATA", "COURSE_PROFILE", "COURSE_ENCODER"):
@@ -257,7 +258,7 @@ def test_a_quote_is_compared_word_for_word():
     assert said_by("print(1)\n1 / 0", {}) == "1\nZeroDivisionError: division by zero"
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=NAMES)
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_wrong_kernel_says_what_the_first_page_quotes(notebook, tmp_path):
     section = page_of(NAMES[0]).split("### The kernel is not the course's")[1]
     quoted = re.search(r"^```text\n(.*?)^```", section, re.M | re.S)[1]
@@ -319,5 +320,5 @@ def test_the_switches_that_hide_comments_exist(name, switch):
 
 
 def test_no_other_notebook_shows_comments():
-    shows = {path.stem for path in NOTEBOOKS if "as_html" in read(path)}
+    shows = {name for name in NAMES if "as_html" in read(ROOT / "notebooks" / f"{name}.ipynb")}
     assert shows == {"01_eda", "07_honest_evaluation"}, "the guide says that comments stand in these two alone"
