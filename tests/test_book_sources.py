@@ -95,6 +95,12 @@ def test_solutions_are_folded_and_say_what_they_are(pages):
     assert hint["source"].startswith("<details><summary>Hint</summary>")
 
 
+def test_a_title_that_ends_in_exercises_changes_too(pages):
+    title = cell("# 06 Sentiment: exercises\n", kind="markdown")
+    (title,) = pages.prepare({"cells": [title]}, "notebooks/solutions/06_binary_sentiment")["cells"]
+    assert title["source"].startswith("# 06 Sentiment: solutions\n")
+
+
 def test_a_lesson_is_not_folded(pages):
     (code,) = pages.prepare({"cells": [cell("answer = 1", tags=["solution"])]}, "notebooks/01_eda")["cells"]
     assert code["metadata"]["tags"] == ["solution"]

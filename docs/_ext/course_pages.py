@@ -64,7 +64,9 @@ def prepare(notebook: dict, docname: str) -> dict:
     if docname.startswith(SOLUTIONS):
         title, _, rest = notebook["cells"][0]["source"].partition("\n")
         note = NOTE.format(name=docname.removeprefix(SOLUTIONS))
-        notebook["cells"][0]["source"] = f"{title.replace('Exercises', 'Solutions')}\n{note}{rest}"
+        notebook["cells"][0]["source"] = (
+            f"{title.replace('Exercises', 'Solutions').replace('exercises', 'solutions')}\n{note}{rest}"
+        )
     return notebook
 
 
