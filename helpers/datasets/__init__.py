@@ -7,7 +7,7 @@ some labels are unknown (NaN). It is validated once, when it is loaded; every la
 from helpers.datasets.comments import JIGSAW_LABELS, JIGSAW_ROWS, at_most, load_comments
 from helpers.datasets.downloading import DownloadError, download
 from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups, near_duplicate_pairs
-from helpers.datasets.inventory import available
+from helpers.datasets.inventory import available, bundled_file
 from helpers.datasets.reading import DataError
 from helpers.datasets.reviews import load_reviews
 from helpers.datasets.splitting import Split, balance, share_table, split
@@ -24,6 +24,7 @@ __all__ = [
     "at_most",
     "available",
     "balance",
+    "bundled_file",
     "download",
     "duplicate_groups",
     "label_names",

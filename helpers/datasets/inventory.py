@@ -1,8 +1,11 @@
 """Which data sets are at hand, before anything is loaded."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from helpers import config
+from helpers.datasets.reading import find_file
 
 _FILES = {
     "bundled comments": ("", ["comments.csv"], "git checkout data/comments.csv"),
@@ -36,3 +39,25 @@ def available() -> pd.DataFrame:
         found = [name for folder in folders for name in names if (folder / subfolder / name).is_file()]
         rows.append((title, bool(found), found[0] if found else "", "" if found else command))
     return pd.DataFrame(rows, columns=["data set", "here", "file", "to get it"]).set_index("data set")
+
+
+def bundled_file(name: str) -> Path:
+    """Where a file that comes with the course lies, in its folder or in the installed package.
+
+    `load_comments` knows `comments.csv` by the name `sample`; the others are loaded as a file of your own would be.
+
+    Args:
+        name: such as `tickets.csv`.
+
+    Raises:
+        FileNotFoundError: no such file comes with the course; the message lists where it was looked for.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> tickets = datasets.load_comments(
+        ...     datasets.bundled_file("tickets.csv"), text="message", id="ticket", allow_unknown=True
+        ... )
+        >>> tickets.attrs["source"], len(datasets.label_names(tickets))
+        ('tickets.csv: 3,000 rows', 23)
+    """
+    return find_file(config.bundled_folders(), [name], f"If it is part of the course: git checkout data/{name}")

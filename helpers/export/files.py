@@ -12,7 +12,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from helpers.datasets.reading import DataError
-from helpers.export.names import GRAPH, SETTINGS, WEIGHTS
+from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
 from helpers.export.predictor import Predictor
 from helpers.loaders.tables import column_names, read_columns
 
@@ -184,7 +184,7 @@ def _begun(path: Path, part: Path, source: Path, settings: dict) -> tuple[int, i
 def _digest(folder: Path) -> str:
     """SHA-256 over what makes a tagger's answers."""
     whole = hashlib.sha256()
-    for name in (GRAPH, WEIGHTS, SETTINGS, "config.json", "tokenizer.json"):
+    for name in (GRAPH, WEIGHTS, SETTINGS, VOCABULARY, "config.json", "tokenizer.json"):
         if (folder / name).is_file():
             with (folder / name).open("rb") as file:
                 whole.update(name.encode() + hashlib.file_digest(file, "sha256").digest())

@@ -3,4 +3,4 @@
 from helpers import config
 
 GRAPH = "model.onnx"
-SETTINGS, WEIGHTS = config.TAGGER_SETTINGS, config.TAGGER_WEIGHTS
+SETTINGS, WEIGHTS, VOCABULARY = config.TAGGER_SETTINGS, config.TAGGER_WEIGHTS, config.TAGGER_VOCABULARY

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from helpers.export.names import GRAPH, SETTINGS, WEIGHTS
+from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -29,7 +29,7 @@ class Predictor:
     Attributes:
         labels: names of the L labels, the columns of what `predict` gives.
         thresholds: by label, what `tags` decides with.
-        max_tokens: length at which texts are cut.
+        max_tokens: length at which texts are cut; a tagger of counts has none.
 
     Examples:
         >>> from helpers import export, models
@@ -53,7 +53,7 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None) -> "Predictor":
-        """Read what `models.save_tagger` (run by torch) or `export.to_onnx` (run by onnxruntime) wrote.
+        """Read what `models.save_tagger` (run by torch), `export.to_onnx` (onnxruntime) or `models.save_counts` wrote.
 
         Args:
             folder: of the tagger.
@@ -68,6 +68,8 @@ class Predictor:
 
         folder = Path(folder)
         _there(folder / SETTINGS)
+        if (folder / VOCABULARY).is_file():
+            return _CountPredictor(folder)
         if (folder / GRAPH).is_file():
             settings = _settings(folder)
             run = _by_onnxruntime(folder / GRAPH, threads, len(settings["labels"]))
@@ -141,6 +143,19 @@ class Predictor:
         ids = np.full(mask.shape, self._pad_id, dtype=np.int64)
         ids[mask] = np.concatenate([encoding.ids for encoding in found])
         return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
+
+
+class _CountPredictor(Predictor):
+    """The same over counts: no tokens, and nothing is cut."""
+
+    def __init__(self, folder: Path) -> None:
+        from helpers import models
+
+        self._tagger, self.thresholds = models.load_counts(folder)
+        self.labels = self._tagger.labels
+
+    def _probabilities(self, texts: list[str]) -> np.ndarray:
+        return self._tagger.probabilities(texts)
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

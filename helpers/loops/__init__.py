@@ -3,6 +3,7 @@
 from helpers.loops.checkpoints import CheckpointError, load_best
 from helpers.loops.evaluation import evaluate, features, logits, predict, predict_labels
 from helpers.loops.fitting import Fit, LossError, fit
+from helpers.loops.heads import fit_head
 from helpers.loops.schedules import linear_warmup
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "evaluate",
     "features",
     "fit",
+    "fit_head",
     "linear_warmup",
     "load_best",
     "logits",

@@ -1,6 +1,10 @@
-"""Models. The networks give logits; none applies a sigmoid or a softmax. `NBSVM` is a scikit-learn classifier."""
+"""Models. The networks give logits; none applies a sigmoid or a softmax.
+
+`NBSVM` is a scikit-learn classifier, and `CountTagger`, without a network too, gives probabilities.
+"""
 
 from helpers.models.backbones import MLP, EncoderBackbone, PooledSequence, RecurrentSequence, mean_pool
+from helpers.models.count_taggers import CountTagger, load_counts, save_counts
 from helpers.models.counts import CountMLP, sparse_product
 from helpers.models.dropout import FastDropout, use_fast_dropout
 from helpers.models.encoders import Encoder, load_encoder
@@ -14,6 +18,7 @@ __all__ = [
     "NBSVM",
     "BertTagger",
     "CountMLP",
+    "CountTagger",
     "Encoder",
     "EncoderBackbone",
     "FastDropout",
@@ -23,11 +28,13 @@ __all__ = [
     "RecurrentSequence",
     "SavedTagger",
     "head_probabilities",
+    "load_counts",
     "load_encoder",
     "load_tagger",
     "mean_pool",
     "parameter_groups",
     "predict_labels",
+    "save_counts",
     "save_tagger",
     "set_thresholds",
     "sparse_product",

@@ -116,7 +116,7 @@ def checked_settings(
     names = list(labels)
     if len(names) != tagger.head.out_features or len(set(names)) != len(names):
         raise ValueError(f"labels {names} must be {tagger.head.out_features} different names, one a logit")
-    filled = _as_json(checked_thresholds(names, {} if thresholds is None else thresholds))
+    filled = thresholds_as_json(checked_thresholds(names, {} if thresholds is None else thresholds))
     longest = getattr(tagger.encoder.config, "max_position_embeddings", max_tokens)
     if keep not in ("head", "tail") or not 3 <= max_tokens <= longest:
         raise ValueError(f"keep={keep!r}, max_tokens={max_tokens}: 'head' or 'tail', and from 3 to {longest}")
@@ -142,7 +142,7 @@ def _is_threshold(value: object) -> bool:
         return False
 
 
-def _as_json(thresholds: Mapping[str, float]) -> dict[str, float | str]:
+def thresholds_as_json(thresholds: Mapping[str, float]) -> dict[str, float | str]:
     """JSON has no infinity: it is a string there, which `float` reads."""
     return {name: "inf" if value == math.inf else value for name, value in thresholds.items()}
 
@@ -175,7 +175,7 @@ def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
         before = checked_thresholds(labels, settings["thresholds"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is torn or no tagger's: {error!r}") from error
-    settings["thresholds"] = _as_json(checked_thresholds(labels, before | dict(thresholds)))
+    settings["thresholds"] = thresholds_as_json(checked_thresholds(labels, before | dict(thresholds)))
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,210 @@
+"""A tagger without a network: TF-IDF of words and pieces of words, one logistic regression a label; and its folder."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.special import expit
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from helpers import config, text
+from helpers.models.saving import checked_thresholds, thresholds_as_json, whole_folder
+
+WEIGHTS, SETTINGS, VOCABULARY = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS, config.TAGGER_VOCABULARY
+KIND = "counts"
+
+
+class CountTagger:
+    """Any number of labels over counts, each learnt from the rows in which it is known.
+
+    Two sets of features side by side: TF-IDF of single words and pairs of words, and TF-IDF of the pieces of words, of
+    two to five letters, by which a word that was mistyped or never seen resembles others. Both with logarithmic counts
+    and rows of length one. On them a logistic regression for each label (the ladder of notebook 02).
+
+    Args:
+        C: inverse strength of the L2 penalty.
+        pieces: False leaves out the pieces of words.
+        min_rows: pieces of words in fewer training rows are left out.
+
+    Attributes:
+        labels: names of the L labels, in the order of the columns.
+        vectorizers: the fitted TF-IDF vectorizers.
+        coef: (L, F) weights.
+        intercept: (L,).
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import models
+        >>> texts = ["the goat eats", "a goat again", "the lamp is out", "no lamp here"]
+        >>> targets = pd.DataFrame({"goat": [1, 1, 0, None], "lamp": [0, 0, 1, 1]})
+        >>> tagger = models.CountTagger().fit(texts, targets)
+        >>> tagger.predict(["that goat!", "a lamp"]).gt(0.5).astype(int).to_dict("list")
+        {'goat': [1, 0], 'lamp': [0, 1]}
+    """
+
+    def __init__(self, C: float = 20.0, *, pieces: bool = True, min_rows: int = 2) -> None:  # noqa: N803
+        if not C > 0 or min_rows < 1:
+            raise ValueError(f"C={C}, min_rows={min_rows}: above 0, and 1 or more")
+        self.C, self.pieces, self.min_rows = C, pieces, min_rows
+        self.labels: list[str] = []
+        self.vectorizers: list[TfidfVectorizer] = []
+        self.coef, self.intercept = np.zeros((0, 0)), np.zeros(0)
+
+    def fit(self, texts: Iterable[str], targets: pd.DataFrame) -> "CountTagger":
+        """Learn vocabulary and weights, from training rows alone.
+
+        Args:
+            texts: N texts.
+            targets: (N, L) of 0, 1 and NaN (unknown), a column a label.
+
+        Raises:
+            ValueError: another number of texts than rows, other values, no word in any text, or labels of which
+                fewer than two classes are known (they are named).
+        """
+        texts = text.as_texts(texts)
+        truth = targets.to_numpy(dtype=np.float64)
+        if len(texts) != len(truth) or not truth.size:
+            raise ValueError(f"{len(texts)} texts, and targets have shape {truth.shape}: (N, L) is needed")
+        if not np.isin(truth[~np.isnan(truth)], (0, 1)).all():
+            raise ValueError("targets hold other values than 0, 1 and NaN (unknown)")
+        lacking = [
+            name
+            for name, column in zip(targets.columns, truth.T, strict=True)
+            if len(set(column[~np.isnan(column)])) < 2
+        ]
+        if lacking:
+            raise ValueError(
+                f"{lacking} have one class only, or none, among the {len(truth):,} training rows, so nothing can be "
+                "learnt: collect examples, join the label with another, or leave it out (drop=[...] when loading)"
+            )
+        self.labels = [str(name) for name in targets.columns]
+        self.vectorizers = [_vectorizer(**options) for options in self._options()]
+        counts = sparse.hstack([each.fit_transform(texts) for each in self.vectorizers], format="csr")
+        lines = [self._line(counts, column) for column in truth.T]
+        self.coef = np.concatenate([line.coef_ for line in lines]).astype(np.float32)
+        self.intercept = np.concatenate([line.intercept_ for line in lines]).astype(np.float32)
+        return self
+
+    def predict(self, texts: Iterable[str]) -> pd.DataFrame:
+        """Probabilities of texts, (N, L) float32, a column a label.
+
+        Args:
+            texts: a list or a Series, whose index the answer gets.
+
+        Raises:
+            ValueError: the tagger was not fitted; one text instead of several, or an entry that is no text.
+        """
+        if not self.labels:
+            raise ValueError("the tagger has learnt nothing yet: call fit first")
+        index = texts.index if isinstance(texts, pd.Series) else None
+        return pd.DataFrame(self.probabilities(text.as_texts(texts)), columns=self.labels, index=index)
+
+    def probabilities(self, texts: list[str]) -> np.ndarray:
+        """As `predict`, as an array."""
+        if not texts:
+            return np.zeros((0, len(self.labels)), dtype=np.float32)
+        counts = sparse.hstack([each.transform(texts) for each in self.vectorizers], format="csr")
+        return expit(np.asarray(counts @ self.coef.T) + self.intercept).astype(np.float32)
+
+    def _options(self) -> list[dict]:
+        words = {"ngram_range": (1, 2)}
+        pieces = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": self.min_rows}
+        return [words, pieces] if self.pieces else [words]
+
+    def _line(self, counts: sparse.csr_matrix, column: np.ndarray) -> LogisticRegression:
+        known = ~np.isnan(column)
+        return LogisticRegression(C=self.C, solver="liblinear", dual=True, max_iter=1000).fit(
+            counts[known], column[known]
+        )
+
+
+def _vectorizer(**options: object) -> TfidfVectorizer:
+    return TfidfVectorizer(sublinear_tf=True, **options)
+
+
+def save_counts(folder: str | Path, tagger: CountTagger, *, thresholds: Mapping[str, float] | None = None) -> Path:
+    """Write a fitted tagger into a folder, which appears as a whole or not at all; numbers and plain text alone.
+
+    `export.Predictor.load` reads it and puts it to work, `set_thresholds` changes its thresholds.
+
+    Args:
+        folder: does not exist yet, or holds such a tagger, which is replaced.
+        tagger: fitted.
+        thresholds: by label, a dict or a Series; labels that are not named get 0.5; inf never gives the label.
+
+    Raises:
+        ValueError: the tagger was not fitted; thresholds for other labels, or neither from 0 to 1 nor inf.
+        FileExistsError: the folder holds something else than such a tagger, or something beside one.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import export, models
+        >>> tagger = models.CountTagger().fit(["a goat", "a lamp", "no goat"], pd.DataFrame({"goat": [1, 0, 1]}))
+        >>> folder = models.save_counts("goats", tagger, thresholds={"goat": 0.6})
+        >>> export.Predictor.load(folder).thresholds
+        {'goat': 0.6}
+    """
+    from safetensors.numpy import save_file
+
+    if not tagger.labels:
+        raise ValueError("the tagger has learnt nothing yet: call fit first")
+    filled = checked_thresholds(tagger.labels, {} if thresholds is None else thresholds)
+    options = {"C": tagger.C, "pieces": tagger.pieces, "min_rows": tagger.min_rows}
+    settings = {"kind": KIND, "labels": tagger.labels, "thresholds": thresholds_as_json(filled), "options": options}
+    arrays = {"coef": tagger.coef, "intercept": tagger.intercept}
+    terms = []
+    for number, each in enumerate(tagger.vectorizers):
+        arrays[f"idf_{number}"] = each.idf_
+        terms.append(each.get_feature_names_out().tolist())
+    with whole_folder(folder) as partial:
+        save_file(arrays, partial / WEIGHTS)
+        (partial / VOCABULARY).write_text(json.dumps(terms, ensure_ascii=False) + "\n", encoding="utf-8")
+        (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def load_counts(folder: str | Path) -> tuple[CountTagger, dict[str, float]]:
+    """Read a tagger, and its thresholds by label, from a folder that `save_counts` wrote.
+
+    Raises:
+        FileNotFoundError: the folder is no such tagger's; the missing file is named.
+        ValueError: a file is torn, or the files do not belong together.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import models
+        >>> tagger = models.CountTagger().fit(["a goat", "a lamp", "no goat"], pd.DataFrame({"goat": [1, 0, 1]}))
+        >>> again, thresholds = models.load_counts(models.save_counts("goats", tagger))
+        >>> again.labels, thresholds
+        (['goat'], {'goat': 0.5})
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    for name in (SETTINGS, WEIGHTS, VOCABULARY):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder / name} is missing: the folder holds no tagger of counts, or not all of it"
+            )
+    try:
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        tagger = CountTagger(**settings["options"])
+        labels = [str(name) for name in settings["labels"]]
+        thresholds = checked_thresholds(labels, {k: float(v) for k, v in settings["thresholds"].items()})
+        terms = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+        arrays = load_file(folder / WEIGHTS)
+        tagger.coef, tagger.intercept = arrays["coef"], arrays["intercept"]
+        for number, (options, own) in enumerate(zip(tagger._options(), terms, strict=True)):
+            tagger.vectorizers.append(_vectorizer(**options, vocabulary=own))
+            tagger.vectorizers[-1].idf_ = arrays[f"idf_{number}"]
+        if tagger.coef.shape != (len(labels), sum(map(len, terms))) or tagger.intercept.shape != (len(labels),):
+            raise ValueError(f"weights {tagger.coef.shape} are not for {len(labels)} labels and these words")
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder}: torn, or its files do not belong together: {error!r}") from error
+    tagger.labels = labels
+    return tagger, thresholds

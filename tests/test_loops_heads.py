@@ -1,0 +1,90 @@
+"""Training the head alone, on features that are computed once."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from helpers import loaders, loops, losses, metrics
+
+
+class Tiny(nn.Module):
+    """Two numbers a row through a fixed layer, and a head; it counts how often it is asked for features."""
+
+    def __init__(self, n_labels=2):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.head, self.asked = nn.Linear(2, 8), nn.Linear(8, n_labels), 0
+        self.dropout = nn.Dropout(0.5)
+
+    def features(self, numbers):
+        self.asked += 1
+        return self.dropout(torch.tanh(self.encoder(numbers)))
+
+    def forward(self, numbers):
+        return self.head(self.features(numbers))
+
+
+def data(rows=200, unknown=0.0):
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(rows, 2)).astype(np.float32)
+    labels = np.column_stack([numbers[:, 0] > 0, numbers.sum(axis=1) > 1]).astype(np.float32)
+    labels[rng.random(labels.shape) < unknown] = np.nan
+    return numbers, labels
+
+
+def loader_of(numbers, labels, **options):
+    return loaders.array_loader({"numbers": numbers}, labels, batch_size=50, **options)
+
+
+def test_the_head_learns_the_encoder_stays_and_is_asked_once():
+    model, (numbers, labels) = Tiny(), data()
+    before = {name: weight.clone() for name, weight in model.encoder.state_dict().items()}
+    done = loops.fit_head(model, loader_of(numbers, labels), loss=losses.bce)
+    assert model.asked == 4, "one pass: four batches"
+    assert all(torch.equal(before[name], weight) for name, weight in model.encoder.state_dict().items())
+    assert len(done.history) == 40
+    assert model.training, "as it was"
+    model.eval()
+    assert metrics.mean_auc(labels, loops.predict(model, loader_of(numbers, labels))) > 0.97
+
+
+def test_shuffled_batches_keep_features_and_labels_together():
+    model, (numbers, labels) = Tiny(), data()
+    loops.fit_head(model, loader_of(numbers, labels, shuffle=True), loss=losses.bce)
+    model.eval()
+    assert metrics.mean_auc(labels, loops.predict(model, loader_of(numbers, labels))) > 0.97
+
+
+def test_the_bias_begins_at_the_log_odds_of_the_known_labels():
+    model, (numbers, labels) = Tiny(), data(unknown=0.4)
+    labels[:, 1] = np.nan
+    loops.fit_head(model, loader_of(numbers, labels), loss=losses.bce, epochs=1, lr=0.0)
+    share = np.nanmean(labels[:, 0])
+    expected = [np.log(share / (1 - share)), 0.0]
+    np.testing.assert_allclose(model.head.bias.detach(), expected, atol=1e-5)
+
+
+def test_unknown_labels_teach_nothing():
+    (numbers, labels), (_, gaps) = data(), data(unknown=0.5)
+    model = Tiny()
+    loops.fit_head(model, loader_of(numbers, gaps), loss=losses.bce)
+    model.eval()
+    said = loops.predict(model, loader_of(numbers, labels))
+    assert metrics.mean_auc(labels, said) > 0.95
+    assert abs(said.mean() - labels.mean()) < 0.05, "as absent, they would have halved it"
+
+
+def test_the_rest_can_be_trained_afterwards():
+    model, (numbers, labels) = Tiny(), data()
+    loops.fit_head(model, loader_of(numbers, labels), loss=losses.bce, epochs=2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    done = loops.fit(model, loader_of(numbers, labels), loss=losses.bce, optimizer=optimizer, epochs=5, progress=False)
+    assert done.history["train_loss"].iloc[-1] < done.history["train_loss"].iloc[0]
+
+
+def test_labels_of_another_number_are_refused():
+    numbers, labels = data()
+    with pytest.raises(ValueError, match=r"labels \(200, 2\) are not \(N, 3\)"):
+        loops.fit_head(Tiny(n_labels=3), loader_of(numbers, pd.DataFrame(labels)), loss=losses.bce)
