@@ -21,6 +21,8 @@ HEADER = """\
 # Exact versions of every package, made by `make constraints` with Python {python}; never edited by hand.
 # pyproject.toml holds the ranges and says what each package is for.
 """
+# pip cannot know that an older 3.11 than the one that runs it must do, such as Debian's 3.11.2. A test finds others.
+LIMITS = ("soupsieve<3",)  # later ones want Python 3.11.5
 LOCAL_VERSION = re.compile(r"\+[\w.]+$")
 
 
@@ -35,6 +37,9 @@ def resolve(extras: str, torch: str, index: str, *, keep: bool = False) -> list[
     """Install torch, then the course with its extras, in a temporary environment; return what was installed."""
     held = ["--constraint", str(ROOT / "constraints.txt")] if keep else []
     with tempfile.TemporaryDirectory() as folder:
+        limits = Path(folder, "limits.txt")
+        limits.write_text("\n".join(LIMITS) + "\n", encoding="utf-8")
+        held += ["--constraint", str(limits)]
         venv = Path(folder, "venv")
         setup_env.create_venv(venv)
         pip = [str(setup_env.python_of(venv)), "-m", "pip"]

@@ -1,5 +1,6 @@
 """pyproject.toml, constraints.txt and environment.yml say the same; the Makefile and the set-up do what they say."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import setup_env
 import yaml
 from make_constraints import portable
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +57,14 @@ def test_python_is_the_same_everywhere():
     assert PROJECT["requires-python"] == f">={version}"
     assert f"with Python {version}." in LINES[0]
     assert tuple(map(int, version.split("."))) == setup_env.OLDEST_PYTHON
+
+
+def test_every_package_goes_with_every_release_of_the_oldest_python():
+    first = ".".join(map(str, (*setup_env.OLDEST_PYTHON, 0)))
+    wants = {d.name: d.metadata.get("Requires-Python") or "" for d in importlib.metadata.distributions()}
+    installed = {name: range_ for name, range_ in wants.items() if canonicalize_name(name) in PINS}
+    assert len(installed) > 100
+    assert {name: range_ for name, range_ in installed.items() if not SpecifierSet(range_).contains(first)} == {}
 
 
 def test_conda_installs_the_extras_that_make_installs_under_the_same_constraints():
