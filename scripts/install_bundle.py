@@ -10,6 +10,7 @@ when you install again.
 from __future__ import annotations
 
 import argparse
+import email
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 # No newer syntax than Python 3.8 here: an old Python must come as far as the word that it is too old.
@@ -96,17 +98,29 @@ def digest(path: Path) -> str:
 
 
 def check_system(wheels: Path) -> None:
-    """Raise InstallError where the system is older than a wheel needs; the text names one such wheel."""
+    """Raise InstallError where Python or the system is older than a wheel needs; the text names one such wheel."""
     sys.path.insert(0, str(pip_wheel(wheels)))
-    from pip._vendor.packaging import tags, utils
+    from pip._vendor.packaging import specifiers, tags, utils
 
-    known = set(tags.sys_tags())
+    here, known = platform.python_version(), set(tags.sys_tags())
+    for wheel in sorted(wheels.glob("*.whl")):
+        wanted = python_wanted(wheel)
+        if not specifiers.SpecifierSet(wanted).contains(here, prereleases=True):
+            raise InstallError(f"{wheel.name} wants Python {wanted}; this is {here}. Install a newer release of it.")
     strange = [w.name for w in sorted(wheels.glob("*.whl")) if not known & utils.parse_wheel_filename(w.name)[3]]
     if strange:
         raise InstallError(
             f"{len(strange)} packages do not fit this system ({platform.platform()}), such as {strange[0]}.\n"
             "It is older than the one that made the bundle: update it, or make a bundle on the oldest one in the room."
         )
+
+
+def python_wanted(wheel: Path) -> str:
+    """The versions of Python that a wheel names, such as `>=3.9`; "" where it names none."""
+    with zipfile.ZipFile(wheel) as file:
+        name = next(name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        text = file.read(name).decode("utf-8", "replace")
+    return email.message_from_string(text).get("Requires-Python", "")
 
 
 def pip_wheel(wheels: Path) -> Path:

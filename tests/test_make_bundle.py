@@ -88,6 +88,12 @@ def bundle(tmp_path):
     return folder
 
 
+def write_wheel(bundle, name, metadata):
+    with zipfile.ZipFile(bundle / "wheels" / name, "w") as file:
+        file.writestr("late-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: late\nVersion: 1\n{metadata}")
+    make_bundle.write_sums(bundle)
+
+
 def install(bundle, target):
     command = [sys.executable, str(bundle / "install.py"), "--into", str(target)]
     environment = {**os.environ, "PIP_NO_INDEX": "", "PIP_INDEX_URL": try_bundle.NOWHERE}
@@ -163,11 +169,18 @@ def test_a_mac_is_called_so_and_windows_starts_python_its_own_way():
 
 
 def test_a_system_too_old_for_a_wheel_is_told_which(bundle, tmp_path):
-    (bundle / "wheels" / "late-1-cp39-cp39-manylinux_9_99_x86_64.whl").touch()
-    make_bundle.write_sums(bundle)
+    write_wheel(bundle, "late-1-cp39-cp39-manylinux_9_99_x86_64.whl", "")
     done = install(bundle, tmp_path / "course")
     assert done.returncode == 1
     assert "1 packages do not fit this system" in done.stderr and "late-1-cp39" in done.stderr
+
+
+def test_a_release_of_python_too_old_for_a_wheel_is_told_which(bundle, tmp_path):
+    write_wheel(bundle, "late-1-py3-none-any.whl", "Requires-Python: >=3.11.999\n")
+    done = install(bundle, tmp_path / "course")
+    assert done.returncode == 1
+    assert "late-1-py3-none-any.whl wants Python >=3.11.999; this is 3." in done.stderr
+    assert not (tmp_path / "course").exists()
 
 
 def test_somebody_elses_folder_is_left_alone(tmp_path):
