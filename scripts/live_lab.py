@@ -310,6 +310,13 @@ class LiveNotebook:
     def _console_faults(self) -> list[Fault]:
         return [Fault(None, f"in the browser's console: {text}") for text in dict.fromkeys(self.console)]
 
+    def _settle(self, seconds: float = 5) -> None:
+        """Wait a moment for what has just come onto the screen, and longer where a widget is still on its way."""
+        deadline = time.monotonic() + seconds
+        self.page.wait_for_timeout(300)
+        while time.monotonic() < deadline and any("a widget is" in f for cell in self.cells() for f in cell.faults):
+            self.page.wait_for_timeout(300)
+
     def _screens(self, pictures: Path) -> Iterator[list[Cell]]:
         pictures.mkdir(parents=True, exist_ok=True)
         for old in pictures.glob("*.png"):
@@ -319,7 +326,7 @@ class LiveNotebook:
         place, count, more = 0, 0, True
         while more:
             pane.evaluate("(pane, place) => { pane.scrollTop = place }", place)
-            self.page.wait_for_timeout(300)
+            self._settle()
             count += 1
             self.page.screenshot(path=pictures / f"{count:02}.png")
             yield self.cells()
