@@ -3,8 +3,8 @@
 from helpers.loops.checkpoints import CheckpointError, load_best
 from helpers.loops.evaluation import evaluate, features, logits, predict, predict_labels
 from helpers.loops.fitting import Fit, LossError, fit
-from helpers.loops.heads import fit_head
 from helpers.loops.schedules import linear_warmup
+from helpers.loops.tuning import fine_tune, fit_head
 
 __all__ = [
     "CheckpointError",
@@ -12,6 +12,7 @@ __all__ = [
     "LossError",
     "evaluate",
     "features",
+    "fine_tune",
     "fit",
     "fit_head",
     "linear_warmup",

@@ -1,4 +1,4 @@
-"""Training the head alone, on features that are computed once."""
+"""Training the head alone, on features that are computed once; and fine-tuning in one call."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from helpers import loaders, loops, losses, metrics
+from helpers import loaders, loops, losses, metrics, models
 
 
 class Tiny(nn.Module):
@@ -88,3 +88,54 @@ def test_labels_of_another_number_are_refused():
     numbers, labels = data()
     with pytest.raises(ValueError, match=r"labels \(200, 2\) are not \(N, 3\)"):
         loops.fit_head(Tiny(n_labels=3), loader_of(numbers, pd.DataFrame(labels)), loss=losses.bce)
+
+
+@pytest.fixture(scope="module")
+def four():
+    _, tokenizer = models.load_encoder()
+    tokens = loaders.tokenize(["You are kind.", "Go away!", "How nice!", "Get lost!"] * 2, tokenizer)
+    labels = np.array([[0], [1], [0], [1]] * 2)
+    return loaders.token_loader(tokens, labels, batch_size=4, shuffle=True)
+
+
+def tagger_of(n_labels=1):
+    torch.manual_seed(0)
+    return models.BertTagger(models.load_encoder().model, n_labels)
+
+
+def test_fine_tuning_is_the_head_then_the_loop_of_notebook_04(four):
+    options = {"loss": losses.bce, "epochs": 1, "progress": False}
+    whole, steps = tagger_of(), tagger_of()
+    torch.manual_seed(1)
+    loops.fine_tune(whole, four, lr=1e-4, layers=2, **options)
+    torch.manual_seed(1)
+    loops.fit_head(steps, four, loss=losses.bce)
+    steps.unfreeze_last(2)
+    optimizer = torch.optim.AdamW(models.parameter_groups(steps, lr=1e-4), fused=True)
+    schedule = loops.linear_warmup(optimizer, steps=len(four))
+    loops.fit(steps, four, optimizer=optimizer, schedule=schedule, clip_norm=1.0, **options)
+    for (name, one), other in zip(whole.state_dict().items(), steps.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, msg=name)
+
+
+def test_only_the_layers_that_were_asked_for_move(four):
+    tagger, start = tagger_of(), tagger_of().state_dict()
+    loops.fine_tune(tagger, four, loss=losses.bce, lr=1e-3, epochs=2, layers=1, head_epochs=0, progress=False)
+    moved = {name for name, weight in tagger.state_dict().items() if not torch.equal(weight, start[name])}
+    assert {name.split(".")[3] for name in moved if name.startswith("encoder.encoder.layer")} == {"5"}
+    assert {"head.weight", "head.bias"} <= moved
+    assert not any("embeddings" in name for name in moved)
+
+
+def test_without_a_number_all_layers_move_even_of_a_frozen_tagger(four):
+    tagger, start = tagger_of(), tagger_of().state_dict()
+    tagger.freeze()
+    loops.fine_tune(tagger, four, loss=losses.bce, lr=1e-3, epochs=2, head_epochs=1, progress=False)
+    still = {name for name, weight in tagger.state_dict().items() if torch.equal(weight, start[name])}
+    assert all("pooler" in name for name in still)
+
+
+def test_options_of_fit_go_through(four):
+    options = {"valid": four, "monitor": "valid_auc", "progress": False}
+    done = loops.fine_tune(tagger_of(), four, loss=losses.bce, lr=1e-4, epochs=1, layers=0, **options)
+    assert done.history["valid_auc"].iloc[0] == 1
