@@ -58,7 +58,7 @@ _BADGE = r"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)"
 _BADGE_OF_TITLE = re.compile(rf"\n\n{_BADGE} · \[all notebooks\]\([^)]*\)$", re.MULTILINE)
 _BADGE_OF_LINK = re.compile(rf" {_BADGE}")
 _TABLE = re.compile(r'^\[tool\.counts-to-bert\]\n(?:#.*\n)*repository = "(.*)"\nbranch = "(.*)"$', re.MULTILINE)
-_LESSON_LINK = re.compile(r"\]\((notebooks/\d\d_\w+\.ipynb)\)")
+_LESSON_LINK = re.compile(r"^\| \[[^\]]*\]\((notebooks/\d\d_\w+\.ipynb)\)", re.MULTILINE)
 
 
 class Address(NamedTuple):
@@ -131,13 +131,13 @@ def at_exercise(source: str) -> str:
 def titled(source: str, path: str, address: Address | None) -> str:
     """Return a title cell with the badge below its heading, or without one.
 
-    Links between notebooks lead nowhere on Colab, so a link to the list of all badges stands beside it.
+    Links between notebooks lead nowhere on Colab, so a link to the README, with its list of badges, stands beside it.
     """
     source = without_badge(source)
     if address is None:
         return source
     heading, newline, rest = source.partition("\n")
-    line = f"{badge(path, address)} · [all notebooks]({address.url}#the-notebooks)"
+    line = f"{badge(path, address)} · [all notebooks]({address.url})"
     return f"{heading}\n\n{line}{newline}{rest}"
 
 
@@ -163,7 +163,7 @@ def stamp(notebook: NotebookNode, path: str, address: Address | None) -> None:
 
 
 def stamp_readme(text: str, address: Address | None) -> str:
-    """Return the README with a badge behind each link to a lesson, or without them."""
+    """Return the README with a badge behind each link to a lesson in its table, or without them."""
     text = _BADGE_OF_LINK.sub("", text)
     if address is None:
         return text
