@@ -129,7 +129,7 @@ def main() -> None:
     after = installed()
     changed = changes({name: version for name, version in before.items() if name != COURSE}, after)
     new = sorted(set(after) - set(before) - {COURSE})
-    kept = ", ".join(f"{name} {after[name]}" for name in ("torch", "numpy") if name in after)
+    kept = ", ".join(f"{name} {after[name]}" for name in ("torch", "numpy") if name in before and name not in changed)
     print(f"Installed: {', '.join(new) or 'nothing but the course'}. As they were: {kept}.")
     if changed:
         print("Changed: " + ", ".join(f"{name} {what}" for name, what in changed.items()))

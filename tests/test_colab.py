@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell
 from notebook_outputs import tags
 from packaging.requirements import Requirement
 
-OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_NO_BUILD_ISOLATION": "0", "PIP_CONSTRAINT": ""}
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_NO_BUILD_ISOLATION": "0", "PIP_CONFIG_FILE": os.devnull}
 WHOLE = pytest.mark.skipif(not os.environ.get("COURSE_COLAB"), reason="installs packages: make test-colab")
 pytestmark = pytest.mark.skipif(not colab_machine.executable(), reason="needs a virtual environment, not on Windows")
 
@@ -148,6 +148,13 @@ def test_a_machine_that_lacks_what_colab_lacks_runs_01_and_04_from_top_to_bottom
 
 
 # ---------------------------------------------------------------- what is held
+
+
+def test_what_colab_brings_fits_the_course_and_the_rest_is_known_to_be_lacking():
+    needed = colab_setup.ranges()
+    assert set(needed) == {*colab_machine.ON_COLAB, *colab_machine.LACKING_ON_COLAB}
+    unfit = [name for name, version in colab_machine.ON_COLAB.items() if not needed[name].specifier.contains(version)]
+    assert unfit == []
 
 
 def test_every_package_that_fits_is_held_and_torch_and_numpy_in_any_case():
