@@ -168,13 +168,16 @@ class LiveNotebook:
         """Go to the notebook and wait until its kernel is there: before that, "Run" silently does nothing.
 
         Raises:
-            LabError: no notebook or no kernel in time.
+            LabError: no notebook or no kernel in time, or not all cells.
         """
         self.page.on("console", self._listen)
         self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
         self.page.goto(self.lab.page(self.path))
-        self.page.locator(".jp-Notebook").wait_for(timeout=1000 * seconds)
+        self.until(self.page.locator(".jp-Notebook").count, seconds, "no notebook")
         self.until(self._has_kernel, seconds, "no kernel")
+        number = len(read_notebook(self.file).cells)  # JupyterLab brings the lower ones by and by
+        cells = self.page.locator(".jp-Notebook .jp-Cell")
+        self.until(lambda: cells.count() == number, seconds, f"not all of its {number} cells are in the page")
 
     def _listen(self, message: Any) -> None:  # noqa: ANN401
         if message.type == "error" and not any(words in message.text for words in HARMLESS):
