@@ -26,6 +26,17 @@ def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Sequence[str]
 
     Raises:
         ValueError: a label that the table does not have; a chosen one that is not a label, or is chosen twice.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import explore
+        >>> frame = pd.DataFrame({"toxic": [1, 1, 1, 0], "insult": [1, 1, 0, 0], "threat": [0, 0, 1, 0]})
+        >>> table = explore.company(frame, ["toxic"], labels=["toxic", "insult", "threat"])
+        >>> table[["both", "share_of_chosen", "share_of_label", "lift"]].round(2)
+                both  share_of_chosen  share_of_label  lift
+        label
+        insult     2             0.67             1.0  1.33
+        threat     1             0.33             1.0  1.33
     """
     names = list(labels) if labels is not None else label_names(frame)
     if absent := [name for name in names if name not in frame]:

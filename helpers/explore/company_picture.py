@@ -29,7 +29,7 @@ def company_picture(table: pd.DataFrame, chosen: Sequence[str], labels: Sequence
     """
     if measure not in MEASURES:
         raise ValueError(f"measure={measure!r}: take one of {', '.join(MEASURES)}")
-    figure = Figure(figsize=(12, max(3.4, 0.34 * len(table) + 1.6)), layout="none")
+    figure = Figure(figsize=(12, max(3.4, 0.34 * len(table) + 1.6)), layout="none")  # type: ignore[arg-type]  # its stub forgets this one
     left, right = side_by_side(figure, [(name_inches(table.index), 0.15, 1), (0.15, 0.15, 1)])
     right.tick_params(labelleft=False)
     if table.empty:

@@ -18,6 +18,12 @@ class Ranked(NamedTuple):
         names: L labels.
         with_label: L arrays.
         without: L arrays.
+
+    Examples:
+        >>> from helpers import explore
+        >>> ranked = explore.rank([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.6]], labels=["toxic"])
+        >>> list(ranked.names), ranked.with_label[0].tolist(), ranked.without[0].tolist()
+        (['toxic'], [0.4, 0.9], [0.2, 0.6])
     """
 
     names: pd.Index
@@ -35,6 +41,12 @@ def rank(targets: Table, probabilities: Table, *, labels: Sequence[str] | None =
 
     Raises:
         ValueError: as `metrics.label_report`.
+
+    Examples:
+        >>> from helpers import explore
+        >>> ranked = explore.rank([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.6]], labels=["toxic"])
+        >>> explore.decisions(ranked, 0.3).loc["toxic", ["found", "alarms"]].astype(int).tolist()
+        [2, 1]
     """
     truth, scores, names = checked(targets, probabilities, labels)
     parts = [[np.sort(s[t == known]) for t, s in zip(truth.T, scores.T, strict=True)] for known in (1, 0)]
@@ -60,6 +72,20 @@ def decisions(ranked: Ranked, threshold: Threshold = 0.5) -> pd.DataFrame:
 
     Raises:
         ValueError: thresholds that do not fit.
+
+    Examples:
+        >>> from helpers import explore
+        >>> ranked = explore.rank([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.6]], labels=["toxic"])
+        >>> explore.decisions(ranked, threshold=0.5).T
+        label      toxic
+        threshold    0.5
+        precision    0.5
+        recall       0.5
+        f1           0.5
+        found        1.0
+        missed       1.0
+        alarms       1.0
+        spared       1.0
     """
     cuts = as_thresholds(threshold, ranked.names)
     found, alarms = (
@@ -79,6 +105,14 @@ def totals(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `precision`, `recall` and `f1` of `macro` (mean of the labels with a known row) and `micro` (all decisions
         counted together, in which frequent labels decide); `macro` is all NaN where nothing is known.
+
+    Examples:
+        >>> from helpers import explore
+        >>> targets, probabilities = [[1, 0], [0, 1], [1, 0]], [[0.9, 0.2], [0.6, 0.4], [0.8, 0.0]]
+        >>> explore.totals(explore.decisions(explore.rank(targets, probabilities))).round(2)
+               precision  recall    f1
+        macro       0.33    0.50  0.40
+        micro       0.67    0.67  0.67
     """
     micro = _scores(*(table[[name]].sum().to_numpy() for name in ("found", "missed", "alarms")))
     return pd.DataFrame({"macro": table[SCORES].mean(), "micro": micro.iloc[0]}).T
@@ -89,6 +123,18 @@ def curve(ranked: Ranked, label: str, *, points: int = 201) -> pd.DataFrame:
 
     Returns:
         Indexed by `threshold`; precision is NaN where no row reaches the threshold.
+
+    Examples:
+        >>> from helpers import explore
+        >>> ranked = explore.rank([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.6]], labels=["toxic"])
+        >>> explore.curve(ranked, "toxic", points=5).round(2)
+                   precision  recall    f1
+        threshold
+        0.00            0.50     1.0  0.67
+        0.25            0.67     1.0  0.80
+        0.50            0.50     0.5  0.50
+        0.75            1.00     0.5  0.67
+        1.00             NaN     0.0  0.00
     """
     place = ranked.names.get_loc(label)
     cuts = np.linspace(0, 1, points)

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ class Explorer:
         """
         from IPython.display import display
 
-        picture = {"text/plain": repr(figure := self.figure()), "image/png": png(figure)}
+        picture: dict[str, Any] = {"text/plain": repr(figure := self.figure()), "image/png": png(figure)}
         if self.widget is None:
             print(ADVICE)
         else:

@@ -1,5 +1,7 @@
 """The picture of a threshold. What moves with it is drawn over a background that is kept: a move takes milliseconds."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -28,7 +30,7 @@ class ThresholdPicture:
         figure: as matplotlib draws it, with the thresholds of the last `update`.
     """
 
-    def __init__(self, ranked: Ranked, table: pd.DataFrame, label: object) -> None:
+    def __init__(self, ranked: Ranked, table: pd.DataFrame, label: str) -> None:
         """Draw once.
 
         Args:
@@ -36,9 +38,10 @@ class ThresholdPicture:
             table: of `decisions` with the present thresholds.
             label: which is shown.
         """
-        self.label, place = label, ranked.names.get_loc(label)
+        self.label = label
+        place: Any = ranked.names.get_loc(label)
         height, names = max(3.8, 0.24 * len(table) + 1.4), name_inches(table.index)
-        self.figure = Figure(figsize=(13, height), layout="none")
+        self.figure = Figure(figsize=(13, height), layout="none")  # type: ignore[arg-type]  # its stub forgets this one
         panels = [(0.85, 0.5, 5), (0.5, 0.25, 4), (names, 0.15, 3.2)]
         self._rows, self._scores, self._everyone = side_by_side(self.figure, panels)
         self._moving: list[Artist] = []
@@ -57,7 +60,7 @@ class ThresholdPicture:
         Args:
             table: of `decisions`.
         """
-        row = table.loc[self.label]
+        row: Any = table.loc[self.label]
         cut = min(row["threshold"], OUTSIDE)
         never = np.isinf(row["threshold"])
         self._title.set_text(f"'{self.label}': " + ("never given" if never else f"given from {cut:.3f} on"))
@@ -102,7 +105,7 @@ class ThresholdPicture:
         zero, line = ax.axhline(0, color=DARK, linewidth=0.8), ax.axvline(0, color=DARK, linewidth=1.5)
         self._lines, self._corners = [line], {}
         for name, (x, y) in CORNERS.items():
-            sides = {"ha": ["left", "right"][x], "va": ["bottom", "top"][y]}
+            sides: dict[str, Any] = {"ha": ["left", "right"][x], "va": ["bottom", "top"][y]}
             at = (0.02 + 0.96 * x, 0.03 + 0.94 * y)
             text = ax.text(*at, "", transform=ax.transAxes, color=DARK, weight="bold", fontsize=10, **sides)
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
@@ -122,7 +125,7 @@ class ThresholdPicture:
             ax.plot(points.index, points[name], color=color, linewidth=2)
             (dot,) = ax.plot([], [], "o", color=color, markersize=7)
             x, side = ((0, "left"), (0.56, "center"), (1, "right"))[place]
-            at = {"transform": ax.transAxes, "ha": side, "va": "bottom", "fontsize": 10}
+            at: dict[str, Any] = {"transform": ax.transAxes, "ha": side, "va": "bottom", "fontsize": 10}
             self._dots[name] = (dot, ax.text(x, 1.02, "", color=color, weight="bold", **at))
         ax.set(xlim=(0, 1), ylim=(-0.02, 1.05), xlabel="threshold")
         self._lines.append(line)

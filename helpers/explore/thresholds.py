@@ -1,9 +1,9 @@
 """A slider for each label's threshold, and what its place means: found, missed, false alarms."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,18 @@ class ThresholdExplorer(Explorer):
     In JupyterLab and Colab `show()` gives sliders: a label each, 0 to 1, and at the far right *never*. The picture is
     of the label that was moved last. `thresholds` are the present ones, for the `threshold=` of the metrics and for
     `models.set_thresholds`. Where widgets do not run, `show()` gives the picture.
+
+    Examples:
+        >>> from helpers import explore
+        >>> targets, probabilities = [[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.6]]
+        >>> explorer = explore.ThresholdExplorer(targets, probabilities, labels=["toxic"])  # .show() displays it
+        >>> explorer.set(0.3)  # as a slider does
+        >>> explorer.table()[["precision", "recall"]].round(2)
+               precision  recall
+        label
+        toxic       0.67     1.0
+        >>> explorer.thresholds.to_dict()
+        {'toxic': 0.3}
     """
 
     def __init__(
@@ -66,7 +78,8 @@ class ThresholdExplorer(Explorer):
         if label is not None and label not in names:
             raise ValueError(f"label {label!r} is not among the labels {list(names)}")
         self.label = names[0] if label is None else label
-        self._quiet, self._drawn = False, None
+        self._quiet = False
+        self._drawn: ThresholdPicture | None = None
         self.sliders: dict[str, FloatSlider] = {}
         if module := ipywidgets():
             self.widget = self._build(module)
@@ -141,7 +154,7 @@ class ThresholdExplorer(Explorer):
         return w.HBox([*buttons, mark(self._choice, "explore-label")], layout=w.Layout(flex_flow="row wrap"))
 
     def _moved(self, name: str, value: float) -> None:
-        place = self.ranked.names.get_loc(name)
+        place: Any = self.ranked.names.get_loc(name)
         # A browser answers a value between two steps with the nearest step; that is no move, and the value stays exact.
         if self._quiet or abs(value - STEP * round(min(self._cuts[place], NEVER) / STEP)) < STEP / 100:
             return
@@ -168,16 +181,16 @@ class ThresholdExplorer(Explorer):
             cut = "never" if np.isinf(row["threshold"]) else f"{row['threshold']:.3f}"
             counts = [f"{row[count]:,}" for count in ("found", "missed", "alarms")]
             self._numbers[name].value = _cells([cut, *_rounded(row), *counts])
-        for name, row in totals(table).iterrows():
-            counts = [f"{table[count].sum():,}" for count in ("found", "missed", "alarms")] if name == "micro" else []
-            self._totals[name].value = _cells(["", *_rounded(row), *counts])
+        for mean, means in totals(table).to_dict("index").items():
+            counts = [f"{table[count].sum():,}" for count in ("found", "missed", "alarms")] if mean == "micro" else []
+            self._totals[str(mean)].value = _cells(["", *_rounded(means), *counts])
         if self._drawn is None or self._drawn.label != self.label:
             self._drawn = ThresholdPicture(self.ranked, table, self.label)
         self._drawn.update(table)
         self._picture.value = self._drawn.png()
 
 
-def _rounded(row: "dict[str, float] | pd.Series") -> list[str]:
+def _rounded(row: Mapping[Any, float]) -> list[str]:
     return [f"{row[score]:.3f}" for score in SCORES]
 
 

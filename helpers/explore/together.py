@@ -26,6 +26,12 @@ class LabelExplorer(Explorer):
 
     In JupyterLab and Colab `show()` gives a button for each label, a switch between shares, counts and lift, and a few
     of the comments, in full or masked. Where widgets do not run, `show()` gives the picture.
+
+    Examples:
+        >>> from helpers import datasets, explore
+        >>> explorer = explore.LabelExplorer(datasets.load_comments(), ["insult"])  # .show() displays it
+        >>> float(explorer.table().loc["toxic", "share_of_chosen"]) > 0.5  # most insults are toxic
+        True
     """
 
     def __init__(

@@ -84,8 +84,8 @@ def save_tagger(
         >>> from helpers import models
         >>> encoder, tokenizer = models.load_encoder()
         >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
-        >>> sorted(path.name for path in folder.iterdir())
-        ['config.json', 'model.safetensors', 'tagger.json', 'tokenizer.json', 'tokenizer_config.json']
+        >>> [path.name for path in sorted(folder.glob("*.safetensors"))], (folder / "tokenizer.json").is_file()
+        (['model.safetensors'], True)
     """
     from safetensors.torch import save_file
 
@@ -135,7 +135,7 @@ def checked_thresholds(labels: Sequence[str], thresholds: Mapping[str, float]) -
     return {name: float(given.get(name, 0.5)) for name in labels}
 
 
-def _is_threshold(value: object) -> bool:
+def _is_threshold(value: Any) -> bool:  # noqa: ANN401
     try:
         return 0 <= float(value) <= 1 or float(value) == math.inf
     except (TypeError, ValueError):
