@@ -180,14 +180,11 @@ def bundled_folders() -> list[Path]:
         >>> (config.bundled_folders()[0] / "comments.csv").is_file()
         True
     """
-    repository = repository_folder()
-    bundled = repository / "data" if repository else PACKAGED_DATA
-    here = Path.cwd() / "data"
-    return [bundled] if bundled == here else [bundled, here]
+    return _own_folders() if repository_folder() else [PACKAGED_DATA, *_own_folders()]
 
 
 def data_folders() -> list[Path]:
-    """Folders that are searched for real data, first hit wins: `$COURSE_DATA`, then as `bundled_folders` says.
+    """Folders that are searched for real data, first hit wins: `$COURSE_DATA`, the course's `data`, `./data`.
 
     Raises:
         NotADirectoryError: COURSE_DATA is set and names no folder.
@@ -198,11 +195,16 @@ def data_folders() -> list[Path]:
         'data'
     """
     if not (named := os.environ.get("COURSE_DATA")):
-        return bundled_folders()
+        return _own_folders()
     folder = Path(named).expanduser()
     if not folder.is_dir():
         raise NotADirectoryError(f"COURSE_DATA is set to {named!r}, and there is no such folder: correct or unset it")
-    return [folder, *bundled_folders()]
+    return [folder, *_own_folders()]
+
+
+def _own_folders() -> list[Path]:
+    repository, here = repository_folder(), Path.cwd() / "data"
+    return [repository / "data", here] if repository and repository / "data" != here else [here]
 
 
 def on_colab() -> bool:
