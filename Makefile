@@ -42,10 +42,11 @@ lab: setup  ## open the course in JupyterLab
 
 test: lint unit notebooks-test  ## check everything: style, unit tests, every notebook
 
-lint: setup  ## check style and spelling
+lint: setup  ## check style, spelling and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	$(BIN)/mypy
 
 unit: setup  ## run the unit tests
 	$(PYTEST) tests
@@ -95,5 +96,5 @@ constraints:  ## resolve the newest versions that fit pyproject.toml and pin the
 	$(PYTHON) scripts/make_constraints.py
 
 clean:  ## remove .venv and every cache
-	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .ruff_cache .hypothesis build/book* *.egg-info
+	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .ruff_cache .mypy_cache .hypothesis build/book* *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

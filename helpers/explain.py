@@ -149,9 +149,8 @@ def deletion_curve(
     """
     _check_label(tagger, label)
     real = np.flatnonzero(tokens["word"] >= 0)
-    if order is None:
-        order = real[np.argsort(-tokens["attribution"].to_numpy()[real], kind="stable")]
-    places = pd.Series(list(order), dtype=object)
+    largest_first = real[np.argsort(-tokens["attribution"].to_numpy()[real], kind="stable")]
+    places = pd.Series(list(largest_first if order is None else order), dtype=object)
     if bad := places[~places.isin(real) | places.duplicated()].tolist():
         raise ValueError(f"order: places {bad} are special tokens', do not exist, or come twice")
     if most is not None and most < 0:

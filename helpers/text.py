@@ -3,9 +3,9 @@
 import html
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -271,7 +271,7 @@ def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: i
     return f"<ul class='mathjax_ignore tex2jax_ignore'>{''.join(items)}</ul>"
 
 
-def _verdict(row: dict[str, object], labels: Sequence[str]) -> str:
+def _verdict(row: Mapping[Any, object], labels: Sequence[str]) -> str:
     tags = [label for label in labels if row[label] == 1]
     unknown = [label for label in labels if row[label] != row[label]]
     return ", ".join(tags + [f"{label}?" for label in unknown]) or "clean"

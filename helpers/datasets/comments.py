@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -82,7 +83,7 @@ def load_comments(
             ...
         helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'maybe' where a label is 0 or 1. ...
     """
-    options = {"keep": keep, "on_empty": on_empty}
+    options: dict[str, Any] = {"keep": keep, "on_empty": on_empty}
     own = {"labels": labels, "text": text, "id": id, "drop": drop, "allow_unknown": allow_unknown, "encoding": encoding}
     if source in ("sample", "jigsaw") and (changed := [name for name in own if own[name] != _OWN_DEFAULTS[name]]):
         raise DataError(f"{', '.join(changed)} cannot be set for {source!r}, whose columns are known; leave it out")
@@ -104,7 +105,7 @@ def load_comments(
         check_columns(raw.name, frame.columns, [*roles, *labels, *keep], drop)
         if not labels:
             raise DataError(f"{raw.name}: no label column beside {', '.join(roles)}")
-        names = {"text": text, "id_column": id, "labels": labels, "allow_unknown": allow_unknown}
+        names: dict[str, Any] = {"text": text, "id_column": id, "labels": labels, "allow_unknown": allow_unknown}
         return _told(tidy(frame, raw.name, **names, **options), Path(source).name)
     if subset == "train":
         return _load(_jigsaw_file("train.csv"), "Jigsaw", JIGSAW_LABELS, **options)

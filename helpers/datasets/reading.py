@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 MAX_BYTES = 4 * 2**30
@@ -201,7 +202,7 @@ def _decode(raw: RawFile, encoding: str) -> str:
         ) from error
 
 
-def rows_in_words(positions: Sequence[int], most: int = 5) -> str:
+def rows_in_words(positions: Sequence[int] | np.ndarray, most: int = 5) -> str:
     """Row numbers for a message, the first data row being row 1: 'row 3' or '12 rows (3, 8, 9, 11, 20, ...)'."""
     numbers = [f"{int(p) + 1:,}" for p in positions[:most]]
     if len(positions) == 1:

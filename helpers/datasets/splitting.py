@@ -11,7 +11,7 @@ from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups
 from helpers.datasets.reading import DataError, rows_in_words
 from helpers.datasets.validation import label_names
 
-KeepTogether = Literal["duplicates", "near-duplicates"] | Sequence | None
+KeepTogether = Literal["duplicates", "near-duplicates"] | Sequence[object] | np.ndarray | pd.Series | None
 
 
 class Split(NamedTuple):

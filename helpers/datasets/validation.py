@@ -31,7 +31,9 @@ def label_names(frame: pd.DataFrame) -> list[str]:
     return names
 
 
-def check_columns(name: str, found: Sequence[str], needed: Sequence[str], others: Sequence[str] = ()) -> None:
+def check_columns(
+    name: str, found: Sequence[str] | pd.Index, needed: Sequence[str], others: Sequence[str] | pd.Index = ()
+) -> None:
     """Raise DataError unless `found` holds all of `needed` and nothing beyond them and `others`."""
     missing = [c for c in needed if c not in found]
     if missing:
@@ -81,7 +83,7 @@ def tidy(
         )
     if len(empty) == len(result):
         raise DataError(f"{name}: no row has a text")
-    return result.drop(index=empty).reset_index(drop=True) if len(empty) else result
+    return result.drop(index=empty.tolist()).reset_index(drop=True) if len(empty) else result
 
 
 def _ids(frame: pd.DataFrame, name: str, column: str | None) -> pd.Series:

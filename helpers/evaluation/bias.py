@@ -234,7 +234,10 @@ def _scores_of_group(
         (background & positive, member & negative),
         (member & positive, background & negative),
     ]
-    found = {"rows": int((member & (positive | negative)).sum()), "positives": int((member & positive).sum())}
+    found: dict[str, float] = {
+        "rows": int((member & (positive | negative)).sum()),
+        "positives": int((member & positive).sum()),
+    }
     found |= {name: _area(scores, *pair, least) for name, pair in zip(AREAS, pairs, strict=True)}
     if flagged is not None:
         harmless = (member & negative, background & negative)

@@ -102,7 +102,7 @@ def bootstrap(
     else:
         if metric in sums.DECISIONS:
             models = _decided(models, threshold, against_threshold, names)
-        score, index = _score_by_sums(metric, truth, models), [*names, "mean"]
+        score, index = _score_by_sums(metric, truth, models), pd.Index([*names, "mean"])
     values = score(np.ones((len(truth), 1), dtype=np.int64))[:, 0]
     draws = np.hstack([score(weights) for weights in resample_weights(len(truth), resamples, seed=seed)])
     table = _intervals(values, draws, level, index)
@@ -189,7 +189,9 @@ def _score_by_calls(
 
 def _as_float(found: Any) -> float:  # noqa: ANN401
     try:
-        return float(found if np.ndim(found) == 0 else None)
+        if np.ndim(found):
+            raise TypeError("an array is no number")
+        return float(found)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the metric gave a {type(found).__name__}: it must give a float or a Series") from error
 
@@ -202,7 +204,7 @@ def _has_both_classes(truth: np.ndarray) -> np.ndarray:
     return (truth == 1).any(axis=0) & (truth == 0).any(axis=0)
 
 
-def _intervals(values: np.ndarray, draws: np.ndarray, level: float, index: Sequence | pd.Index) -> pd.DataFrame:
+def _intervals(values: np.ndarray, draws: np.ndarray, level: float, index: pd.Index) -> pd.DataFrame:
     """From values (K,) and those of the resamples (K, R), NaN where there is none, to a table of K rows."""
     rows = []
     for value, draw in zip(values, draws, strict=True):
@@ -222,7 +224,7 @@ def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index, cou
         reason = "of which one class only, or nothing, is known"
         left_out = f"bootstrap leaves {names[~counted].tolist()} out of the mean, {reason}"
         warnings.warn(f"{left_out}; labels counted: {counted.sum()}", UserWarning, stacklevel=3)
-    return table.assign(positives=[*positives, positives[counted].sum()]).rename_axis(index=names.name)
+    return table.assign(positives=[*positives, positives[counted].sum()]).rename_axis(index=str(names.name))
 
 
 def _check_settings(metric: Metric, resamples: int, level: float) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-Ids: TypeAlias = "Sequence | np.ndarray | pd.Series | torch.Tensor"
+Ids: TypeAlias = "Sequence[object] | np.ndarray | pd.Series | torch.Tensor"
 
 
 def texts_of(what: str, ids: Ids, rows: int) -> list[str]:

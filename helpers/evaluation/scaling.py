@@ -99,7 +99,7 @@ class Calibration:
     """
 
     method: Method
-    labels: tuple
+    labels: tuple[Any, ...]
     curves: tuple[Curve, ...] = field(repr=False)
     ids: frozenset[str] = field(default=frozenset(), repr=False)
 
@@ -146,7 +146,7 @@ class Calibration:
             (different values of the isotonic curve; 0 where none was fitted), then `positives` and `rows` (known) of
             the fit.
         """
-        columns: dict[str, list] = {
+        columns: dict[str, list[Any]] = {
             "temperature": [1 / curve.slope for curve in self.curves],
             "slope": [curve.slope for curve in self.curves],
             "intercept": [curve.intercept for curve in self.curves],
@@ -247,7 +247,7 @@ def fit_calibration(
     for problem in (ALONE, FLAT, AT_THE_END):
         if named := [name for name, (_, found) in zip(names.tolist(), fits, strict=True) if found == problem]:
             warnings.warn(problem.format(named), UserWarning, stacklevel=2)
-    counts = [{"rows": len(t), "positives": int(t.sum())} for t, _ in parts]
+    counts: list[dict[str, Any]] = [{"rows": len(t), "positives": int(t.sum())} for t, _ in parts]
     curves = tuple(Curve(**count, **fitted) for count, (fitted, _) in zip(counts, fits, strict=True))
     return Calibration(method, tuple(names.tolist()), curves, taken)
 
@@ -317,7 +317,7 @@ def _logits(scores: np.ndarray) -> np.ndarray:
     return logit(np.clip(scores, EPSILON, 1 - EPSILON))
 
 
-def _like(given: Table, found: np.ndarray) -> "np.ndarray | pd.DataFrame | torch.Tensor":
+def _like(given: Any, found: np.ndarray) -> "np.ndarray | pd.DataFrame | torch.Tensor":  # noqa: ANN401
     if isinstance(given, pd.DataFrame):
         return pd.DataFrame(found, index=given.index, columns=given.columns)
     if hasattr(given, "detach"):

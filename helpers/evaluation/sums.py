@@ -27,8 +27,8 @@ def plan(metric: str, truth: np.ndarray, scores: np.ndarray) -> Callable[[np.nda
         score = {"auc": _auc, "average_precision": _average_precision}[metric]
         return lambda weights: _of_both_classes(score, positives @ weights, negatives @ weights)
     outcomes = _outcomes(truth, scores)
-    score = {"f1": _f1, "precision": _precision, "recall": _recall}[metric]
-    return lambda weights: _of_known(score, outcomes @ weights)
+    ratio = {"f1": _f1, "precision": _precision, "recall": _recall}[metric]
+    return lambda weights: _of_known(ratio, outcomes @ weights)
 
 
 def _steps(truth: np.ndarray, scores: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:

@@ -148,10 +148,11 @@ def _worth(cuts: Cuts, *, objective: str, beta: float, costs: tuple[float, float
     if objective == "cost":
         return (costs[0] * alarms + costs[1] * misses) / cuts.rows
     precision, recall = hits / np.maximum(hits + alarms, 1), hits / max(cuts.positives, 1)
+    needed = 0.0 if least is None else least
     if objective == "precision_at":
-        return np.where(precision >= least, recall, np.nan)
+        return np.where(precision >= needed, recall, np.nan)
     if objective == "recall_at":
-        return np.where(recall >= least, precision, np.nan)
+        return np.where(recall >= needed, precision, np.nan)
     weight = 1.0 if objective == "f1" else beta**2
     whole = (1 + weight) * hits + weight * misses + alarms
     return (1 + weight) * hits / np.where(whole > 0, whole, 1.0)
@@ -171,18 +172,18 @@ def _other_rows(
     names: pd.Index, n_rows: int, given: dict[str, Any], ids: "Ids | None", test_ids: "Ids | None"
 ) -> dict[str, Rows]:
     """The test rows' targets and probabilities, checked against the validation rows; nothing where none were given."""
-    needed = {"ids": ids, **given, "test_ids": test_ids}
+    needed: dict[str, Any] = {"ids": ids, **given, "test_ids": test_ids}
     missing = [name for name, value in needed.items() if value is None]
     if set(needed) - set(missing) <= {"ids"}:
         return {}
     if missing:
         raise ValueError(f"to report on test rows, give {', '.join(missing)} too: ids tell that they are other rows")
     try:
-        truth, scores, _ = checked(*given.values(), list(names))
+        truth, scores, _ = checked(given["test_targets"], given["test_probabilities"], list(names))
     except ValueError as error:
         raise ValueError(f"test rows: {error} (labels: those of the validation rows)") from error
-    known = texts_of("ids", ids, n_rows)
-    refuse_shared(known, texts_of("test_ids", test_ids, len(truth)), "chose the thresholds themselves")
+    known = texts_of("ids", needed["ids"], n_rows)
+    refuse_shared(known, texts_of("test_ids", needed["test_ids"], len(truth)), "chose the thresholds themselves")
     return {"test": (truth, scores)}
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -92,7 +92,7 @@ def _refuse_existing(source: Path, target: Path, *, force: bool) -> None:
 
 
 def _write(
-    predictor: Predictor, source: Path, target: Path, settings: dict, *, force: bool, batch_rows: int
+    predictor: Predictor, source: Path, target: Path, settings: dict[str, Any], *, force: bool, batch_rows: int
 ) -> Iterator[int]:
     part, state = Path(f"{target}.part"), Path(f"{target}.part.json")
     rows, size, seen = 0, 0, hashlib.sha256()
@@ -117,7 +117,9 @@ def _write(
     state.unlink(missing_ok=True)
 
 
-def _batches(source: Path, settings: dict, *, skip: int, batch_rows: int) -> Iterator[tuple[list, list[str]]]:
+def _batches(
+    source: Path, settings: dict[str, Any], *, skip: int, batch_rows: int
+) -> Iterator[tuple[list[Any], list[str]]]:
     """Ids and texts of the rows behind the first `skip`, each row checked."""
     done, (id, text) = 0, (settings["id"], settings["text"])
     for batch in read_columns(source, [id, text], batch_rows):
@@ -131,7 +133,7 @@ def _batches(source: Path, settings: dict, *, skip: int, batch_rows: int) -> Ite
             yield batch[id][new:], batch[text][new:]
 
 
-def _table(predictor: Predictor, ids: list, texts: list[str], settings: dict) -> pd.DataFrame:
+def _table(predictor: Predictor, ids: list[Any], texts: list[str], settings: dict[str, Any]) -> pd.DataFrame:
     table = predictor.predict(texts)
     if settings["tags"]:
         limits = pd.Series(predictor.thresholds)
@@ -146,18 +148,18 @@ def _append(file: BinaryIO, table: pd.DataFrame, *, header: bool) -> None:
     os.fsync(file.fileno())
 
 
-def _hash(seen: "hashlib._Hash", ids: list, texts: list[str]) -> None:
+def _hash(seen: "hashlib._Hash", ids: list[Any], texts: list[str]) -> None:
     for key, text in zip(ids, texts, strict=True):
         seen.update(f"{key}\0{text}\0".encode("utf-8", "surrogatepass"))
 
 
-def _note(path: Path, state: dict) -> None:
+def _note(path: Path, state: dict[str, Any]) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(json.dumps(state) + "\n", encoding="utf-8")
     new.replace(path)
 
 
-def _begun(path: Path, part: Path, source: Path, settings: dict) -> tuple[int, int, "hashlib._Hash"]:
+def _begun(path: Path, part: Path, source: Path, settings: dict[str, Any]) -> tuple[int, int, "hashlib._Hash"]:
     """Rows and bytes that a stopped call wrote, and the digest of those rows."""
     advice = "begin anew with force, or name another target"
     try:

@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from helpers.export.names import GRAPH, SETTINGS
 from helpers.models.saving import SavedTagger, checked_settings, whole_folder
+from helpers.models.taggers import BertTagger
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
 
@@ -68,7 +70,7 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
     return Path(folder)
 
 
-def _write_graph(tagger: nn.Module, path: Path) -> None:
+def _write_graph(tagger: BertTagger, path: Path) -> None:
     """The graph for any number of texts of any length."""
     graph = _ByPosition(copy.deepcopy(tagger).cpu()).eval()
     ids = torch.arange(24).reshape(2, 12)  # any two texts of any length do: their sizes are left open
@@ -78,7 +80,7 @@ def _write_graph(tagger: nn.Module, path: Path) -> None:
         0: torch.export.Dim("texts"),
         1: torch.export.Dim("tokens", max=tagger.encoder.config.max_position_embeddings),
     }
-    names = {"input_names": ["input_ids", "attention_mask"], "output_names": ["logits"]}
+    names: dict[str, Any] = {"input_names": ["input_ids", "attention_mask"], "output_names": ["logits"]}
     with _quiet():
         program = torch.onnx.export(
             graph,
@@ -89,6 +91,7 @@ def _write_graph(tagger: nn.Module, path: Path) -> None:
             verbose=False,
             **names,
         )
+        assert program is not None  # only the older exporter gives nothing back
         program.save(str(path), external_data=False)
 
 

@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from helpers.export.predictor import Predictor
 
@@ -57,7 +57,7 @@ def demo(predictor: Predictor, *, examples: Sequence[str] = (), title: str = "Tr
             probabilities = predictor.predict([words]).iloc[0].tolist() if words.strip() else []
             return probabilities, _table(predictor, probabilities, limits)
 
-        quiet = {"show_progress": "hidden", "trigger_mode": "always_last"}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
         text.change(ask, [text, *sliders], [found, answer], **quiet)
         for slider in sliders:
             slider.change(

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -202,7 +202,7 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return expit(logits)
 
 
-def _by_torch(tagger: Callable) -> Run:
+def _by_torch(tagger: Callable[..., Any]) -> Run:
     import torch
 
     def run(inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -232,7 +232,7 @@ def _there(path: Path) -> Path:
     return path
 
 
-def _settings(folder: Path) -> dict:
+def _settings(folder: Path) -> dict[str, Any]:
     path = folder / SETTINGS
     try:
         given = json.loads(path.read_text(encoding="utf-8"))

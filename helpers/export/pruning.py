@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import nn
@@ -60,7 +61,11 @@ def share_of_zeros(tagger: BertTagger) -> float:
 
 
 def head_importance(
-    tagger: BertTagger, loader: DataLoader, *, loss: Callable = losses.bce, batches: int | None = None
+    tagger: BertTagger,
+    loader: DataLoader[Any],
+    *,
+    loss: Callable[..., torch.Tensor] = losses.bce,
+    batches: int | None = None,
 ) -> torch.Tensor:
     """How much the loss would change without each attention head, to first order: (layers, heads), 0 or more.
 
@@ -90,10 +95,11 @@ def head_importance(
     """
     tagger = copy.deepcopy(tagger).eval()
     blocks = [_attention(layer) for layer in tagger.layers()]
-    sums, seen, kept = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks)), 0, {}
+    sums, seen = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks)), 0
+    kept: dict[int, torch.Tensor] = {}
 
-    def keep(place: int) -> Callable:
-        def hook(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    def keep(place: int) -> Callable[..., tuple[torch.Tensor]]:
+        def hook(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
             # Where all below is frozen there is no gradient yet: it begins here.
             kept[place] = given[0] if given[0].requires_grad else given[0].detach().requires_grad_(True)
             kept[place].retain_grad()
@@ -108,6 +114,7 @@ def head_importance(
         for place, (block, _) in enumerate(blocks):
             vectors = kept[place]  # (B, T, heads * size)
             shape = (*vectors.shape[:2], block.num_attention_heads, block.attention_head_size)
+            assert vectors.grad is not None
             moved = (vectors * vectors.grad).detach().reshape(shape).sum(dim=(1, 3)) * len(labels)
             sums[place, : block.num_attention_heads] += moved.abs().sum(dim=0).to(sums)
         seen += len(labels)
@@ -137,7 +144,7 @@ def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTag
         [2, 4]
     """
     pruned = copy.deepcopy(tagger)
-    layers = pruned.layers()
+    layers: list[Any] = list(pruned.layers())
     for number in sorted({layer for layer, _ in heads}):
         if not 0 <= number < len(layers):
             raise ValueError(f"layer {number}: the encoder has {len(layers)} layers")
@@ -189,7 +196,7 @@ def keep_layers(tagger: BertTagger, layers: Sequence[int]) -> BertTagger:
     raise ValueError(f"{type(tagger.encoder).__name__} has no list of {len(whole)} layers")
 
 
-def _attention(layer: nn.Module) -> tuple[nn.Module, nn.Linear]:
+def _attention(layer: Any) -> tuple[Any, nn.Linear]:  # noqa: ANN401
     """The module with query, key and value of a BERT layer, and the linear layer behind it."""
     for module in layer.modules():
         if all(isinstance(getattr(module, name, None), nn.Linear) for name in ("query", "key", "value")):

@@ -112,7 +112,7 @@ def open_tokens(folder: str | Path) -> TokenFiles:
     return found
 
 
-class ArrowRows(Dataset):
+class ArrowRows(Dataset[Batch]):
     r"""Rows of memory-mapped Arrow files, padded a batch at a time.
 
     Args:
@@ -167,7 +167,7 @@ def file_loader(
     bucket: bool = True,
     rank: int = 0,
     ranks: int = 1,
-) -> "DataLoader":
+) -> "DataLoader[Batch]":
     r"""As `token_loader`, over files: the lengths and the order are kept in memory, ids and labels stay on disk.
 
     Args:

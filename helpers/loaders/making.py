@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -150,7 +150,7 @@ def _digest(paths: Sequence[Path], tokenizer: "PreTrainedTokenizerBase", setting
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
-def _write(folder: Path, paths: Sequence[Path], tokenizer: "PreTrainedTokenizerBase", settings: dict) -> None:
+def _write(folder: Path, paths: Sequence[Path], tokenizer: "PreTrainedTokenizerBase", settings: dict[str, Any]) -> None:
     """Tokenize all files into Arrow files, and write an index."""
     columns, cut = [settings["text"], *settings["labels"]], 0
     small = np.uint16 if len(tokenizer) < 2**16 else np.int32
@@ -175,7 +175,9 @@ class _Shards:
 
     def __init__(self, folder: Path, shards: int, block_rows: int = 1_000) -> None:
         self.folder, self.shards, self.block_rows, self.dealt = folder, shards, block_rows, 0
-        self.rows, self.writers, self.kept = [], [], []
+        self.rows: list[int] = []
+        self.writers: list[Any] = []
+        self.kept: list[list[Any]] = []
 
     def add(self, ids: np.ndarray, offsets: np.ndarray, labels: np.ndarray) -> None:
         """Deal rows; a file is written to in blocks."""
@@ -216,14 +218,14 @@ class _Shards:
         return self.rows
 
 
-def _texts(path: Path, done: int, texts: list, column: str) -> list[str]:
+def _texts(path: Path, done: int, texts: list[Any], column: str) -> list[str]:
     for place, value in enumerate(texts):
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"{path}: row {done + place + 1}: column {column} is empty or no text ({value!r})")
     return texts
 
 
-def _marks(path: Path, done: int, column: str, values: Iterable) -> np.ndarray:
+def _marks(path: Path, done: int, column: str, values: Iterable[Any]) -> np.ndarray:
     """Labels as int8, -1 where unknown."""
     found = []
     for place, value in enumerate(values):

@@ -1,6 +1,7 @@
 """Rows of sparse matrices and of whole arrays, a batch at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from helpers.loaders.sampling import EpochBatchSampler
 Batch = tuple[dict[str, Tensor], Tensor]
 
 
-class SparseRows(Dataset):
+class SparseRows(Dataset[Batch]):
     """Rows of a sparse matrix with their labels, sliced a batch at a time and never made dense.
 
     Args:
@@ -33,7 +34,7 @@ class SparseRows(Dataset):
         ({'indices': [0, 2], 'offsets': [0], 'values': [1.0, 3.0]}, [[nan]])
     """
 
-    def __init__(self, counts: sparse.spmatrix | sparse.sparray, labels: np.ndarray) -> None:
+    def __init__(self, counts: sparse.spmatrix | sparse.sparray, labels: ArrayLike) -> None:
         targets = np.asarray(labels, dtype=np.float32)
         if targets.ndim != 2 or counts.shape[0] != len(targets):
             raise ValueError(f"counts have shape {counts.shape}, labels {targets.shape}: (N, F) and (N, L) are needed")
@@ -44,14 +45,14 @@ class SparseRows(Dataset):
         return self.counts.shape[0]
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        rows = np.asarray(rows)
-        part = self.counts[rows]
+        numbers = np.asarray(rows)
+        part = self.counts[numbers]
         inputs = {
             "indices": torch.from_numpy(part.indices),
             "offsets": torch.from_numpy(part.indptr[:-1]),
             "values": torch.from_numpy(part.data),
         }
-        return inputs, self.labels[torch.from_numpy(rows)]
+        return inputs, self.labels[torch.from_numpy(numbers)]
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
@@ -59,12 +60,12 @@ class SparseRows(Dataset):
 
 def sparse_loader(
     counts: sparse.spmatrix | sparse.sparray,
-    labels: np.ndarray,
+    labels: ArrayLike,
     *,
     batch_size: int = 1024,
     shuffle: bool = False,
     seed: int = 0,
-) -> DataLoader:
+) -> DataLoader[Batch]:
     """A loader over sparse counts; every row once an epoch.
 
     Args:
@@ -92,7 +93,7 @@ def sparse_loader(
     return _in_order(SparseRows(counts, labels), batch_size, shuffle=shuffle, seed=seed)
 
 
-class ArrayRows(Dataset):
+class ArrayRows(Dataset[Batch]):
     """Rows of whole arrays with their labels, taken a batch at a time: one indexing an array, whatever the batch.
 
     Args:
@@ -142,7 +143,7 @@ def array_loader(
     batch_size: int = 1024,
     shuffle: bool = False,
     seed: int = 0,
-) -> DataLoader:
+) -> DataLoader[Batch]:
     """A loader over whole arrays; every row once an epoch.
 
     Args:
@@ -168,11 +169,11 @@ def array_loader(
     return _in_order(ArrayRows(inputs, labels), batch_size, shuffle=shuffle, seed=seed)
 
 
-def _in_order(rows: Dataset, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
+def _in_order(rows: SparseRows | ArrayRows, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader[Batch]:
     return loader_of(rows, EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed))
 
 
-class BatchLoader(DataLoader):
+class BatchLoader(DataLoader[Batch]):
     """A loader that knows how many batches of its epoch it has given, so that a run can be taken up after them.
 
     It is what `torchdata` and Lightning call stateful. Its batch sampler is an `EpochBatchSampler`.
@@ -190,9 +191,10 @@ class BatchLoader(DataLoader):
         [[2.0, 3.0], [4.0, 5.0]]
     """
 
+    batch_sampler: Any  # an EpochBatchSampler, or what Lightning wraps one in
     given = 0
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # a generator does all that is asked of it
         self.given = self.batch_sampler.skip
         for batch in super().__iter__():
             self.given += 1
@@ -222,7 +224,7 @@ def refuse_other_batches(state: dict[str, int], own: dict[str, int]) -> None:
         raise ValueError(f"the run cannot be taken up in the middle of an epoch: {words}. Set them back, or begin anew")
 
 
-def loader_of(rows: Dataset, order: EpochBatchSampler) -> BatchLoader:
+def loader_of(rows: Dataset[Batch], order: EpochBatchSampler) -> BatchLoader:
     """A loader that asks a dataset for whole batches, in the order of a sampler.
 
     Examples:
@@ -234,7 +236,8 @@ def loader_of(rows: Dataset, order: EpochBatchSampler) -> BatchLoader:
         [3, 2]
     """
     # A generator of its own: without one, each pass over a loader draws from torch's global random state.
-    return BatchLoader(rows, batch_sampler=order, collate_fn=as_it_is, generator=torch.Generator())
+    options: dict[str, Any] = {"batch_sampler": order, "collate_fn": as_it_is, "generator": torch.Generator()}
+    return BatchLoader(rows, **options)
 
 
 def _own_tensor(what: str, values: ArrayLike | Tensor) -> Tensor:

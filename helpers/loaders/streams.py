@@ -1,7 +1,7 @@
 """Token files as a stream: files shared among processes, drawn from in pools, cut into batches of equal lengths."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class TokenStream(IterableDataset):
+class TokenStream(IterableDataset[Batch]):
     r"""Batches of rows read file by file, for data whose order alone would not fit into memory.
 
     Where the number of files is a multiple of that of the processes, each reads files of its own; else each reads all
@@ -156,7 +156,7 @@ class TokenStream(IterableDataset):
         return [table.take(batches[place]) for place in rng.permutation(len(batches))], table.take(left)
 
 
-class StreamLoader(DataLoader):
+class StreamLoader(DataLoader[Batch]):
     r"""A loader over a `TokenStream` that a run can be taken up in, as `BatchLoader` is one over rows.
 
     Examples:
@@ -169,8 +169,11 @@ class StreamLoader(DataLoader):
         [2, 1]
     """
 
+    dataset: TokenStream
+
     def __init__(self, stream: TokenStream) -> None:
-        super().__init__(stream, batch_size=None, collate_fn=as_it_is)
+        options: dict[str, Any] = {"batch_size": None, "collate_fn": as_it_is}
+        super().__init__(stream, **options)
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of an epoch. Lightning does not call it of itself: `CommentTagger` does."""

@@ -5,7 +5,7 @@ import glob
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from helpers.datasets.reading import DataError
 
@@ -40,7 +40,7 @@ def column_names(path: Path) -> list[str]:
     return names
 
 
-def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) -> Iterator[dict[str, list]]:
+def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) -> Iterator[dict[str, list[Any]]]:
     """Columns of a CSV or Parquet file of any size, some rows at a time.
 
     Every cell of a CSV file is text, so that "NA" stays a word and "007" an id.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ def _cutting(tokenizer: "PreTrainedTokenizerBase", keep: str) -> Iterator[None]:
         tokenizer.truncation_side = before
 
 
-class TokenRows(Dataset):
+class TokenRows(Dataset[Batch]):
     """Windows of tokens with the labels of their texts, padded to the longest of a batch.
 
     Args:
@@ -168,10 +168,10 @@ class TokenRows(Dataset):
         return len(self.tokens.text)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        rows = np.asarray(rows)
-        starts = self.tokens.offsets[rows]
-        inputs = padded(self.tokens.ids, starts, self.tokens.offsets[rows + 1] - starts, self.tokens.pad_id)
-        return inputs, self.labels[torch.from_numpy(rows)]
+        numbers = np.asarray(rows)
+        starts = self.tokens.offsets[numbers]
+        inputs = padded(self.tokens.ids, starts, self.tokens.offsets[numbers + 1] - starts, self.tokens.pad_id)
+        return inputs, self.labels[torch.from_numpy(numbers)]
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
@@ -196,7 +196,7 @@ def token_loader(
     bucket: bool = True,
     rank: int = 0,
     ranks: int = 1,
-) -> DataLoader:
+) -> DataLoader[Batch]:
     """A loader over tokens; every window once an epoch.
 
     Args:
@@ -228,8 +228,13 @@ def token_loader(
 
 
 def loader_by_length(
-    rows: Dataset, lengths: np.ndarray, batch_size: int, *, bucket: bool, **order: bool | int
-) -> DataLoader:
+    rows: Dataset[Batch],
+    lengths: np.ndarray,
+    batch_size: int,
+    *,
+    bucket: bool,
+    **order: Any,  # noqa: ANN401
+) -> DataLoader[Batch]:
     """A loader over rows of those lengths (N,): in batches of about equal ones, or as they come.
 
     Args:
@@ -241,7 +246,7 @@ def loader_by_length(
     """
     if bucket:
         return loader_of(rows, LengthBatchSampler(lengths, batch_size, **order))
-    return loader_of(rows, EpochBatchSampler(len(rows), batch_size, **order))
+    return loader_of(rows, EpochBatchSampler(len(lengths), batch_size, **order))
 
 
 def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mean"] = "max") -> np.ndarray:

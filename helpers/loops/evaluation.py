@@ -1,7 +1,7 @@
 """Loss and scores on rows that are not trained on; probabilities for any rows."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from helpers import metrics, models
 
+Batch = tuple[dict[str, Tensor], Tensor]
 Logits = Tensor | dict[str, Tensor]
 Precision = Literal["32-true", "bf16-mixed"]
 Loss = Callable[[Logits, Tensor], Tensor]
@@ -28,7 +29,7 @@ def known(labels: Tensor) -> int:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module, loader: DataLoader, *, loss: Loss, device: str = "cpu", precision: Precision = "32-true"
+    model: nn.Module, loader: DataLoader[Batch], *, loss: Loss, device: str = "cpu", precision: Precision = "32-true"
 ) -> dict[str, float]:
     """Mean loss over all known labels, and the mean column-wise ROC AUC, or the mean over heads.
 
@@ -68,7 +69,7 @@ def evaluate(
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, loader: DataLoader, *, device: str = "cpu", precision: Precision = "32-true"
+    model: nn.Module, loader: DataLoader[Batch], *, device: str = "cpu", precision: Precision = "32-true"
 ) -> np.ndarray | dict[str, np.ndarray]:
     """Probabilities (N, L), float32, in the order of the rows; of a model with heads {head: (N, C)}.
 
@@ -99,7 +100,7 @@ def predict(
 
 @torch.inference_mode()
 def logits(
-    model: nn.Module, loader: DataLoader, *, device: str = "cpu", precision: Precision = "32-true"
+    model: nn.Module, loader: DataLoader[Batch], *, device: str = "cpu", precision: Precision = "32-true"
 ) -> np.ndarray | dict[str, np.ndarray]:
     """As `predict`, but logits: what windows of a text are pooled by, and models averaged.
 
@@ -120,7 +121,7 @@ def logits(
 @torch.inference_mode()
 def predict_labels(
     model: nn.Module,
-    loader: DataLoader,
+    loader: DataLoader[Batch],
     *,
     threshold: float | Mapping[str, float] = 0.5,
     device: str = "cpu",
@@ -155,7 +156,7 @@ def predict_labels(
 
 @torch.inference_mode()
 def features(
-    model: nn.Module, loader: DataLoader, *, device: str = "cpu", precision: Precision = "32-true"
+    model: nn.Module, loader: DataLoader[Batch], *, device: str = "cpu", precision: Precision = "32-true"
 ) -> np.ndarray:
     """What a model's encoder says of each row, (N, H) float32 in the order of the rows, to train its head alone on.
 
@@ -176,8 +177,11 @@ def features(
         (2, 384)
     """
     _refuse_shuffled(loader)
-    vectors, _ = _outputs(model, loader, device, precision, call=model.features)
-    return _in_row_order(vectors, loader).numpy()
+    method: Any = model.features
+    vectors, _ = _outputs(model, loader, device, precision, call=method)
+    ordered = _in_row_order(vectors, loader)
+    assert isinstance(ordered, Tensor)
+    return ordered.numpy()
 
 
 def autocast(device: str, precision: Precision) -> torch.autocast:
@@ -187,12 +191,12 @@ def autocast(device: str, precision: Precision) -> torch.autocast:
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16-mixed")
 
 
-def _row_logits(model: nn.Module, loader: DataLoader, device: str, precision: Precision) -> Logits:
+def _row_logits(model: nn.Module, loader: DataLoader[Batch], device: str, precision: Precision) -> Logits:
     _refuse_shuffled(loader)
     return _in_row_order(_outputs(model, loader, device, precision)[0], loader)
 
 
-def _in_row_order(logits: Logits, loader: DataLoader) -> Logits:
+def _in_row_order(logits: Logits, loader: DataLoader[Batch]) -> Logits:
     order = getattr(loader.batch_sampler, "order", None)
     if order is None:
         return logits
@@ -204,7 +208,7 @@ def _in_row_order(logits: Logits, loader: DataLoader) -> Logits:
 
 def _outputs(
     model: nn.Module,
-    loader: DataLoader,
+    loader: DataLoader[Batch],
     device: str,
     precision: Precision,
     *,
@@ -213,12 +217,15 @@ def _outputs(
     """What a model in evaluation mode (or a method of it) gives for all batches, and their labels; both on the CPU."""
     was_training = model.training
     model.eval()
-    outs, labels = [], []
+    outs: list[Any] = []
+    labels = []
     for inputs, given in loader:
         with autocast(device, precision):
             out = (call or model)(**move(inputs, device))
-        whole = isinstance(out, Tensor)
-        outs.append(out.float().cpu() if whole else {name: part.float().cpu() for name, part in out.items()})
+        if isinstance(out, Tensor):
+            outs.append(out.float().cpu())
+        else:
+            outs.append({name: part.float().cpu() for name, part in out.items()})
         labels.append(given)
     model.train(was_training)
     if not outs:
@@ -228,7 +235,7 @@ def _outputs(
     return {name: torch.cat([out[name] for out in outs]) for name in outs[0]}, torch.cat(labels)
 
 
-def _refuse_shuffled(loader: DataLoader) -> None:
+def _refuse_shuffled(loader: DataLoader[Batch]) -> None:
     if getattr(loader.batch_sampler, "shuffle", False):
         raise ValueError(
             "the loader shuffles: its probabilities would come in an unknown order. Make one without shuffle"

@@ -20,9 +20,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from helpers.loops import checkpoints
-from helpers.loops.evaluation import Loss, Precision, autocast, evaluate, known, move
+from helpers.loops.evaluation import Batch, Loss, Precision, autocast, evaluate, known, move
 
-Batch = tuple[dict[str, Tensor], Tensor]
 BETTER = {"valid_loss": -1, "valid_auc": 1}
 
 
@@ -72,12 +71,12 @@ class Fit:
 
 def fit(
     model: nn.Module,
-    train: DataLoader,
+    train: DataLoader[Batch],
     *,
     loss: Loss,
     optimizer: Optimizer,
     epochs: int,
-    valid: DataLoader | None = None,
+    valid: DataLoader[Batch] | None = None,
     schedule: LRScheduler | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
@@ -161,10 +160,17 @@ class _Run:
 
     folder: Path | None
     checkpoint_every: int | None
-    valid: DataLoader | None
+    valid: DataLoader[Batch] | None
     monitor: str
 
-    def __init__(self, model: nn.Module, train: DataLoader, loss: Loss, optimizer: Optimizer, *rest: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: nn.Module,
+        train: DataLoader[Batch],
+        loss: Loss,
+        optimizer: Optimizer,
+        *rest: Any,  # noqa: ANN401
+    ) -> None:
         self.model, self.train, self.loss, self.optimizer = model, train, loss, optimizer
         self.schedule, self.clip_norm, self.accumulate, self.device, self.precision, self.progress = rest
         self.fit = Fit()
@@ -172,10 +178,9 @@ class _Run:
 
     def resume(self) -> None:
         """Take up the run where the folder's last checkpoint left it."""
-        saved = checkpoints.load_last(self.folder) if self.folder else None
-        if saved is None:
+        if self.folder is None or (saved := checkpoints.load_last(self.folder)) is None:
             return
-        self.refuse_other(saved)
+        self.refuse_other(saved, self.folder)
         checkpoints.restore(self.folder / checkpoints.LAST, self.model, saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.schedule is not None:
@@ -186,7 +191,7 @@ class _Run:
         self.state = saved["state"]
         self.fit = Fit(saved["rows"], saved["best_epoch"])
 
-    def refuse_other(self, saved: dict[str, Any]) -> None:
+    def refuse_other(self, saved: dict[str, Any], folder: Path) -> None:
         """CheckpointError when the folder's run cannot be gone on with: all must fit, or nothing is restored."""
         own, kept = self.optimizer.param_groups, saved["optimizer"]["param_groups"]
         alike = [len(group["params"]) for group in own] == [len(group["params"]) for group in kept]
@@ -197,7 +202,7 @@ class _Run:
             what = "batches of its epoch done, and this loader cannot skip them (it needs an EpochBatchSampler)"
         else:
             return
-        path = self.folder / checkpoints.LAST
+        path = folder / checkpoints.LAST
         raise checkpoints.CheckpointError(f"{path}: a run with {what}; name another folder or delete the file")
 
     def checkpoint(self) -> None:
@@ -219,8 +224,9 @@ class _Run:
     def epoch(self, interrupted: threading.Event) -> bool:
         """Train one epoch from where it stands, evaluate, checkpoint; False when Ctrl-C ended it early."""
         state, start = self.state, time.perf_counter()
-        if hasattr(self.train.batch_sampler, "start"):
-            self.train.batch_sampler.start(state["epoch"], skip=state["batches"])
+        sampler: Any = self.train.batch_sampler
+        if hasattr(sampler, "start"):
+            sampler.start(state["epoch"], skip=state["batches"])
         self.model.train()
         batches, steps, seen = _quietly(self.train), 0, 0
         title = f"epoch {state['epoch'] + 1}"
@@ -301,7 +307,7 @@ class _Run:
         self.checkpoint()
 
 
-def _quietly(loader: DataLoader) -> Iterator[Batch]:
+def _quietly(loader: DataLoader[Batch]) -> Iterator[Batch]:
     """An iterator over the loader; making one draws a random number, which a resumed epoch would draw twice."""
     before = torch.get_rng_state()
     batches = iter(loader)

@@ -1,5 +1,6 @@
 """The recipe of fine-tuning in one call: the head first, on features computed once, then the layers with it."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -17,8 +18,9 @@ class HasHead(Protocol):
 
     head: nn.Linear
 
-    def features(self, **inputs: Tensor) -> Tensor:
-        """Features (B, H)."""
+    @property
+    def features(self) -> Callable[..., Tensor]:
+        """A method that gives features (B, H) for the inputs."""
 
 
 def fit_head(
@@ -65,8 +67,10 @@ def fit_head(
         >>> loops.predict(tagger, loader).round().ravel().tolist()
         [0.0, 1.0, 0.0, 1.0]
     """
+    module: Any = model
     with torch.inference_mode():
-        features, labels = _outputs(model, loader, device, precision, call=model.features)
+        features, labels = _outputs(module, loader, device, precision, call=model.features)
+    assert isinstance(features, Tensor)
     features, labels = features.clone(), labels.float().clone()
     labels[labels < 0] = torch.nan
     if labels.shape[1:] != (model.head.out_features,):

@@ -44,7 +44,7 @@ def checked(
 def check_same_rows(**tables: "Table | None") -> None:
     """ValueError where two tables name their rows otherwise; rows that are only numbered from 0 have no names."""
     named = {what: t.index for what, t in tables.items() if isinstance(t, pd.DataFrame | pd.Series)}
-    (first, index), *others = [(what, i) for what, i in named.items() if _is_named(i)] or [("", None)]
+    (first, index), *others = [(what, i) for what, i in named.items() if _is_named(i)] or [("", pd.Index([]))]
     for what, other in others:
         if len(other) == len(index) and not other.equals(index):
             reason = "are both of the same rows, in the same order? If so, reset_index(drop=True)"

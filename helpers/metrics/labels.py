@@ -274,9 +274,9 @@ def mean_of_scored(what: str, values: np.ndarray, names: pd.Index) -> float:
 
 def _precision_recall_f1(truth: np.ndarray, decided: np.ndarray) -> tuple[float, float, float]:
     if not len(truth):
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     found = sk.precision_recall_fscore_support(truth.astype(int), decided, average="binary", zero_division=0.0)
-    return tuple(float(value) for value in found[:3])
+    return float(found[0]), float(found[1]), float(found[2])
 
 
 def _known_decisions(targets: Table, probabilities: Table, threshold: Threshold) -> tuple[np.ndarray, np.ndarray]:

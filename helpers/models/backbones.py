@@ -168,9 +168,12 @@ class EncoderBackbone(nn.Module):
         {'toxic': (4, 1), 'level': (4, 3)}
     """
 
+    encoder: Any  # a module, and more than torch knows of one
+
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
-        self.encoder, self.width = encoder, encoder.config.hidden_size
+        self.encoder = encoder
+        self.width: int = self.encoder.config.hidden_size
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:  # noqa: ANN401
         """Features (B, H) for token ids (B, T), whatever else the tokenizer gives, and a mask (B, T).

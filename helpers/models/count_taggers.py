@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ class CountTagger:
         counts = sparse.hstack([each.transform(texts) for each in self.vectorizers], format="csr")
         return expit(np.asarray(counts @ self.coef.T) + self.intercept).astype(np.float32)
 
-    def _options(self) -> list[dict]:
+    def _options(self) -> list[dict[str, Any]]:
         words = {"ngram_range": (1, 2)}
         pieces = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": self.min_rows}
         return [words, pieces] if self.pieces else [words]

@@ -105,6 +105,7 @@ class CountMLP(nn.Module):
         if (counts is None) == any(part is None for part in sparse):
             raise ValueError("give either counts, or indices, offsets and values")
         if counts is None:
+            assert indices is not None and offsets is not None and values is not None
             values = nnf.dropout(values, self.word_dropout, self.training)
             first = sparse_product(indices, offsets, values, self.words)
         elif counts.ndim != 2 or counts.shape[1] != len(self.words):

@@ -1,8 +1,11 @@
 """Dropout that spends no more random bits than it needs."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
+Model = TypeVar("Model", bound=nn.Module)
 _LEVELS = 2**16  # of 16 random bits
 
 
@@ -34,7 +37,7 @@ class FastDropout(nn.Dropout):
         return input * (mask.to(input.dtype) * (_LEVELS / kept))
 
 
-def use_fast_dropout(model: nn.Module) -> nn.Module:
+def use_fast_dropout(model: Model) -> Model:
     """Put `FastDropout` in the place of each `torch.nn.Dropout` of a model, in place; the model is given back.
 
     Examples:

@@ -88,6 +88,6 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
 def _refuse_untrained(model: "PreTrainedModel", missing: set[str]) -> None:
     """Transformers fills what a file lacks with random numbers, and only logs it."""
     if missing and all(name.startswith("pooler.") for name in missing):
-        model.pooler = None
+        model.pooler = None  # type: ignore[assignment]  # torch lets a part be none
     elif missing:
         raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}; a tagger needs load_tagger")

@@ -1,6 +1,6 @@
 """Linear models over word counts, as scikit-learn classifiers."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
-Matrix = ArrayLike | sparse.spmatrix | sparse.sparray
+Matrix: TypeAlias = "ArrayLike | sparse.spmatrix | sparse.sparray"
 
 
 class NBSVM(ClassifierMixin, BaseEstimator):

@@ -39,6 +39,8 @@ class BertTagger(nn.Module):
         2
     """
 
+    encoder: Any  # a module, and more than torch knows of one
+
     def __init__(self, encoder: nn.Module, n_labels: int, *, pooling: Pooling = "mean", dropout: float = 0.1) -> None:
         super().__init__()
         if pooling not in ("mean", "cls", "pooler") or n_labels < 1:
@@ -50,8 +52,8 @@ class BertTagger(nn.Module):
             pooler.requires_grad_(pooling == "pooler")  # else it takes no part, and would get no gradient
         self.encoder, self.pooling = encoder, pooling
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(encoder.config.hidden_size, n_labels)
-        nn.init.normal_(self.head.weight, std=getattr(encoder.config, "initializer_range", 0.02))
+        self.head = nn.Linear(self.encoder.config.hidden_size, n_labels)
+        nn.init.normal_(self.head.weight, std=getattr(self.encoder.config, "initializer_range", 0.02))
         nn.init.zeros_(self.head.bias)
         # By name: sharded (FSDP), all weights look like vectors.
         self.matrices = frozenset(name for name, weight in self.named_parameters() if weight.ndim > 1)

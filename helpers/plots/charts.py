@@ -1,6 +1,7 @@
 """Charts for any numbers: bars, columns, heat maps, draws, the road of the course."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -130,7 +131,8 @@ def heat_map(
     cmap = "vlag" if low < 0 else "Blues"
     sns.heatmap(table, annot=True, fmt=number_format, vmin=low, vmax=high, cmap=cmap, cbar=False, linewidths=1, ax=ax)
     ax.tick_params(axis="y", rotation=0)
-    ax.set_xticks(ax.get_xticks(), ax.get_xticklabels(), rotation=30, ha="right")
+    names = [label.get_text() for label in ax.get_xticklabels()]
+    ax.set_xticks(ax.get_xticks(), names, rotation=30, ha="right")
     return ax
 
 
@@ -200,7 +202,7 @@ def histograms(
     """
     ax = ax or new_axes()
     low, high = table.min().min(), table.max().max()
-    edges = bins
+    edges: Any = bins
     if isinstance(bins, int):
         edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
     for place, column in enumerate(table.columns):

@@ -57,7 +57,7 @@ def lengths(
     """
     ax = ax or new_axes()
     sizes = np.maximum(np.asarray(values), 1)
-    edges = np.geomspace(sizes.min(), sizes.max() + 1, bins + 1)
+    edges = np.geomspace(sizes.min(), sizes.max() + 1, bins + 1).tolist()
     ax.hist(sizes, bins=edges, color=PALETTE[5])
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))

@@ -2,11 +2,13 @@
 
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.transforms import Affine2D, ScaledTranslation, Transform
 
@@ -64,7 +66,13 @@ def word_weights(
     if key:
         keys = {"raises the logit": RAISES, "lowers it": LOWERS}
         handles = [Patch(color=_mixed(1, colour), label=name) for name, colour in keys.items()]
-        options = {"loc": "lower left", "ncols": 2, "borderaxespad": 0, "frameon": False, "fontsize": 0.8 * size}
+        options: dict[str, Any] = {
+            "loc": "lower left",
+            "ncols": 2,
+            "borderaxespad": 0,
+            "frameon": False,
+            "fontsize": 0.8 * size,
+        }
         ax.legend(handles=handles, **options)
     return ax
 
@@ -74,6 +82,7 @@ def _fitting_axes(lines: float, per_line: int) -> Axes:
     width = 9.0
     size = min(72 * width / ((per_line + 1) * COLUMN), LARGEST)
     ax = new_axes(width, lines * LINE * size / 72 + 0.4)
+    assert isinstance(ax.figure, Figure)
     ax.figure.set_layout_engine("constrained")
     return ax
 
@@ -82,8 +91,9 @@ def _sizes(ax: Axes, lines: float, per_line: int) -> tuple[float, float]:
     """Font size and height of a line in points, so that all fits into the axes, also below a title yet to come."""
     ax.set_axis_off()
     ax.figure.canvas.figure.draw_without_rendering()  # the layout settles how large the axes are
-    width, height = ax.get_window_extent().size * 72 / ax.figure.dpi
-    title = 0 if any(map(ax.get_title, ("left", "center", "right"))) else 1.8 * ax.title.get_fontsize()
+    width, height = np.asarray(ax.get_window_extent().size) * 72 / ax.figure.dpi
+    titled = ax.get_title("left") or ax.get_title() or ax.get_title("right")
+    title = 0 if titled else 1.8 * float(ax.title.get_fontsize())
     room = max(height - title, height / 2) / lines
     size = min(width / ((per_line + 1) * COLUMN), room / TIGHT, LARGEST)
     return size, min(room, LINE * size)
@@ -92,7 +102,7 @@ def _sizes(ax: Axes, lines: float, per_line: int) -> tuple[float, float]:
 def _grid(ax: Axes, column: float, line: float) -> Transform:
     """Columns and lines, sizes in points, from the upper left corner of the axes, however these may change."""
     cells = Affine2D().translate(0.5, 0.5).scale(column / 72, -line / 72)
-    return cells + ax.figure.dpi_scale_trans + ScaledTranslation(0, 1, ax.transAxes)
+    return cells + ax.figure.dpi_scale_trans + ScaledTranslation(0, 1, ax.transAxes)  # type: ignore[arg-type]  # any will do
 
 
 def _write(
@@ -104,10 +114,11 @@ def _write(
     text.set_in_layout(False)  # else the layout would make room for the text by making the axes smaller
 
 
-def _mixed(depth: float, colour: str | None = None) -> tuple[float, ...]:
+def _mixed(depth: float, colour: str | None = None) -> tuple[float, float, float]:
     """A colour mixed with white: 0 is white, 1 or -1 the deepest."""
     full = to_rgb(colour or (RAISES if depth > 0 else LOWERS))
-    return tuple(1 - DEEPEST * min(abs(depth), 1) * (1 - part) for part in full)
+    red, green, blue = (1 - DEEPEST * min(abs(depth), 1) * (1 - part) for part in full)
+    return red, green, blue
 
 
 def _places(words: Sequence[str], per_line: int) -> list[tuple[int, int, str]]:

@@ -1,6 +1,7 @@
 """Pictures of training and of scores."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,7 +34,7 @@ def learning_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             end = (history.index[-1], history[column].iloc[-1])
             ax.annotate(column.split("_")[0], end, xytext=(8, 0), textcoords="offset points", va="center", color=color)
     if "valid_loss" in history:
-        best = history["valid_loss"].idxmin()
+        best: Any = history["valid_loss"].idxmin()
         ax.axvline(best, color=GREY, linestyle="--", linewidth=1)
         ax.annotate(" best", (best, 0.98), xycoords=("data", "axes fraction"), va="top", color=GREY)
     ax.set_xticks(history.index)
@@ -154,8 +155,10 @@ def confusion(
     truth, said = np.asarray(targets, dtype=float), np.asarray(flagged, dtype=float)
     if truth.shape != said.shape or truth.shape[1:] != (len(labels),):
         raise ValueError(f"targets {truth.shape}, flagged {said.shape} and {len(labels)} labels do not fit")
-    axes = axes if axes is not None else np.ravel(plt.subplots(1, len(labels), figsize=(2.6 * len(labels), 2.6))[1])
-    for place, (ax, label) in enumerate(zip(axes, labels, strict=True)):
+    shown: Any = axes
+    if axes is None:
+        shown = np.ravel(plt.subplots(1, len(labels), figsize=(2.6 * len(labels), 2.6))[1])
+    for place, (ax, label) in enumerate(zip(shown, labels, strict=True)):
         is_known = ~np.isnan(truth[:, place])
         table = pd.crosstab(truth[is_known, place], said[is_known, place])
         table = table.reindex(index=[0.0, 1.0], columns=[0.0, 1.0], fill_value=0)
@@ -165,4 +168,4 @@ def confusion(
         ax.set(xlabel="model says", ylabel="true" if place == 0 else "")
         ax.set_xticklabels(["no", "yes"])
         ax.set_yticklabels(["no", "yes"], rotation=0)
-    return axes
+    return shown

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib import rcsetup
 from matplotlib.axes import Axes
 
 from helpers.datasets.comments import JIGSAW_LABELS
@@ -27,7 +28,7 @@ def use_style() -> None:
             "figure.figsize": (8, 4.2),
             "figure.dpi": 96,
             "figure.constrained_layout.use": True,
-            "axes.prop_cycle": plt.cycler(color=PALETTE),
+            "axes.prop_cycle": rcsetup.cycler(color=PALETTE),
             "axes.titleweight": "bold",
             "axes.titlesize": 12,
             "axes.titlelocation": "left",

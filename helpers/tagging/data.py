@@ -77,7 +77,11 @@ class CommentDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.sources = {"train": _as_source(train), "valid": _as_source(valid), "test": _as_source(test)}
+        self.sources: dict[str, Any] = {
+            "train": _as_source(train),
+            "valid": _as_source(valid),
+            "test": _as_source(test),
+        }
         shares = [name for name, source in self.sources.items() if isinstance(source, float)]
         in_memory = isinstance(self.sources["train"], pd.DataFrame)
         if (shares and not in_memory) or (stream and in_memory) or "train" in shares:
@@ -88,7 +92,12 @@ class CommentDataModule(pl.LightningDataModule):
         if not in_memory and (clean is not None or max_rows is not None):
             raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
         self.text = text
-        self.file_options = {"text": text, "ignore": tuple(ignore), "cache": str(cache), "shards": shards}
+        self.file_options: dict[str, Any] = {
+            "text": text,
+            "ignore": tuple(ignore),
+            "cache": str(cache),
+            "shards": shards,
+        }
         self.encoder, self.given_labels, self.max_tokens, self.seed = str(encoder), labels, max_tokens, seed
         self.batch_size, self.read_batch_size = batch_size, read_batch_size or batch_size
         self.bucket, self.stream = bucket, stream
@@ -106,7 +115,7 @@ class CommentDataModule(pl.LightningDataModule):
         shares = {name: found[name] for name in ("valid", "test") if isinstance(found[name], float)}
         if shares:
             options = {"valid": 0.0, "test": 0.0} | shares
-            together = {"seed": self.seed, "keep_together": "near-duplicates"}
+            together: dict[str, Any] = {"seed": self.seed, "keep_together": "near-duplicates"}
             parts = datasets.split(found["train"], **options, **together)
             found |= {"train": parts.train} | {name: getattr(parts, name) for name in shares}
         if clean is not None:
@@ -134,7 +143,8 @@ class CommentDataModule(pl.LightningDataModule):
         """Tokenize tables, open the token ids of files; once, whatever stage is asked for."""
         if self.tokens:
             return
-        tokenizer, made = texts.load_tokenizer(self.encoder), {}
+        tokenizer = texts.load_tokenizer(self.encoder)
+        made: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
         for name, source in self.sources.items():
             if isinstance(source, pd.DataFrame):
                 made[name] = loaders.tokenize(source[self.text], tokenizer, max_tokens=self.max_tokens)
@@ -143,33 +153,36 @@ class CommentDataModule(pl.LightningDataModule):
         self.tokens = made
 
     def _from_files(self, source: list[str], tokenizer: Any) -> loaders.TokenFiles:  # noqa: ANN401
-        options = {"labels": self.labels, "max_tokens": self.max_tokens} | self.file_options
+        options: dict[str, Any] = {"labels": self.labels, "max_tokens": self.max_tokens} | self.file_options
         return loaders.tokenize_files(source, tokenizer, **options)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[loaders.Batch]:
         """Shuffled batches of the train rows."""
         return self._loader("train", self.batch_size, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[loaders.Batch]:
         """Batches of the valid rows, the longest first."""
         return self._loader("valid", self.read_batch_size)
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> DataLoader[loaders.Batch]:
         """Batches of the test rows, the longest first."""
         return self._loader("test", self.read_batch_size)
 
-    def predict_dataloader(self) -> DataLoader:
+    def predict_dataloader(self) -> DataLoader[loaders.Batch]:
         """The test rows in their own order."""
         return self._loader("test", self.read_batch_size, bucket=False)
 
-    def _loader(self, name: str, batch_size: int, *, shuffle: bool = False, bucket: bool | None = None) -> DataLoader:
+    def _loader(
+        self, name: str, batch_size: int, *, shuffle: bool = False, bucket: bool | None = None
+    ) -> DataLoader[loaders.Batch]:
         if name not in self.tokens:
             raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
         tokens, source, place = self.tokens[name], self.sources[name], self._share()
         if batch_size < place["ranks"]:
             raise ValueError(f"batch_size={batch_size} is the rows of all {place['ranks']} processes together")
-        options = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
+        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
         if name == "train" and self.stream:
+            assert isinstance(tokens, loaders.TokenFiles)
             return loaders.StreamLoader(loaders.TokenStream(tokens, **options))
         options["bucket"] = self.bucket if bucket is None else bucket
         if isinstance(tokens, loaders.TokenFiles):

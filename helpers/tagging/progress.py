@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import pytorch_lightning as pl
@@ -68,6 +69,8 @@ class EpochLines(pl.callbacks.ProgressBar):
         'EpochLines'
     """
 
+    bar: Any  # of tqdm, while an epoch runs
+
     def __init__(self, *, bar: bool = True) -> None:
         super().__init__()
         self.with_bar, self.shown, self.bar, self.begun = bar, True, None, 0.0
@@ -114,7 +117,7 @@ class EpochLines(pl.callbacks.ProgressBar):
 
     def _begin(self, trainer: pl.Trainer) -> None:
         self.begun, batches = time.perf_counter(), trainer.num_training_batches
-        options = {"total": batches if batches != float("inf") else None, "leave": False}
+        options: dict[str, Any] = {"total": batches if batches != float("inf") else None, "leave": False}
         # None: no bar where the output is no terminal, such as a log file. A notebook is none either, but draws bars.
         drawn = any(base.__module__ == "tqdm.notebook" for base in tqdm.__mro__)
         options["disable"] = (False if drawn else None) if self.shown and self.with_bar else True

@@ -9,6 +9,7 @@ from typing import IO, Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics.utilities.distributed import gather_all_tensors
@@ -66,6 +67,9 @@ class CommentTagger(pl.LightningModule):
         (3, True)
     """
 
+    mean_losses: Any  # an nn.ModuleDict of KnownMean, by stage
+    areas: Any  # an nn.ModuleDict of LabelAUROC, by stage
+
     def __init__(
         self,
         labels: Sequence[str],
@@ -90,7 +94,7 @@ class CommentTagger(pl.LightningModule):
         if loss not in ("bce", "focal", "asymmetric"):
             raise ValueError(f"loss={loss!r}: 'bce', 'focal' or 'asymmetric'")
         thresholds = checked_thresholds(labels, {} if thresholds is None else thresholds)
-        built = models.load_encoder(encoder).model if encoder_config is None else _rebuild(encoder_config)
+        built: Any = models.load_encoder(encoder).model if encoder_config is None else _rebuild(encoder_config)
         encoder_config = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
         # Lightning's command line saves what it was given, not what became of it.
@@ -102,7 +106,9 @@ class CommentTagger(pl.LightningModule):
         self.loss = getattr(losses, loss)
         self.mean_losses = nn.ModuleDict({f"{stage}_rows": KnownMean() for stage in STAGES})
         self.areas = nn.ModuleDict({f"{stage}_rows": LabelAUROC(labels) for stage in STAGES})
-        self._step_known, self._step_loss, self._batch_known, self._taken_up = 0, 0.0, 0, {}
+        self._step_known, self._batch_known = 0, 0
+        self._step_loss: float | Tensor = 0.0
+        self._taken_up: dict[str, Any] = {}
 
     @property
     def labels(self) -> list[str]:
@@ -124,7 +130,8 @@ class CommentTagger(pl.LightningModule):
         Raises:
             ValueError: the data module's labels are others, or in another order.
         """
-        theirs = getattr(self.trainer.datamodule, "labels", self.labels)
+        trainer: Any = self.trainer
+        theirs = getattr(trainer.datamodule, "labels", self.labels)
         if list(theirs) != self.labels:
             raise ValueError(
                 f"the data have the labels {list(theirs)}, the tagger {self.labels}: name them in one order"
@@ -155,7 +162,7 @@ class CommentTagger(pl.LightningModule):
     @property
     def _full_batch(self) -> float:
         """Known labels of a batch of one process where it is full and nothing is unknown."""
-        loader = self.trainer.train_dataloader
+        loader: Any = self.trainer.train_dataloader
         rows = getattr(getattr(loader, "batch_sampler", None), "batch_size", None) or loader.dataset.batch_size
         return rows * len(self.labels) / self.trainer.world_size
 
@@ -182,7 +189,7 @@ class CommentTagger(pl.LightningModule):
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip as Lightning does; sharded (FSDP), by the wrapped model, which knows all shards."""
-        whole = self.trainer.model
+        whole: Any = self.trainer.model
         if gradient_clip_val and gradient_clip_algorithm in (None, "norm") and hasattr(whole, "clip_grad_norm_"):
             whole.clip_grad_norm_(gradient_clip_val)
         else:
@@ -213,8 +220,9 @@ class CommentTagger(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Tell a stream its epoch; train what is not frozen, since Lightning leaves the modes as it finds them."""
-        if hasattr(self.trainer.train_dataloader, "set_epoch"):
-            self.trainer.train_dataloader.set_epoch(self.current_epoch)
+        loader: Any = self.trainer.train_dataloader
+        if hasattr(loader, "set_epoch"):
+            loader.set_epoch(self.current_epoch)
         self.train()
 
     def on_train_start(self) -> None:
@@ -225,7 +233,8 @@ class CommentTagger(pl.LightningModule):
         if not taken_up or not self.trainer.fit_loop.restarting:
             return  # a checkpoint that was opened to begin another run with its weights
         if (loader := taken_up.get("loader")) is not None:
-            self.trainer.train_dataloader.load_state_dict(loader)
+            train: Any = self.trainer.train_dataloader
+            train.load_state_dict(loader)
         if loader is not None and loader["batches"] and self.global_rank == 0:
             self.mean_losses["train_rows"].sums = taken_up["sums"].sum(0).to(self.device)
         if len(taken_up["cpu"]) != self.trainer.world_size:
@@ -260,29 +269,30 @@ class CommentTagger(pl.LightningModule):
         mean.reset()
         auc.reset()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and a line to zero over the steps of the whole run, as in `loops.linear_warmup`."""
         decay, layers = self.hparams["weight_decay"], self.hparams["layer_decay"]
         groups = models.parameter_groups(self.model, lr=self.lr, weight_decay=decay, layer_decay=layers)
         # Fused, the optimizer would unscale mixed precision's gradients by itself, and Lightning could not clip them.
         optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=not self.trainer.precision.endswith("-mixed"))
-        steps, warmup = self.trainer.estimated_stepping_batches, self.hparams["warmup"]
+        trainer: Any = self.trainer
+        steps, warmup = trainer.estimated_stepping_batches, self.hparams["warmup"]
         if math.isinf(steps):
             raise ValueError("the schedule needs the length of the run: set max_epochs or max_steps of the Trainer")
-        if isinstance(warmup, int) and (self.trainer.fast_dev_run or self.trainer.max_steps != -1):
+        if isinstance(warmup, int) and (trainer.fast_dev_run or trainer.max_steps != -1):
             warmup = min(warmup, int(steps))  # a trial run
         schedule = loops.linear_warmup(optimizer, steps=int(steps), warmup=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add where every process is: its random numbers and sums, and the next row."""
-        own = {"cpu": torch.get_rng_state(), "sums": self.mean_losses["train_rows"].sums}
+        own: dict[str, Tensor] = {"cpu": torch.get_rng_state(), "sums": self.mean_losses["train_rows"].sums}
         if self.device.type == "cuda":
             own["cuda"] = torch.cuda.get_rng_state(self.device)
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
         states = {name: gather_all_tensors(one.to(self.device)) if several else [one] for name, one in own.items()}
         kept = {name: torch.stack(list(found)).cpu() for name, found in states.items()}
-        loader = getattr(self._trainer, "train_dataloader", None) if self._trainer is not None else None
+        loader: Any = getattr(self._trainer, "train_dataloader", None) if self._trainer is not None else None
         if hasattr(loader, "state_dict"):
             kept["loader"] = loader.state_dict()
         checkpoint["taken_up"] = kept
@@ -302,9 +312,9 @@ class CommentTagger(pl.LightningModule):
             self.model.encoder.pooler = None
 
     @classmethod
-    def load_from_checkpoint(
+    def load_from_checkpoint(  # type: ignore[override]  # what is not named here goes by name alone
         cls,
-        checkpoint_path: str | Path | IO,
+        checkpoint_path: str | Path | IO[Any],
         map_location: Any = "cpu",  # noqa: ANN401
         *,
         weights_only: bool = True,
