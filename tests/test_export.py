@@ -264,6 +264,11 @@ def test_an_export_replaces_only_an_export(saved, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "work"]
 
 
+def test_a_tagger_without_its_tokenizer_is_no_saved_one(tmp_path):
+    with pytest.raises(TypeError, match=r"saved is a Linear: give what models\.load_tagger returned"):
+        export.to_onnx(torch.nn.Linear(2, 2), tmp_path / "nothing")
+
+
 @pytest.mark.parametrize("name", ["head_importance", "prune_weights", "prune_heads", "keep_layers", "to_onnx"])
 def test_the_tagger_given_stays_as_it_was(name, saved, tmp_path, packaged):
     tagger = tiny().train()

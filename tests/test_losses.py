@@ -370,3 +370,8 @@ def test_losses_import_torch_alone():
     modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     modules -= {name for name in modules if name.startswith("helpers.losses.")}
     assert {name.split(".")[0] for name in modules} == {"collections", "math", "torch"}
+
+
+def test_the_logits_of_several_heads_are_sent_to_their_own_loss():
+    with pytest.raises(TypeError, match=r"logits are a dict and targets a Tensor.*losses\.multi_head"):
+        losses.bce({"toxic": torch.zeros(2, 1)}, torch.zeros(2, 1))

@@ -463,6 +463,8 @@ def test_tables_are_checked_at_the_door(parts, encoder):
     assert len(next(iter(data.val_dataloader()))[1]) == 32
     with pytest.raises(ValueError, match="files are taken whole"):
         make("a.csv", "b.csv", clean=5)
+    with pytest.raises(ValueError, match="test is the same table as valid"):
+        make(parts[0], parts[1], parts[1])
 
 
 def test_a_run_without_an_end_has_no_schedule(parts, encoder):

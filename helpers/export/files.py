@@ -88,7 +88,7 @@ def predict_file(
 
 def _refuse_existing(source: Path, target: Path, *, force: bool) -> None:
     if target.exists() and (not force or target.is_dir() or target.samefile(source)):
-        raise FileExistsError(f"{target} exists: name another file, or replace a file with force")
+        raise FileExistsError(f"{target} exists: name another file, or replace it with force=True (--force)")
 
 
 def _write(

@@ -44,6 +44,7 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
             batch shares one scale for what flows through it. Score it before you use it.
 
     Raises:
+        TypeError: `saved` is no `SavedTagger`.
         ValueError: labels, thresholds or limits that do not fit the tagger, as `models.save_tagger`.
         FileExistsError: the folder holds something else than an export.
 
@@ -57,6 +58,8 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
         >>> export.Predictor.load(folder).predict(["You are kind.", "Go away!"]).shape  # by onnxruntime, without torch
         (2, 1)
     """
+    if not isinstance(saved, SavedTagger):
+        raise TypeError(f"saved is a {type(saved).__name__}: give what models.load_tagger returned for its folder")
     settings = checked_settings(
         saved.tagger, saved.labels, saved.thresholds, max_tokens=saved.max_tokens, keep=saved.keep
     )

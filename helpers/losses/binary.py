@@ -35,6 +35,7 @@ def bce(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
         A scalar, or (B, L) for `none`.
 
     Raises:
+        TypeError: logits or targets that are no tensors, such as the dict of `MultiHead`.
         ValueError: shapes that are not one and the same (B, L), logits that are not floating point, a target outside 0
             to 1 (looked for on the CPU only, since a GPU would have to wait for the answer), another reduction.
 
@@ -222,6 +223,9 @@ def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor | No
     """Known entries (None: all), then logits and targets to compute with: 32 bits or more, harmless where unknown."""
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
+    if not (isinstance(logits, Tensor) and isinstance(targets, Tensor)):
+        kinds = f"logits are a {type(logits).__name__} and targets a {type(targets).__name__}"
+        raise TypeError(f"{kinds}: tensors (B, L) are needed; several heads in a dict go to losses.multi_head")
     if logits.shape != targets.shape or logits.ndim != 2:
         raise ValueError(
             f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must have the same shape (B, L): "

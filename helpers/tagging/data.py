@@ -42,7 +42,8 @@ class CommentDataModule(pl.LightningDataModule):
         seed: of the split and of the orders.
 
     Raises:
-        ValueError: shares of a source that is a file, a stream of one that is a table, rows to draw of files.
+        ValueError: shares of a source that is a file, a stream of one that is a table, rows to draw of files;
+            a test table that is also the valid or the train table.
         DataError: a table lacks a label, or holds other values in it than 0, 1 and NaN.
 
     Examples:
@@ -82,6 +83,9 @@ class CommentDataModule(pl.LightningDataModule):
             "valid": _as_source(valid),
             "test": _as_source(test),
         }
+        if isinstance(test, pd.DataFrame) and (test is valid or test is train):
+            name = "valid" if test is valid else "train"
+            raise ValueError(f"test is the same table as {name}: rows that choose or teach cannot judge")
         shares = [name for name, source in self.sources.items() if isinstance(source, float)]
         in_memory = isinstance(self.sources["train"], pd.DataFrame)
         if (shares and not in_memory) or (stream and in_memory) or "train" in shares:
