@@ -26,7 +26,7 @@ def assert_partition(parts: datasets.Split, frame: pd.DataFrame):
         assert part.index.tolist() == list(range(len(part)))
 
 
-def assert_shares(parts: datasets.Split, frame: pd.DataFrame, shares, tolerance_rare=2.0, tolerance=0.01):
+def assert_shares(parts: datasets.Split, frame: pd.DataFrame, shares, tolerance_rare=3.0, tolerance=0.01):
     for label in datasets.label_names(frame):
         count = frame[label].sum()
         allowed = tolerance_rare if count < 200 else tolerance * count

@@ -58,7 +58,7 @@ def split(
 
     Returns:
         The three parts. When rows are dealt singly, each label's positives are within a few rows of their share, those
-        of rare labels within one or two.
+        of rare labels within one to three.
 
     Raises:
         DataError: shares out of range, a part without rows, unknown label columns, group names that are missing or of
