@@ -4,6 +4,7 @@
   const red = outputs.filter((output) => output.dataset.mimeType === "application/vnd.jupyter.stderr");
   const pictures = outputs.flatMap((output) => [...output.querySelectorAll("img, canvas, svg")]);
   const faults = [];
+  if (cell.querySelector(".jp-TrimmedOutputs")) faults.push("outputs stay hidden until a button is pressed");
   for (const picture of pictures)
     if (picture.tagName === "IMG" && picture.complete && picture.naturalWidth === 0) faults.push("a picture is broken");
   const box = cell.getBoundingClientRect();

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from scipy import sparse
 from torch import nn
 
 from helpers import loaders, loops, losses, metrics, models
+from helpers.loops import fitting
 
 SCRIPT = Path(__file__).with_name("loop_run.py")
 BCE = nn.functional.binary_cross_entropy_with_logits
@@ -199,6 +201,23 @@ def test_the_bar_shows_loss_rate_and_speed(capsys):
     assert "epoch 1" in said
     assert "lr" in said
     assert "rows/s" in said
+
+
+def test_one_bar_serves_all_epochs(monkeypatch, capsys):
+    made = []
+
+    class Bar(fitting.tqdm):
+        def __init__(self, *args, **options):
+            made.append(self)
+            super().__init__(*args, mininterval=0, **options)
+
+    monkeypatch.setattr(fitting, "tqdm", Bar)
+    run(epochs=3, progress=True, batch_size=8)
+    assert len(made) == 1
+    said = capsys.readouterr().err
+    for epoch in (1, 2, 3):
+        drawn = re.findall(rf"epoch {epoch}: +(\d+)%", said)
+        assert "100" in drawn and drawn.count("100") < len(drawn), "each epoch begins anew"
 
 
 @pytest.mark.filterwarnings("ignore:mean_auc leaves out:UserWarning")

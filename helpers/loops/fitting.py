@@ -143,7 +143,8 @@ def fit(
     run.folder = Path(folder) if folder is not None else None
     run.checkpoint_every, run.valid, run.monitor = checkpoint_every, valid, monitor
     run.resume()
-    with _deferred_interrupt() as interrupted:
+    # One bar for all epochs: JupyterLab shows fifty outputs of a cell, and those of bars that are gone count too.
+    with _deferred_interrupt() as interrupted, tqdm(total=len(train), disable=not progress, leave=False) as run.bar:
         while not run.fit.ended:
             if run.state["epoch"] >= epochs:
                 run.fit.ended = "epochs"
@@ -162,6 +163,7 @@ class _Run:
     checkpoint_every: int | None
     valid: DataLoader[Batch] | None
     monitor: str
+    bar: Any  # of tqdm
 
     def __init__(
         self,
@@ -229,23 +231,28 @@ class _Run:
             sampler.start(state["epoch"], skip=state["batches"])
         self.model.train()
         batches, steps, seen = _quietly(self.train), 0, 0
-        title = f"epoch {state['epoch'] + 1}"
-        with tqdm(
-            total=len(self.train), initial=state["batches"], desc=title, disable=not self.progress, leave=False
-        ) as bar:
-            while group := list(islice(batches, self.accumulate)):
-                self.step(group)
-                steps, seen = steps + 1, seen + sum(len(labels) for _, labels in group)
-                bar.update(len(group))
-                if self.progress and steps % 10 == 0:
-                    lr, speed = self.optimizer.param_groups[0]["lr"], seen / (time.perf_counter() - start)
-                    bar.set_postfix_str(f"loss {self.train_loss():.4f}, lr {lr:.2g}, {speed:,.0f} rows/s")
-                if interrupted.is_set():
-                    return False
-                if self.checkpoint_every and steps % self.checkpoint_every == 0:
-                    self.checkpoint()
+        self.begin_bar()
+        while group := list(islice(batches, self.accumulate)):
+            self.step(group)
+            steps, seen = steps + 1, seen + sum(len(labels) for _, labels in group)
+            self.bar.update(len(group))
+            if self.progress and steps % 10 == 0:
+                lr, speed = self.optimizer.param_groups[0]["lr"], seen / (time.perf_counter() - start)
+                self.bar.set_postfix_str(f"loss {self.train_loss():.4f}, lr {lr:.2g}, {speed:,.0f} rows/s")
+            if interrupted.is_set():
+                return False
+            if self.checkpoint_every and steps % self.checkpoint_every == 0:
+                self.checkpoint()
         self.end_epoch(seen, time.perf_counter() - start)
         return True
+
+    def begin_bar(self) -> None:
+        """Set the bar to where the epoch stands."""
+        if self.progress:
+            self.bar.set_description(f"epoch {self.state['epoch'] + 1}", refresh=False)
+            self.bar.set_postfix_str("", refresh=False)
+            self.bar.reset()
+            self.bar.initial = self.bar.n = self.state["batches"]
 
     def step(self, group: list[Batch]) -> None:
         """One optimizer step on the batches of a group."""
