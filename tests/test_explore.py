@@ -199,9 +199,9 @@ def test_many_moves_leave_no_figure_open(explorer, labels_explorer):
     plt.close("all")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for step in range(24):
+        for step in range(8):
             explorer.sliders[LABELS[step % 2]].value = 0.1 + step / 100
-        for step in range(22):
+        for step in range(6):
             labels_explorer.buttons["threat"].value = bool(step % 2)
     assert plt.get_fignums() == []
 
