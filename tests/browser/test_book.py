@@ -11,6 +11,7 @@ import check_book
 import pytest
 
 WIDTHS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+PATIENCE = 120_000  # milliseconds: a busy machine is no fault of the site
 SCREENS = check_book.ROOT / "build" / "book-screens"
 SHOWN = {  # page -> what to have in view
     "index.html": None,
@@ -65,6 +66,7 @@ def visit(browser, address):
     def open_page(path, *, width="desktop", scheme="light", page=None):
         if page is None:
             contexts.append(browser.new_context(viewport=WIDTHS[width], color_scheme=scheme))
+            contexts[-1].set_default_timeout(PATIENCE)
             page = contexts[-1].new_page()
             page.route("**/*", refuse_elsewhere)
             page.on("console", lambda said: said.type == "error" and wrong.append(f"{page.url}: {said.text}"))
@@ -113,12 +115,10 @@ def test_the_search_finds_a_word_and_leads_to_it(visit):
     page.keyboard.press("Control+K")
     page.keyboard.type("threshold")
     page.keyboard.press("Enter")
-    found = page.locator("#search-results ul.search li a")
-    found.first.wait_for()
-    pages = {link.get_attribute("href").split("#")[0].split("?")[0].removeprefix("./") for link in found.all()}
-    assert {"notebooks/07_honest_evaluation.html", "docs/glossary.html", "docs/api/evaluation.html"} <= pages
+    for wanted in ("notebooks/07_honest_evaluation.html", "docs/glossary.html", "docs/api/evaluation.html"):
+        page.locator(f"#search-results ul.search li a[href*='{wanted}']").first.wait_for()
     page.screenshot(path=SCREENS / "search-desktop-light.png")
-    found.first.click()
+    page.locator("#search-results ul.search li a").first.click()
     page.locator("article").first.wait_for()
     assert "threshold" in page.locator("article").first.inner_text().lower()
 
