@@ -26,8 +26,8 @@ EXTRAS = "lab,download,demo,test"
 AT_THE_FLOOR = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib", "seaborn", "transformers")
 # Pinned versions that do not go with those floors; pip takes the newest that does.
 FREE = {
-    "huggingface-hub": "transformers 5.0 wants it below 2",
-    "tokenizers": "transformers 5.0 wants it up to 0.23.0",
+    "huggingface-hub": "transformers 5.2 wants it below 2",
+    "tokenizers": "transformers 5.2 wants it up to 0.23.0",
 }
 # Test files that say nothing about floors.
 LEFT_OUT = {
