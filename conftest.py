@@ -35,6 +35,7 @@ LONGEST = (
     "notebooks/05_lightning_tagging.ipynb",
     "notebooks/07_honest_evaluation.ipynb",
     "notebooks/08_compress_and_serve.ipynb",
+    "notebooks/10_your_own_data.ipynb",
     "notebooks/02_countvectorizer_mlp.ipynb",
     "notebooks/09_scale_out.ipynb",
     "notebooks/03_multi_head.ipynb",
