@@ -164,8 +164,12 @@ class LiveNotebook:
     file: Path
     console: list[str] = field(default_factory=list)
 
-    def open(self, seconds: float = 60) -> None:
+    def open(self, seconds: float = 60, *, whole: bool = True) -> None:
         """Go to the notebook and wait until its kernel is there: before that, "Run" silently does nothing.
+
+        Args:
+            seconds: to wait for each.
+            whole: wait also until all its cells are in the page; JupyterLab brings the lower ones by and by.
 
         Raises:
             LabError: no notebook or no kernel in time, or not all cells.
@@ -175,9 +179,9 @@ class LiveNotebook:
         self.page.goto(self.lab.page(self.path))
         self.until(self.page.locator(".jp-Notebook").count, seconds, "no notebook")
         self.until(self._has_kernel, seconds, "no kernel")
-        number = len(read_notebook(self.file).cells)  # JupyterLab brings the lower ones by and by
-        cells = self.page.locator(".jp-Notebook .jp-Cell")
-        self.until(lambda: cells.count() == number, seconds, f"not all of its {number} cells are in the page")
+        number, cells = len(read_notebook(self.file).cells), self.page.locator(".jp-Notebook .jp-Cell")
+        if whole:
+            self.until(lambda: cells.count() == number, seconds, f"not all of its {number} cells are in the page")
 
     def _listen(self, message: Any) -> None:  # noqa: ANN401
         if message.type == "error" and not any(words in message.text for words in HARMLESS):
