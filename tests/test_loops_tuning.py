@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from helpers import loaders, loops, losses, metrics, models
+from helpers.loops import tuning
 
 
 class Tiny(nn.Module):
@@ -139,3 +140,12 @@ def test_options_of_fit_go_through(four):
     options = {"valid": four, "monitor": "valid_auc", "progress": False}
     done = loops.fine_tune(tagger_of(), four, loss=losses.bce, lr=1e-4, epochs=1, layers=0, **options)
     assert done.history["valid_auc"].iloc[0] == 1
+
+
+def test_the_schedule_counts_steps_not_batches_where_they_are_gathered(four, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tuning, "linear_warmup", lambda *given, **options: asked.append(options["steps"]))
+    options = {"loss": losses.bce, "lr": 1e-4, "epochs": 3, "layers": 0, "head_epochs": 0, "progress": False}
+    loops.fine_tune(tagger_of(), four, accumulate=2, **options)
+    assert len(four) == 2
+    assert asked == [3]

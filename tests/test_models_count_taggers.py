@@ -66,11 +66,20 @@ def test_a_label_of_one_class_is_refused_by_name(rows):
         (TEXTS, TARGETS * 2, "other values than 0, 1 and NaN"),
         (TEXTS, TARGETS[[]], "targets have shape"),
         ("a goat", TARGETS, "put it into a list"),
+        (["cat", "dog", "", "", "", ""], TARGETS, "no piece of a word in 2 of them: give more texts, min_rows=1"),
+        (TEXTS, TARGETS.set_axis(["lamp", "lamp"], axis=1), "must have different names"),
     ],
 )
 def test_input_that_does_not_fit_is_refused(texts, targets, message):
     with pytest.raises(ValueError, match=message):
         CountTagger().fit(texts, targets)
+
+
+def test_a_fit_that_fails_leaves_what_was_learnt(tagger):
+    before = tagger.predict(TEXTS)
+    with pytest.raises(ValueError, match="have no words"):
+        tagger.fit(["!", "?"], pd.DataFrame({"other": [0, 1]}))
+    pd.testing.assert_frame_equal(tagger.predict(TEXTS), before)
 
 
 def test_one_that_has_learnt_nothing_says_so(tmp_path):

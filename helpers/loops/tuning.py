@@ -119,7 +119,7 @@ def fine_tune(
         options: further ones of `fit`, such as `valid`, `patience`, `folder` and `progress`.
 
     Returns:
-        As `fit`, of the second part.
+        As `fit`, of the second part; of the first where Ctrl-C ended that.
 
     Raises:
         ValueError: as `fit_head`, `fit` and `BertTagger.unfreeze_last`.
@@ -141,8 +141,11 @@ def fine_tune(
     else:
         tagger.unfreeze_last(layers)
     if head_epochs:
-        fit_head(tagger, loader, loss=loss, epochs=head_epochs, **where)
+        head = fit_head(tagger, loader, loss=loss, epochs=head_epochs, **where)
+        if head.ended == "interrupted":
+            return head
     groups = models.parameter_groups(tagger, lr=lr, weight_decay=weight_decay)
     optimizer = torch.optim.AdamW(groups, fused=True)
-    options = where | {"schedule": linear_warmup(optimizer, steps=epochs * len(loader), warmup=warmup)} | options
+    steps = epochs * -(-len(loader) // max(options.get("accumulate", 1), 1))
+    options = where | {"schedule": linear_warmup(optimizer, steps=steps, warmup=warmup)} | options
     return fit(tagger, loader, loss=loss, optimizer=optimizer, epochs=epochs, clip_norm=clip_norm, **options)

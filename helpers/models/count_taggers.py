@@ -63,8 +63,9 @@ class CountTagger:
             targets: (N, L) of 0, 1 and NaN (unknown), a column a label.
 
         Raises:
-            ValueError: another number of texts than rows, other values, no word in any text, or labels of which
-                fewer than two classes are known (they are named).
+            ValueError: another number of texts than rows, other values, two labels of one name, no word in any
+                text or no piece of a word in `min_rows` texts, or labels of which fewer than two classes are known
+                (they are named).
         """
         texts = text.as_texts(texts)
         truth = targets.to_numpy(dtype=np.float64)
@@ -72,6 +73,9 @@ class CountTagger:
             raise ValueError(f"{len(texts)} texts, and targets have shape {truth.shape}: (N, L) is needed")
         if not np.isin(truth[~np.isnan(truth)], (0, 1)).all():
             raise ValueError("targets hold other values than 0, 1 and NaN (unknown)")
+        names = [str(name) for name in targets.columns]
+        if len(set(names)) < len(names):
+            raise ValueError(f"labels {names} must have different names: rename the columns")
         lacking = [
             name
             for name, column in zip(targets.columns, truth.T, strict=True)
@@ -82,10 +86,16 @@ class CountTagger:
                 f"{lacking} have one class only, or none, among the {len(truth):,} training rows, so nothing can be "
                 "learnt: collect examples, join the label with another, or leave it out (drop=[...] when loading)"
             )
-        self.labels = [str(name) for name in targets.columns]
-        self.vectorizers = [_vectorizer(**options) for options in self._options()]
-        counts = sparse.hstack([each.fit_transform(texts) for each in self.vectorizers], format="csr")
+        vectorizers = [_vectorizer(**options) for options in self._options()]
+        try:
+            counts = sparse.hstack([each.fit_transform(texts) for each in vectorizers], format="csr")
+        except ValueError as error:
+            raise ValueError(
+                f"the {len(texts):,} texts have no words, or no piece of a word in {self.min_rows} of them: give more "
+                "texts, min_rows=1 or pieces=False"
+            ) from error
         lines = [self._line(counts, column) for column in truth.T]
+        self.labels, self.vectorizers = names, vectorizers
         self.coef = np.concatenate([line.coef_ for line in lines]).astype(np.float32)
         self.intercept = np.concatenate([line.intercept_ for line in lines]).astype(np.float32)
         return self
@@ -163,7 +173,7 @@ def save_counts(folder: str | Path, tagger: CountTagger, *, thresholds: Mapping[
         terms.append(each.get_feature_names_out().tolist())
     with whole_folder(folder) as partial:
         save_file(arrays, partial / WEIGHTS)
-        (partial / VOCABULARY).write_text(json.dumps(terms, ensure_ascii=False) + "\n", encoding="utf-8")
+        (partial / VOCABULARY).write_text(json.dumps(terms) + "\n", encoding="utf-8")
         (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     return Path(folder)
 
