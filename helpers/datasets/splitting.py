@@ -155,7 +155,11 @@ def _positives(frame: pd.DataFrame, labels: Sequence[str] | None) -> np.ndarray:
     names = list(labels) if labels is not None else label_names(frame)
     if missing := [name for name in names if name not in frame.columns]:
         raise DataError(f"no label column {', '.join(map(str, missing))}; the table has {', '.join(frame.columns)}")
-    return frame[names].eq(1).to_numpy()
+    if words := [name for name in names if not pd.api.types.is_numeric_dtype(frame[name].infer_objects())]:
+        raise DataError(
+            f"label columns {', '.join(map(str, words))} hold no numbers: 0, 1 and NaN (unknown) are needed"
+        )
+    return frame[names].eq(1).fillna(False).to_numpy(dtype=bool)
 
 
 def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray:
@@ -168,6 +172,8 @@ def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray:
             raise DataError(
                 f"keep_together={keep_together!r}: choose 'duplicates', 'near-duplicates' or pass group names"
             )
+        if (gone := frame["comment_text"].isna()).any():
+            raise DataError(f"keep_together: {rows_in_words(np.flatnonzero(gone))} without a text; fill or drop them")
         return grouping(frame["comment_text"].tolist())
     groups = pd.Series(list(keep_together), dtype=object)
     if len(groups) != len(frame):
@@ -179,7 +185,7 @@ def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray:
         return pd.factorize(groups)[0]
     except TypeError as error:
         raise DataError(
-            f"keep_together: a group name cannot be a {type(groups[0]).__name__}; join it to text"
+            f"keep_together: a group name is of a kind that cannot be compared ({error}); join it to text"
         ) from error
 
 

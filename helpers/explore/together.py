@@ -62,6 +62,7 @@ class LabelExplorer(Explorer):
         if measure not in MEASURES:
             raise ValueError(f"measure={measure!r}: take one of {', '.join(MEASURES)}")
         self._seed = 0
+        self._brief = np.ones(len(frame), dtype=bool)
         if "comment_text" in frame:
             self._brief = frame["comment_text"].str.len().lt(LONGEST).to_numpy()
         self.buttons: dict[str, ToggleButton] = {}
