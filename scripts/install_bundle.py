@@ -63,6 +63,18 @@ def check_python(about: dict[str, str], machine: dict[str, str]) -> None:
     raise InstallError(f"this bundle is for {made_for}; you have {here}.\n{advice}")
 
 
+def read_about(path: Path) -> dict:
+    """What the bundle says of itself.
+
+    Raises:
+        InstallError: the file is no JSON any more.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InstallError(f"{path} is torn: the copy is not whole. Copy the bundle again.") from error
+
+
 def check_files(bundle: Path) -> int:
     """Compare every file with SHA256SUMS; return how many there are.
 
@@ -73,6 +85,8 @@ def check_files(bundle: Path) -> int:
     if not sums.is_file():
         raise InstallError(f"{sums} is missing: the copy is not whole. Copy the bundle again.")
     lines = sums.read_text(encoding="utf-8").splitlines()
+    if not lines or any("  " not in line for line in lines):
+        raise InstallError(f"{sums} is torn: the copy is not whole. Copy the bundle again.")
     faults = []
     for line in lines:
         wanted, name = line.split("  ", 1)
@@ -129,7 +143,9 @@ def pip_wheel(wheels: Path) -> Path:
 
 
 def copy_course(source: Path, target: Path) -> list[str]:
-    """Copy the course; return the files that were there and differ, which stay as they are.
+    """Copy the course; return the files that the reader changed and that differ, which stay as they are.
+
+    A file that is still as an older bundle brought it is replaced by the newer one.
 
     Raises:
         InstallError: the target holds something that no bundle put there.
@@ -137,17 +153,26 @@ def copy_course(source: Path, target: Path) -> list[str]:
     if target.exists() and any(target.iterdir()) and not (target / MARK).exists():
         raise InstallError(f"{target} is there already, and not from a bundle. Name another: install.py --into FOLDER")
     target.mkdir(parents=True, exist_ok=True)
-    (target / MARK).touch()
+    mark = target / MARK
+    brought = json.loads((mark.read_text(encoding="utf-8") if mark.exists() else "") or "{}")
+    mark.touch()
     kept = []
     for path in sorted(p for p in source.rglob("*") if p.is_file()):
-        copy = target / path.relative_to(source)
-        if not copy.exists():
+        name, new = path.relative_to(source).as_posix(), digest(path)
+        copy = target / name
+        old = digest(copy) if copy.exists() else None
+        if old is not None and old != new and old != brought.get(name):
+            kept.append(name)
+            continue
+        if old != new:
             copy.parent.mkdir(parents=True, exist_ok=True)
             partial = copy.with_name(copy.name + ".part")
             shutil.copy2(path, partial)
             partial.replace(copy)
-        elif digest(copy) != digest(path):
-            kept.append(path.relative_to(source).as_posix())
+        brought[name] = new
+    partial = mark.with_name(mark.name + ".part")
+    partial.write_text(json.dumps(brought), encoding="utf-8")
+    partial.replace(mark)
     return kept
 
 
@@ -207,7 +232,7 @@ def main() -> int:
     target = parser.parse_args().into.expanduser().resolve()
     began = time.monotonic()
     try:
-        about = json.loads((HERE / ABOUT).read_text(encoding="utf-8"))
+        about = read_about(HERE / ABOUT)
         check_python(about, this_machine())
         check_disk(target)
         print("[1/3] checking the files", flush=True)

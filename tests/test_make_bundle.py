@@ -134,6 +134,29 @@ def test_a_copy_without_its_sums_is_refused(tmp_path):
         install_bundle.check_files(tmp_path)
 
 
+@pytest.mark.parametrize("torn", ["", "abc123\n"])
+def test_torn_sums_are_refused(tmp_path, torn):
+    (tmp_path / install_bundle.SUMS).write_text(torn)
+    with pytest.raises(InstallError, match="SHA256SUMS is torn"):
+        install_bundle.check_files(tmp_path)
+    (tmp_path / install_bundle.ABOUT).write_text('{"extras": ')
+    with pytest.raises(InstallError, match="is torn: the copy is not whole"):
+        install_bundle.read_about(tmp_path / install_bundle.ABOUT)
+
+
+def test_a_newer_bundle_replaces_what_nobody_changed(tmp_path):
+    older, newer, target = (tmp_path / name for name in ("older", "newer", "target"))
+    for folder, version in ((older, "1"), (newer, "2")):
+        folder.mkdir()
+        for name in ("pins.txt", "mine.txt"):
+            (folder / name).write_text(version)
+    assert install_bundle.copy_course(older, target) == []
+    (target / "mine.txt").write_text("changed by the reader")
+    assert install_bundle.copy_course(newer, target) == ["mine.txt"]
+    assert (target / "pins.txt").read_text() == "2"
+    assert (target / "mine.txt").read_text() == "changed by the reader"
+
+
 def test_many_faults_are_counted(tmp_path):
     for number in range(8):
         (tmp_path / f"{number}.whl").write_bytes(b"x")
