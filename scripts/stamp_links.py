@@ -81,7 +81,9 @@ def parse_address(repository: str, branch: str = "main") -> Address | None:
     """
     if not repository:
         return None
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9_][\w.-]*", repository, re.ASCII):
+    if repository.endswith(".git") or not re.fullmatch(
+        r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9_][\w.-]*", repository, re.ASCII
+    ):
         raise ValueError(f"the repository is {repository!r}: write owner/name, as on GitHub")
     if not re.fullmatch(r"\w[\w./-]*", branch, re.ASCII):
         raise ValueError(f"the branch is {branch!r}: write its name, such as main")
@@ -215,15 +217,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Stamp or check the course; return 1 when a file is out of step or cannot be stamped."""
     parser = argparse.ArgumentParser(description="Write the repository's address into badges and guard cells.")
     parser.add_argument("--repo", help="owner/name on GitHub, or none (default: what pyproject.toml names)")
-    parser.add_argument("--branch", default="main", help="the branch that Colab opens (main)")
+    parser.add_argument("--branch", help="the branch that Colab opens (main)")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a file is out of step")
     parser.add_argument("--root", type=Path, default=ROOT, help="the course's folder")
     options = parser.parse_args(arguments)
+    if options.branch and options.repo in (None, "none"):
+        parser.error("--branch goes with --repo owner/name")
     try:
         if options.repo is None:
             address = read_address(options.root / "pyproject.toml")
         else:
-            address = parse_address("" if options.repo == "none" else options.repo, options.branch)
+            address = parse_address("" if options.repo == "none" else options.repo, options.branch or "main")
         changed = out_of_step(options.root, address)
     except ValueError as error:
         print(error)

@@ -166,6 +166,7 @@ def test_the_guard_is_short_enough_for_a_projector(address):
         (["--repo", "counts-to-bert"], "write owner/name"),
         (["--repo", 'ada/"+evil'], "write owner/name"),
         (["--repo", "https://github.com/ada/course"], "write owner/name"),
+        (["--repo", "ada/course.git"], "write owner/name"),
         (["--repo", "ada/course", "--branch=-x"], "the branch is '-x'"),
     ],
 )
