@@ -4,8 +4,10 @@ The server shows a copy of the notebooks, and keeps settings, workspaces and key
 that is saved in the browser reaches the course, or the user's JupyterLab.
 """
 
+import contextlib
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -14,7 +16,6 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,13 @@ SECONDS_OF_SILENCE = 5  # all cells are queued at once, so an idle kernel and no
 HEIGHT_SEEN_AGAIN = 60  # of a screenshot, at the top of the next
 # Nobody can help these: a browser without a GPU, and what a page of JupyterLab says on its way out.
 HARMLESS = ("GPU stall", "Automatic fallback to software WebGL", "WebSocket is already in CLOSING")
+_SEEN = """image => {
+  const box = image.getBoundingClientRect();
+  const loaded = image.complete && image.naturalWidth > 0;
+  if (loaded && box.height > 0 && box.top >= 0 && box.bottom <= window.innerHeight) return true;
+  image.scrollIntoView({block: "center"});
+  return false;
+}"""
 _OUTPUTS = (Path(__file__).parent / "live_lab.js").read_text(encoding="utf-8")
 
 
@@ -94,7 +102,7 @@ def _environment(private: Path) -> dict[str, str]:
     return kept | {name: str(private / name.lower()) for name in names} | {"COURSE_PROFILE": "quick"}
 
 
-@contextmanager
+@contextlib.contextmanager
 def serve(course: Path, private: Path) -> Iterator[Lab]:
     """Run `make lab` on the folder `course` until the block ends.
 
@@ -105,9 +113,7 @@ def serve(course: Path, private: Path) -> Iterator[Lab]:
     Raises:
         LabError: it ended, or did not answer in time; the message has the end of its log.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     lab = Lab(f"http://127.0.0.1:{port}", secrets.token_hex(16))
     options = (
         f"--no-browser --ip=127.0.0.1 --port={port} --ServerApp.port_retries=0 --IdentityProvider.token={lab.token}"
@@ -124,6 +130,15 @@ def serve(course: Path, private: Path) -> Iterator[Lab]:
         yield lab
     finally:
         _end(process)
+
+
+def _free_port() -> int:
+    """Return a port that nothing listens at, below those that a system gives to connections while the server starts."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+    raise LabError("no free port between 20000 and 32000")
 
 
 def _wait_for(lab: Lab, process: subprocess.Popen, log: Path) -> None:
@@ -164,7 +179,7 @@ class LiveNotebook:
     file: Path
     console: list[str] = field(default_factory=list)
 
-    def open(self, seconds: float = 60, *, whole: bool = True) -> None:
+    def open(self, seconds: float = 120, *, whole: bool = True) -> None:
         """Go to the notebook and wait until its kernel is there: before that, "Run" silently does nothing.
 
         Args:
@@ -176,7 +191,8 @@ class LiveNotebook:
         """
         self.page.on("console", self._listen)
         self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
-        self.page.goto(self.lab.page(self.path))
+        self.page.set_default_timeout(1000 * seconds)
+        self.page.goto(self.lab.page(self.path), wait_until="commit")
         self.until(self.page.locator(".jp-Notebook").count, seconds, "no notebook")
         self.until(self._has_kernel, seconds, "no kernel")
         number, cells = len(read_notebook(self.file).cells), self.page.locator(".jp-Notebook .jp-Cell")
@@ -253,15 +269,13 @@ class LiveNotebook:
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number - 1)
 
     def wait_for_figure(self, number: int, seconds: float = 120) -> None:
-        """Wait for a cell's figure, and bring it onto the screen.
+        """Wait until a cell's figure is on the screen; scroll to it while what comes above still pushes it away.
 
         Raises:
-            LabError: there is none in time.
+            LabError: it is not in time.
         """
         figure = self.cell(number).locator(".jp-OutputArea-child img")
-        loaded = "image => image.complete && image.naturalWidth > 0"
-        self.until(lambda: figure.count() and figure.first.evaluate(loaded), seconds, f"no figure in cell {number}")
-        figure.first.scroll_into_view_if_needed()
+        self.until(lambda: figure.count() and figure.first.evaluate(_SEEN), seconds, f"no figure in cell {number}")
 
     def run_cell(self, number: int, source: str | None = None, seconds: float = 60) -> Cell:
         """Click into a cell, type `source` over what it holds, press Shift+Enter; return what the page then shows."""
