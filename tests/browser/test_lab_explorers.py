@@ -29,9 +29,13 @@ def test_thresholds_move(written, pictures):
     notebook = written(THRESHOLDS, ROW)
     notebook.run_all(120)
     shown_once(notebook)
-    row = move_thresholds(notebook, "threat")
-    assert notebook.run_cell(2).text.split() == row[:4], "what stands there is what the kernel counts with"
+    move_thresholds(notebook, "threat")
+    counted = notebook.run_cell(2).text.split()  # the kernel has heard of every move before this cell
     shown = Moving(notebook, "thresholds")
+    stands = shown.find("numbers-threat")
+    notebook.until(
+        lambda: stands.inner_text().split()[:4] == counted, 20, "what stands there is not what the kernel counts with"
+    )
     for button, expected in (("half", "0.500"), ("tuned", "0.300")):
         (row,) = shown.after(shown.find(button).click, "numbers-threat")
         assert row[0] == expected
