@@ -29,7 +29,8 @@ SECONDS_TO_START = 120
 SECONDS_OF_SILENCE = 5  # all cells are queued at once, so an idle kernel and no queue mean the end
 HEIGHT_SEEN_AGAIN = 60  # of a screenshot, at the top of the next
 # Nobody can help these: a browser without a GPU, and what a page of JupyterLab says on its way out.
-HARMLESS = ("GPU stall", "Automatic fallback to software WebGL", "WebSocket is already in CLOSING")
+# A picture that is attached to a cell (08) is asked for by that name first, and then found in the notebook.
+HARMLESS = ("GPU stall", "Automatic fallback to software WebGL", "WebSocket is already in CLOSING", "(attachment:")
 _SEEN = """image => {
   const box = image.getBoundingClientRect();
   const loaded = image.complete && image.naturalWidth > 0;
