@@ -201,8 +201,9 @@ class LiveNotebook:
             self.until(lambda: cells.count() == number, seconds, f"not all of its {number} cells are in the page")
 
     def _listen(self, message: Any) -> None:  # noqa: ANN401
-        if message.type == "error" and not any(words in message.text for words in HARMLESS):
-            self.console.append(f"{message.text} ({message.location.get('url', '')})")
+        said = f"{message.text} ({message.location.get('url', '')})"
+        if message.type == "error" and not any(words in said for words in HARMLESS):
+            self.console.append(said)
 
     def _has_kernel(self) -> bool:
         kernels = [s["kernel"] for s in self.lab.ask("sessions") if s["path"] == self.path]
