@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from packaging.version import Version
 
 from helpers import datasets, loaders, text
 from helpers.datasets import DataError
+from helpers.loaders import tables
 
 LABELS = ["rude", "kind"]
 
@@ -188,6 +188,7 @@ def test_bad_files_are_named(tokenizer, tmp_path, table):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
+        ("hello there,0,", "cannot be read to its end"),
         ("hello, there,0", "cannot be read to its end"),
         ("fine,0\nyou fool", "row 2: fewer fields than the header names"),
         ('fine,0\n"open,0', "cannot be read to its end"),
@@ -200,14 +201,14 @@ def test_a_malformed_csv_file_is_refused_by_name(lines, message, tokenizer, tmp_
         loaders.tokenize_files(tmp_path / "bad.csv", tokenizer, cache=tmp_path / "c")
 
 
-def test_a_comma_too_many_at_the_end_of_a_row_changes_nothing(tokenizer, tmp_path):
-    (tmp_path / "bad.csv").write_text("comment_text,toxic\nhello there,0,\n")
-    if Version(pd.__version__) >= Version("3"):
-        with pytest.raises(DataError, match=r"bad.csv: cannot be read to its end"):
-            loaders.tokenize_files(tmp_path / "bad.csv", tokenizer, cache=tmp_path / "c")
-    else:  # pandas takes it for a comma that ends every row, and reads the rest as it stands
-        made = loaders.tokenize_files(tmp_path / "bad.csv", tokenizer, cache=tmp_path / "c")
-        assert made.table()["labels"][:] == [[0]]
+@pytest.mark.parametrize("rows", [2, 3, 4, 5, 7])
+def test_a_row_too_long_is_refused_wherever_a_batch_begins(rows, tmp_path):
+    (tmp_path / "bad.csv").write_text("comment_text,toxic\n" + "fine,0\n\n" * rows + "9,too,many,fields\nfine,1\n")
+    seen = []
+    with pytest.raises(DataError, match=r"(?s)bad.csv: cannot be read to its end .*fields.* quote texts"):
+        for cells in tables.read_columns(tmp_path / "bad.csv", ["toxic"], batch_rows=2):
+            seen += cells["toxic"]
+    assert seen == ["0"] * (rows - rows % 2)
 
 
 def test_words_that_pandas_takes_for_nothing_stay_words_and_booleans_are_labels(tokenizer, tmp_path):

@@ -4,8 +4,11 @@ import csv
 import glob
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from packaging.version import Version
 
 from helpers.datasets.reading import DataError
 
@@ -68,7 +71,10 @@ def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) ->
         # One row group after the other: a whole file is read ahead up to a gigabyte, and stays there until its end.
         stream = datasets.IterableDataset.from_parquet(name, columns=list(columns), batch_size=batch_rows).reshard()
     parts, looked = iter(stream.with_format("arrow").iter(batch_size=batch_rows)), path.suffix != ".csv"
+    rows = _numbered_rows(path) if path.suffix == ".csv" and _loses_fields() else None
     while (part := _next(path, parts)) is not None:
+        if rows is not None:
+            _refuse_long_rows(path, islice(rows, part.num_rows), len(part.column_names))
         if not looked and "" in part.column(part.column_names[-1]).to_pylist():
             _refuse_short_rows(path, len(part.column_names))
             looked = True
@@ -77,6 +83,31 @@ def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) ->
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: a text is not UTF-8 ({error})") from error
         yield cells
+
+
+def _loses_fields() -> bool:
+    """Whether pandas, before 3, drops surplus fields of a chunk's first row, or empty ones of any, and says nothing."""
+    import pandas as pd
+
+    return Version(pd.__version__) < Version("3")
+
+
+def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows below the header of a CSV file as lists of fields, from row 1 on."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        yield from islice(enumerate(row for row in csv.reader(file) if row), 1, None)
+
+
+def _refuse_long_rows(path: Path, rows: Iterator[tuple[int, list[str]]], fields: int) -> None:
+    """DataError where a row of these has too many fields, as newer pandas has it."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        for number, row in rows:
+            if len(row) > fields:
+                more = f"row {number}: more fields than the header names"
+                raise DataError(f"{path}: cannot be read to its end ({more}); quote texts that hold commas or lines")
+    finally:
+        csv.field_size_limit(before)
 
 
 def _refuse_short_rows(path: Path, fields: int) -> None:
