@@ -28,7 +28,7 @@ class DataError(ValueError):
         ...     datasets.load_comments("mine.csv")
         ... except datasets.DataError as error:
         ...     print(error)
-        mine.csv: column id: id '1' stands in 2 rows (1, 2); ... or pass id=None to number the rows
+        mine.csv: column id: id '1' stands in 2 rows (1, 2); ... or number the rows with id=None, drop=['id']
     """
 
 

@@ -97,7 +97,7 @@ def _ids(frame: pd.DataFrame, name: str, column: str | None) -> pd.Series:
         same = np.flatnonzero(ids.eq(first).to_numpy())
         raise DataError(
             f"{name}: column {column}: id {first!r} stands in {rows_in_words(same)}; {len(repeated):,} rows share "
-            "their id with another. Remove the repeats, or pass id=None to number the rows"
+            f"their id with another. Remove the repeats, or number the rows with id=None, drop=[{column!r}]"
         )
     return ids
 
