@@ -282,7 +282,7 @@ def spread(
     ax.axvline(target, color=DARK, linestyle="--", linewidth=1.2)
     ax.annotate(f" {name}: {short(target)}", (target, 0.02), xycoords=("data", "axes fraction"), color=DARK)
     ax.set_yticks(range(len(values)), list(values))
-    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.set_ylim(len(values) * 1.1 - 0.5, -0.5)  # room for the target's name below the last row
     ax.grid(axis="y", visible=False)
     ax.set_xlabel(unit)
     return ax

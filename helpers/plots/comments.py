@@ -89,19 +89,24 @@ def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: A
     ordered = np.sort(np.asarray(values))
     limits = np.unique(np.geomspace(8, max(ordered.max(), 16), 200).astype(int))
     ax.plot(limits, 1 - np.searchsorted(ordered, limits, side="right") / len(ordered), color=PALETTE[0], linewidth=2.5)
-    for place, cut in enumerate(sorted(cuts, reverse=True)):
-        share = (ordered > cut).mean()
-        ax.plot(cut, share, "o", color=PALETTE[1])
-        ax.annotate(
-            f"{cut}: {share:.1%}",
-            (cut, share),
-            xytext=(8, 10 + 16 * place),
-            textcoords="offset points",
-            color=PALETTE[1],
-        )
     ax.set_xscale("log", base=4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+    ax.figure.canvas.draw()  # without it the limits are not known yet
+    point = ax.figure.dpi / 72
+    lowest = -np.inf
+    for cut in sorted(cuts, reverse=True):
+        share = (ordered > cut).mean()
+        ax.plot(cut, share, "o", color=PALETTE[1])
+        height = ax.transData.transform((cut, share))[1] / point
+        lowest = max(height + 7, lowest + 14)  # the names of neighbours would meet
+        ax.annotate(
+            f"{cut}: {share:.1%}",
+            (cut, share),
+            xytext=(7, lowest - height),
+            textcoords="offset points",
+            color=PALETTE[1],
+        )
     ax.set_xlabel(f"limit in {unit} (log axis)")
     ax.set_ylabel("comments that are cut")
     return ax
