@@ -6,8 +6,10 @@ import json
 import math
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,16 @@ FIELDS = ("id", "value", "unit", "asked", "command", "data", "hardware", "date")
 
 
 def hardware() -> str:
-    """The machine in words: processor cores, memory, system, Python."""
+    """The machine in words: processor cores, instructions for eight-bit products, memory, system, Python."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = ""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = f", {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
-    return f"{cores} CPU cores{memory}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    cpu = Path("/proc/cpuinfo")
+    vnni = " with VNNI" if cpu.is_file() and "vnni" in cpu.read_text() else ""
+    return (
+        f"{cores} CPU cores{vnni}{memory}, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    )
 
 
 def record(
@@ -94,14 +100,16 @@ def render(entries: list[dict[str, Any]]) -> str:
         "# Measured",
         "",
         "Written by the benchmarks in this folder (`make bench`), never by hand; the history is in `results.json`.",
+        "*Met* compares a value with the first number asked for and with an aim; what is asked in words is not judged.",
         "",
-        "| id | value | asked | data | repeat with | hardware | date |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| id | value | asked | met | data | repeat with | hardware | date |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     rows = [
         f"| `{e['id']}` | {_number(e['value'])} {e['unit']}".rstrip()
         + _parts(e.get("details", {}))
-        + f" | {e['asked']} | {e['data']} | `{e['command']}` | {e['hardware']} | {e['date']} |"
+        + f" | {e['asked']} | {_met(e['value'], e['asked'])} | {e['data']}"
+        + f" | `{e['command']}` | {e['hardware']} | {e['date']} |"
         for e in latest(entries)
     ]
     return "\n".join(head + rows) + "\n"
@@ -135,13 +143,38 @@ def run_figures(figures: dict[str, Callable[[], None]], description: str) -> Non
             measure()
 
 
+def _met(value: float, asked: str) -> str:
+    number = r"([\d.,]+(?:/\d+)?)"
+    found, between, aim = (
+        re.match(rf"(>=|<=|<|>) {number}", asked),
+        re.match(rf"{number} to {number}", asked),
+        re.search(rf"\baim {number}", asked),
+    )
+    words = []
+    if found:
+        sign, bound = found[1], _plain(found[2])
+        held = {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}
+        words.append("yes" if held[sign] else "**no**")
+    elif between:
+        words.append("yes" if _plain(between[1]) <= value <= _plain(between[2]) else "**no**")
+    if aim:
+        words.append("aim met" if value >= _plain(aim[1]) else "**aim missed**")
+    return ", ".join(words)
+
+
+def _plain(number: str) -> float:
+    return float(Fraction(number.replace(",", "").rstrip(".")))
+
+
 def _parts(details: dict[str, Any]) -> str:
     shown = [f"{name} {_number(part)}" for name, part in details.items() if isinstance(part, int | float)]
     return f" ({', '.join(shown)})" if shown else ""
 
 
 def _number(value: float) -> str:
-    if value != 0 and abs(value) < 0.001:
+    if value == 0:
+        return "0"  # and not "-0", which a rounded difference may be
+    if abs(value) < 0.001:
         return f"{value:.2e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 

@@ -44,6 +44,25 @@ def test_a_record_is_appended_and_the_newest_is_shown(tmp_path, monkeypatch, cap
     assert "a.b: 12345.7 rows/s (asked: >= 1)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("value", "asked", "met"),
+    [
+        (2.0, ">= 2 x", "yes"),
+        (1.985, ">= 2 x", "**no**"),
+        (60_000, ">= 50,000", "yes"),
+        (0.009, "<= 1/20", "yes"),
+        (30, "< 30", "**no**"),
+        (0.98, "0.93 to 0.975", "**no**"),
+        (0.9916, "above both; aim 0.993", "**aim missed**"),
+        (0.992, ">= 0.988, aim 0.991, and above the other", "yes, aim met"),
+        (1.0, "a gain, with an interval", ""),
+    ],
+)
+def test_the_page_says_what_was_missed(value, asked, met):
+    entry = dict.fromkeys(_record.FIELDS, "") | {"id": "a.b", "value": value, "asked": asked}
+    assert f" | {asked} | {met} | " in _record.render([entry])
+
+
 def test_what_is_no_number_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(_record, "RESULTS", tmp_path / "results.json")
     with pytest.raises(ValueError, match="is no measurement"):
