@@ -24,7 +24,7 @@ class CountTagger:
 
     Two sets of features side by side: TF-IDF of single words and pairs of words, and TF-IDF of the pieces of words, of
     two to five letters, by which a word that was mistyped or never seen resembles others. Both with logarithmic counts
-    and rows of length one. On them a logistic regression for each label (the ladder of notebook 02).
+    and rows of length one. On them a logistic regression for each label (one rung beyond the ladder of notebook 02).
 
     Args:
         C: inverse strength of the L2 penalty.
