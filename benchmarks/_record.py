@@ -100,7 +100,7 @@ def render(entries: list[dict[str, Any]]) -> str:
         "# Measured",
         "",
         "Written by the benchmarks in this folder (`make bench`), never by hand; the history is in `results.json`.",
-        "*Met* compares a value with the first number asked for and with an aim; what is asked in words is not judged.",
+        "*Met* compares a value with the number that *asked* begins with, and with an aim; words are not judged.",
         "",
         "| id | value | asked | met | data | repeat with | hardware | date |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -144,7 +144,7 @@ def run_figures(figures: dict[str, Callable[[], None]], description: str) -> Non
 
 
 def _met(value: float, asked: str) -> str:
-    number = r"([\d.,]+(?:/\d+)?)"
+    number = r"(-?[\d.,]+(?:/\d+)?)"
     found, between, aim = (
         re.match(rf"(>=|<=|<|>) {number}", asked),
         re.match(rf"{number} to {number}", asked),

@@ -52,6 +52,7 @@ def test_a_record_is_appended_and_the_newest_is_shown(tmp_path, monkeypatch, cap
         (60_000, ">= 50,000", "yes"),
         (0.009, "<= 1/20", "yes"),
         (30, "< 30", "**no**"),
+        (-4.19e-05, ">= -0.003", "yes"),
         (0.98, "0.93 to 0.975", "**no**"),
         (0.9916, "above both; aim 0.993", "**aim missed**"),
         (0.992, ">= 0.988, aim 0.991, and above the other", "yes, aim met"),
