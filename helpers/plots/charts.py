@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from helpers.plots.style import DARK, GREY, PALETTE, new_axes, short
+from helpers.plots.style import DARK, GREY, PALETTE, name_points, new_axes, short
 
 
 def bars(
@@ -168,16 +168,9 @@ def lines(
     if log:
         ax.set_yscale("log")
     ax.margins(x=0.02)
-    ax.figure.canvas.draw()  # without it the limits are not known yet
     ends = {column: table[column].dropna() for column in table.columns}
     points = [(c, e.index[-1], e.iloc[-1], color) for (c, e), color in zip(ends.items(), colors, strict=True) if len(e)]
-    lowest = -np.inf
-    for column, x, y, color in sorted(points, key=lambda point: point[2]):
-        height = ax.transData.transform((0, y))[1]
-        place = max(height, lowest + 14 * ax.figure.dpi / 72)
-        lowest = place
-        shift = (8, (place - height) * 72 / ax.figure.dpi)
-        ax.annotate(column, (x, y), xytext=shift, textcoords="offset points", va="center", color=color)
+    name_points(ax, points, right=8)
     return ax
 
 

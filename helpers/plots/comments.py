@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter
 
 from helpers.datasets.validation import label_names
 from helpers.plots.charts import bars
-from helpers.plots.style import CLEAN, DARK, PALETTE, label_colors, new_axes, short
+from helpers.plots.style import CLEAN, DARK, PALETTE, label_colors, name_points, new_axes, short
 
 
 def label_counts(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
@@ -92,21 +92,10 @@ def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: A
     ax.set_xscale("log", base=4)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    ax.figure.canvas.draw()  # without it the limits are not known yet
-    point = ax.figure.dpi / 72
-    lowest = -np.inf
-    for cut in sorted(cuts, reverse=True):
-        share = (ordered > cut).mean()
-        ax.plot(cut, share, "o", color=PALETTE[1])
-        height = ax.transData.transform((cut, share))[1] / point
-        lowest = max(height + 7, lowest + 14)  # the names of neighbours would meet
-        ax.annotate(
-            f"{cut}: {share:.1%}",
-            (cut, share),
-            xytext=(7, lowest - height),
-            textcoords="offset points",
-            color=PALETTE[1],
-        )
+    shares = {cut: float((ordered > cut).mean()) for cut in cuts}
+    ax.plot(list(shares), list(shares.values()), "o", color=PALETTE[1])
+    names = [(f"{cut}: {share:.1%}", cut, share, PALETTE[1]) for cut, share in shares.items()]
+    name_points(ax, names, right=7, up=10)
     ax.set_xlabel(f"limit in {unit} (log axis)")
     ax.set_ylabel("comments that are cut")
     return ax

@@ -1,8 +1,9 @@
 """One style for the whole course: type, colours, and how numbers are written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
@@ -57,6 +58,25 @@ def label_colors(labels: Sequence[str]) -> dict[str, str]:
 def new_axes(width: float = 8, height: float = 4.2) -> Axes:
     """Axes on a new figure of a size in inches."""
     return plt.subplots(figsize=(width, height))[1]
+
+
+def name_points(ax: Axes, points: Iterable[tuple[str, float, float, str]], *, right: float, up: float = 0) -> None:
+    """Write names beside points, moved up where they would meet the one below.
+
+    Args:
+        ax: has all that is drawn and its scales, for what changes the limits later moves the points.
+        points: name, x, y and colour of each.
+        right: distance from the point, in typographic points.
+        up: the same, upwards.
+    """
+    ax.figure.canvas.draw()  # without it the limits are not known yet
+    pixels = ax.figure.dpi / 72
+    lowest = -np.inf
+    for name, x, y, color in sorted(points, key=lambda point: point[2]):
+        height = ax.transData.transform((ax.get_xlim()[0], y))[1] / pixels  # x may be a word
+        lowest = max(height + up, lowest + 14)
+        shift = (right, lowest - height)
+        ax.annotate(name, (x, y), xytext=shift, textcoords="offset points", va="center", color=color)
 
 
 def short(value: float) -> str:
