@@ -1,5 +1,6 @@
 """Tables on disk, CSV or Parquet, as streams of columns."""
 
+import contextlib
 import csv
 import glob
 import warnings
@@ -100,25 +101,27 @@ def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _refuse_long_rows(path: Path, rows: Iterator[tuple[int, list[str]]], fields: int) -> None:
     """DataError where a row of these has too many fields, as newer pandas has it."""
-    before = csv.field_size_limit(2**31 - 1)
-    try:
+    with _fields_of_any_size():
         for number, row in rows:
             if len(row) > fields:
                 more = f"row {number}: more fields than the header names"
                 raise DataError(f"{path}: cannot be read to its end ({more}); quote texts that hold commas or lines")
-    finally:
-        csv.field_size_limit(before)
 
 
 def _refuse_short_rows(path: Path, fields: int) -> None:
     """DataError where a row of a CSV file has too few fields; pandas fills these with "" and says nothing."""
+    with _fields_of_any_size():
+        for number, row in _numbered_rows(path):
+            if len(row) < fields:
+                short = "fewer fields than the header names; the file may be cut off"
+                raise DataError(f"{path}: row {number}: {short}")
+
+
+@contextlib.contextmanager
+def _fields_of_any_size() -> Iterator[None]:
     before = csv.field_size_limit(2**31 - 1)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(row for row in csv.reader(file) if row):
-                if len(row) < fields:
-                    short = "fewer fields than the header names; the file may be cut off"
-                    raise DataError(f"{path}: row {number}: {short}")
+        yield
     finally:
         csv.field_size_limit(before)
 
