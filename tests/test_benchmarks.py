@@ -64,6 +64,11 @@ def test_the_page_says_what_was_missed(value, asked, met):
     assert f" | {asked} | {met} | " in _record.render([entry])
 
 
+def test_a_difference_rounded_to_zero_has_no_sign():
+    entry = dict.fromkeys(_record.FIELDS, "") | {"id": "a.b", "value": 1.0, "details": {"low": -0.0}}
+    assert "1 (low 0)" in _record.render([entry])
+
+
 def test_what_is_no_number_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(_record, "RESULTS", tmp_path / "results.json")
     with pytest.raises(ValueError, match="is no measurement"):
