@@ -10,6 +10,8 @@ cells ran and its outputs hold nothing that they should not: stderr, paths of th
 """
 
 import argparse
+import base64
+import io
 import os
 import re
 import sys
@@ -34,6 +36,7 @@ from notebook_outputs import (
     read_notebook,
     run_cells,
 )
+from PIL import Image
 
 SLOW_SECONDS = 90
 SLOW_SECONDS_OF = {"04": 120, "05": 120, "06": 120}
@@ -132,7 +135,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 
 def _outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Merge neighbouring streams, fold progress bars, drop widgets, shorten the paths in wanted tracebacks."""
+    """Merge streams, fold progress bars, drop widgets, shorten paths in wanted tracebacks, make pictures small."""
     kept: list[NotebookNode] = []
     for output in outputs:
         if WIDGET in output.get("data", {}):
@@ -142,11 +145,24 @@ def _outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
             continue
         if output.output_type == "error":
             output.traceback = [_short_paths(line) for line in output.traceback]
+        if "image/png" in output.get("data", {}):
+            output.data["image/png"] = small_picture(output.data["image/png"])
         kept.append(output)
     for output in kept:
         if output.output_type == "stream":
             output.text = "\n".join(_last_drawn(line) for line in output.text.split("\n"))
     return [output for output in kept if output.output_type != "stream" or output.text.strip()]
+
+
+def small_picture(png: str) -> str:
+    """Return a picture, base64, with a palette of 256 colours: a chart looks the same, in a third of the bytes."""
+    picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    if picture.mode == "P" or picture.convert("RGBA").getextrema()[3][0] < 255:  # small already, or see-through
+        return png
+    drawn = io.BytesIO()
+    palette = {"method": Image.Quantize.MAXCOVERAGE, "dither": Image.Dither.NONE}
+    picture.convert("RGB").quantize(256, **palette).save(drawn, "PNG", optimize=True)
+    return min(png, base64.b64encode(drawn.getvalue()).decode(), key=len)
 
 
 def _last_drawn(line: str) -> str:

@@ -1,5 +1,7 @@
 """The one writer of outputs: what it stores, what it refuses, and that a failure leaves the file alone."""
 
+import base64
+import io
 import json
 import re
 import sys
@@ -7,12 +9,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import make_exercises
+import matplotlib.pyplot as plt
 import nbformat
 import notebook_format
+import numpy as np
 import pytest
 import run_notebooks
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebook_outputs import read_notebook, stored_faults
+from PIL import Image
 
 pytestmark = pytest.mark.kernel
 
@@ -77,6 +82,30 @@ def test_two_runs_give_the_same_bytes_and_leave_no_temporary_file(stored):
 
 def test_kernels_see_the_quick_profile_only_and_the_notebooks_folder(stored):
     assert text_of(stored.notebook.cells[1]) == "quick None None 1\nTrue\n"
+
+
+def png_of(transparent):
+    drawn = io.BytesIO()
+    figure, ax = plt.subplots(figsize=(6, 4))
+    ax.imshow(np.linspace(0, 1, 200).reshape(10, 20), cmap="viridis")
+    ax.plot(np.arange(20), np.arange(20) / 2, "o-", color="#D55E00")
+    figure.savefig(drawn, transparent=transparent)
+    return base64.b64encode(drawn.getvalue()).decode()
+
+
+def test_pictures_are_stored_small_and_look_the_same():
+    png = png_of(transparent=False)
+    small = run_notebooks.small_picture(png)
+    before, after = (Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB") for one in (png, small))
+    assert len(small) < 0.6 * len(png)
+    apart = np.abs(np.asarray(before, dtype=int) - np.asarray(after, dtype=int))
+    assert before.size == after.size and apart.mean() < 0.5 and np.quantile(apart, 0.999) < 16
+    assert run_notebooks.small_picture(small) == small
+
+
+def test_a_picture_that_one_sees_through_stays_as_it_is():
+    png = png_of(transparent=True)
+    assert run_notebooks.small_picture(png) == png
 
 
 def test_outputs_are_normalised(stored):
