@@ -155,7 +155,7 @@ def batch_of(table: "pa.Table", tokens: TokenFiles) -> Batch:
     flat = table.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     labels = flat.reshape(len(table), len(tokens.labels)).astype(np.float32)
     labels[labels < 0] = np.nan
-    return inputs, torch.from_numpy(labels)
+    return Batch((inputs, torch.from_numpy(labels)))
 
 
 def file_loader(

@@ -1,6 +1,7 @@
 """Rows of sparse matrices and of whole arrays, a batch at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,51 @@ from torch.utils.data import DataLoader, Dataset
 
 from helpers.loaders.sampling import EpochBatchSampler
 
-Batch = tuple[dict[str, Tensor], Tensor]
+
+class Batch(tuple[dict[str, Tensor], Tensor]):
+    """A batch that unpacks as `(inputs, labels)` and knows which rows it holds.
+
+    The loaders of this package set `rows`; `loops.predict` restores the data set's order from it. It survives worker
+    processes, pinning and `to`, which Lightning calls; a batch that is rebuilt by other code has `rows=None`.
+
+    Args:
+        pair: inputs, a dict of tensors for `model(**inputs)`, and labels, a float tensor (B, L).
+        rows: int64 tensor (B,) on the CPU, the positions of the batch's rows in `loader.dataset`; None where unknown.
+
+    Raises:
+        ValueError: `pair` does not hold two things.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders
+        >>> loader = loaders.array_loader({"features": torch.zeros(5, 2)}, torch.zeros(5, 1), batch_size=3)
+        >>> [batch.rows.tolist() for batch in loader]
+        [[0, 1, 2], [3, 4]]
+        >>> inputs, labels = loaders.Batch(({"features": torch.zeros(3, 2)}, torch.zeros(3, 1)))
+        >>> tuple(labels.shape)
+        (3, 1)
+    """
+
+    rows: Tensor | None
+
+    def __new__(cls, pair: Iterable[Any], rows: Tensor | None = None) -> "Batch":
+        """Take a pair, as `tuple` takes its parts: code that rebuilds tuples makes a batch too."""
+        batch = super().__new__(cls, pair)
+        if len(batch) != 2:
+            raise ValueError(f"expected a pair (inputs, labels), got {len(batch)} parts")
+        batch.rows = rows
+        return batch
+
+    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> "Batch":
+        """The same batch with inputs and labels on a device; `rows` stays on the CPU."""
+        inputs, labels = self
+        moved = {name: part.to(device, non_blocking=non_blocking) for name, part in inputs.items()}
+        return Batch((moved, labels.to(device, non_blocking=non_blocking)), self.rows)
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, as `DataLoader(pin_memory=True)` asks for it."""
+        inputs, labels = self
+        return Batch(({name: part.pin_memory() for name, part in inputs.items()}, labels.pin_memory()), self.rows)
 
 
 class SparseRows(Dataset[Batch]):
@@ -45,14 +90,14 @@ class SparseRows(Dataset[Batch]):
         return self.counts.shape[0]
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        numbers = np.asarray(rows)
+        numbers = row_numbers(rows, len(self))
         part = self.counts[numbers]
         inputs = {
             "indices": torch.from_numpy(part.indices),
             "offsets": torch.from_numpy(part.indptr[:-1]),
             "values": torch.from_numpy(part.data),
         }
-        return inputs, self.labels[torch.from_numpy(numbers)]
+        return Batch((inputs, self.labels[torch.from_numpy(numbers)]))
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
@@ -128,9 +173,9 @@ class ArrayRows(Dataset[Batch]):
         return len(self.labels)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        chosen = torch.as_tensor(rows)
+        chosen = torch.from_numpy(row_numbers(rows, len(self)))
         inputs = {name: tensor.index_select(0, chosen) for name, tensor in self.inputs.items()}
-        return inputs, self.labels.index_select(0, chosen)
+        return Batch((inputs, self.labels.index_select(0, chosen)))
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
@@ -194,6 +239,20 @@ class BatchLoader(DataLoader[Batch]):
     batch_sampler: Any  # an EpochBatchSampler, or what Lightning wraps one in
     given = 0
 
+    def __init__(self, dataset: Dataset[Batch], **options: Any) -> None:  # noqa: ANN401
+        if not callable(getattr(dataset, "__getitems__", None)):
+            raise ValueError(
+                f"expected a data set that gives whole batches by __getitems__, such as loaders.ArrayRows, got "
+                f"{type(dataset).__name__}; for one that gives single rows use torch's DataLoader"
+            )
+        super().__init__(dataset, **{"collate_fn": as_it_is} | options)
+
+    def _get_iterator(self) -> Any:  # noqa: ANN401
+        # torch calls it for each iteration, and its workers copy the data set from here.
+        reader = copy.copy(self)
+        reader.__dict__["dataset"] = _Positioned(self.dataset)
+        return DataLoader._get_iterator(reader)
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # a generator does all that is asked of it
         self.given = self.batch_sampler.skip
         for batch in super().__iter__():
@@ -217,6 +276,38 @@ class BatchLoader(DataLoader[Batch]):
         self.given = state["batches"]
 
 
+class _Positioned(Dataset[Batch]):
+    """A data set whose batches know their positions in it, whatever the data set is (a `Subset`, a permutation)."""
+
+    def __init__(self, source: Any) -> None:  # noqa: ANN401
+        self.source = source
+
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        source = self.source
+        numbers = row_numbers(rows, len(source))
+        inputs, labels = source.__getitems__(numbers)
+        if len(labels) != len(numbers):
+            raise ValueError(
+                f"{type(source).__name__}: asked for {len(numbers)} rows, got {len(labels)} rows of labels"
+            )
+        return Batch((inputs, labels), torch.from_numpy(numbers))
+
+
+def row_numbers(rows: ArrayLike | Tensor, n_rows: int) -> np.ndarray:
+    """A new int64 array (B,) of row numbers of any integer type.
+
+    Raises:
+        IndexError: no whole numbers, or one outside 0 to `n_rows - 1`.
+    """
+    numbers = np.asarray(rows)
+    if numbers.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= n_rows:
+        shown = f"{numbers.dtype} numbers of shape {numbers.shape}, from {numbers.min()} to {numbers.max()}"
+        raise IndexError(f"expected whole row numbers (B,) from 0 to {n_rows - 1}, got {shown}")
+    return numbers.astype(np.int64)
+
+
 def refuse_other_batches(state: dict[str, int], own: dict[str, int]) -> None:
     """ValueError that names what differs between a saved state and a loader."""
     if other := {name: (state[name], own[name]) for name in own if state.get(name, own[name]) != own[name]}:
@@ -224,8 +315,16 @@ def refuse_other_batches(state: dict[str, int], own: dict[str, int]) -> None:
         raise ValueError(f"the run cannot be taken up in the middle of an epoch: {words}. Set them back, or begin anew")
 
 
-def loader_of(rows: Dataset[Batch], order: EpochBatchSampler) -> BatchLoader:
-    """A loader that asks a dataset for whole batches, in the order of a sampler.
+def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) -> BatchLoader:  # noqa: ANN401
+    """A loader that asks a dataset for whole batches, in the order of a sampler; each batch knows its `rows`.
+
+    Args:
+        rows: gives whole batches by `__getitems__`: `ArrayRows`, `SparseRows`, `TokenRows`, a `Subset` of them.
+        order: of the rows; its numbers are positions in `rows`.
+        options: of torch's DataLoader, such as `num_workers`.
+
+    Raises:
+        ValueError: a data set that gives single rows.
 
     Examples:
         >>> import numpy as np
@@ -236,8 +335,7 @@ def loader_of(rows: Dataset[Batch], order: EpochBatchSampler) -> BatchLoader:
         [3, 2]
     """
     # A generator of its own: without one, each pass over a loader draws from torch's global random state.
-    options: dict[str, Any] = {"batch_sampler": order, "collate_fn": as_it_is, "generator": torch.Generator()}
-    return BatchLoader(rows, **options)
+    return BatchLoader(rows, **{"batch_sampler": order, "generator": torch.Generator()} | options)
 
 
 def _own_tensor(what: str, values: ArrayLike | Tensor) -> Tensor:

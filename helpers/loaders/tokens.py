@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
-from helpers.loaders.rows import Batch, loader_of
+from helpers.loaders.rows import Batch, loader_of, row_numbers
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
 from helpers.text import as_texts
 
@@ -168,10 +168,10 @@ class TokenRows(Dataset[Batch]):
         return len(self.tokens.text)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        numbers = np.asarray(rows)
+        numbers = row_numbers(rows, len(self))
         starts = self.tokens.offsets[numbers]
         inputs = padded(self.tokens.ids, starts, self.tokens.offsets[numbers + 1] - starts, self.tokens.pad_id)
-        return inputs, self.labels[torch.from_numpy(numbers)]
+        return Batch((inputs, self.labels[torch.from_numpy(numbers)]))
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
