@@ -240,3 +240,16 @@ def test_the_command_line_says_what_is_wrong(model, source, tmp_path, capsys):
     assert "tagger.json is missing" in capsys.readouterr().err
     assert main(["predict", str(model), str(source), "-o", str(tmp_path / "p.csv"), "--text", "message"]) == 1
     assert "missing column message" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_no_home_is_needed(kind, model, rows, tmp_path):
+    """Nothing is cached: neither a home that is missing nor one that cannot be made matters."""
+    path = tmp_path / f"rows.{kind}"
+    rows.head(5).to_parquet(path) if kind == "parquet" else rows.head(5).to_csv(path, index=False)
+    caches = {"HF_HOME", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"}
+    environment = {name: value for name, value in os.environ.items() if name not in caches}
+    command = [sys.executable, "-m", "helpers", "predict", str(model), str(path), "-o", str(tmp_path / "out.csv")]
+    done = subprocess.run(command, env=environment | {"HOME": "/dev/null/home"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(read(tmp_path / "out.csv")) == 5

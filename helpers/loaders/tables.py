@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import glob
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -60,19 +59,9 @@ def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) ->
     Raises:
         DataError: rows with fewer or more fields than the header, or a file that cannot be read to its end.
     """
-    import datasets
-
-    name = glob.escape(str(path))  # the library takes names for patterns
-    if path.suffix == ".csv":
-        texts = datasets.Features({name: datasets.Value("string") for name in column_names(path)})
-        plain = {"keep_default_na": False, "na_filter": False, "index_col": False, "encoding": "utf-8-sig"}
-        plain |= {"chunksize": batch_rows}  # else ten thousand rows at once, however long
-        stream = datasets.IterableDataset.from_csv(name, features=texts, **plain)
-    else:
-        # One row group after the other: a whole file is read ahead up to a gigabyte, and stays there until its end.
-        stream = datasets.IterableDataset.from_parquet(name, columns=list(columns), batch_size=batch_rows).reshard()
-    parts, looked = iter(stream.with_format("arrow").iter(batch_size=batch_rows)), path.suffix != ".csv"
-    rows = _numbered_rows(path) if path.suffix == ".csv" and _loses_fields() else None
+    is_csv = path.suffix == ".csv"
+    parts, looked = (_csv_tables if is_csv else _parquet_tables)(path, columns, batch_rows), not is_csv
+    rows = _numbered_rows(path) if is_csv and _loses_fields() else None
     while (part := _next(path, parts)) is not None:
         if rows is not None:
             _refuse_long_rows(path, islice(rows, part.num_rows), len(part.column_names))
@@ -84,6 +73,27 @@ def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) ->
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: a text is not UTF-8 ({error})") from error
         yield cells
+
+
+def _csv_tables(path: Path, columns: Sequence[str], batch_rows: int) -> Iterator["pa.Table"]:
+    """All columns of a CSV file as text, some rows at a time; a row with too many fields shows in any of them."""
+    import pandas as pd
+    import pyarrow as pa
+
+    plain: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_filter": False, "index_col": False}
+    with pd.read_csv(path, chunksize=batch_rows, encoding="utf-8-sig", **plain) as chunks:
+        yield from (pa.Table.from_pandas(chunk, preserve_index=False) for chunk in chunks if len(chunk))
+
+
+def _parquet_tables(path: Path, columns: Sequence[str], batch_rows: int) -> Iterator["pa.Table"]:
+    """Columns of a Parquet file, one row group after the other, so that memory holds one of them at most."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(batch_rows, row_groups=[group], columns=list(columns)):
+                yield pa.Table.from_batches([batch])
 
 
 def _loses_fields() -> bool:
