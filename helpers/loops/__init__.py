@@ -2,6 +2,7 @@
 
 from helpers.loops.checkpoints import CheckpointError, load_best
 from helpers.loops.evaluation import evaluate, features, logits, predict, predict_labels
+from helpers.loops.fingerprints import fingerprint, refuse_other
 from helpers.loops.fitting import Fit, LossError, fit
 from helpers.loops.schedules import linear_warmup
 from helpers.loops.tuning import fine_tune, fit_head
@@ -13,6 +14,7 @@ __all__ = [
     "evaluate",
     "features",
     "fine_tune",
+    "fingerprint",
     "fit",
     "fit_head",
     "linear_warmup",
@@ -20,4 +22,5 @@ __all__ = [
     "logits",
     "predict",
     "predict_labels",
+    "refuse_other",
 ]

@@ -35,13 +35,13 @@ def linear_warmup(optimizer: Optimizer, *, steps: int, warmup: float | int = 0.1
         >>> rates
         [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    rising = round(steps * warmup) if isinstance(warmup, float) else warmup
-    if steps < 1 or warmup < 0 or rising > steps:
+    warmup_steps = round(steps * warmup) if isinstance(warmup, float) else warmup
+    if steps < 1 or warmup < 0 or warmup_steps > steps:
         raise ValueError(f"steps={steps}, warmup={warmup}: at least one step, and a warm-up no longer than the run")
 
     def share(step: int) -> float:
-        if step < rising:
-            return step / rising
-        return max(0.0, (steps - step) / max(1, steps - rising))
+        if step < warmup_steps:
+            return step / warmup_steps
+        return max(0.0, (steps - step) / max(1, steps - warmup_steps))
 
     return LambdaLR(optimizer, share)

@@ -1,0 +1,261 @@
+"""Digest the content of arrays, tables, texts, data sets and settings."""
+
+import dis
+import functools
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xxhash  # comes with `datasets`; five times as fast as hashlib's functions
+from scipy import sparse
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader
+
+PLAIN = (str, int, float, bool, type(None))
+_CHUNK = 1 << 18  # elements that are hashed at a time
+_SIMPLE = (*PLAIN, bytes, np.generic, Enum, torch.dtype, torch.device)
+_CONTENT = (*_SIMPLE, Sequence, Set, Mapping, np.ndarray, Tensor, pd.DataFrame, pd.Series, pd.Index, Path)
+# Where a part stands or how it computes, in contrast to what it is set to.
+STATE = {"epoch", "skip", "given", "generator", "data_source", "training", "gradient_checkpointing", "name_or_path"}
+STATE |= {"last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "base_lrs", "verbose"}
+STATE |= {"optimizer", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter", "warnings_issued"}
+
+
+def digest(value: Any) -> str:  # noqa: ANN401
+    """Digest the content of arrays, tables, texts, data sets or settings: values and order, whatever their type.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers.loops.digests import digest
+        >>> digest(np.array([[1, 0]], dtype=np.int8)) == digest(np.array([[1.0, 0.0]]))
+        True
+        >>> digest(["one", "row"]) == digest(["row", "one"])
+        False
+    """
+    state = xxhash.xxh3_128()
+    for part in _bytes(value, frozenset()):
+        state.update(part)
+    return f"digest {state.hexdigest()[:16]}"
+
+
+def is_content(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is data by itself, and no function or object with settings.
+
+    Examples:
+        >>> from helpers.loops.digests import is_content
+        >>> is_content([1, 2]), is_content(len)
+        (True, False)
+    """
+    return isinstance(value, _CONTENT) or sparse.issparse(value) or _is_hub_dataset(value)
+
+
+def is_flat(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is plain, or a collection of plain values.
+
+    Examples:
+        >>> from helpers.loops.digests import is_flat
+        >>> is_flat({"heads": [1, 3]}), is_flat([len])
+        (True, False)
+    """
+    if isinstance(value, Mapping):
+        return is_flat([*value, *value.values()])
+    if isinstance(value, Sequence | Set) and not isinstance(value, str | bytes):
+        return all(map(is_flat, value))
+    return isinstance(value, PLAIN)
+
+
+def members(value: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401
+    """Name of a function or of an object's class, and the settings that it holds, by name.
+
+    Of a module's weights those that are trained count by their shape only.
+
+    Examples:
+        >>> from functools import partial
+        >>> from helpers.loops.digests import members
+        >>> members(partial(sorted, reverse=True))
+        ('sorted', {'reverse': True})
+    """
+    kind = type(value).__qualname__
+    if isinstance(value, functools.partial):
+        name, held = members(value.func)
+        return name, held | {f"argument {place}": part for place, part in enumerate(value.args, 1)} | value.keywords
+    if isinstance(value, types.MethodType):
+        return value.__func__.__qualname__, {"self": value.__self__}
+    if isinstance(value, types.FunctionType):
+        return f"{value.__module__}.{value.__qualname__}", _held(value)
+    if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
+        return getattr(value, "__qualname__", value.__name__), {}
+    if isinstance(value, Optimizer | torch.Generator):
+        return kind, {}
+    if hasattr(value, "get_vocab"):  # a tokenizer
+        return kind, {"vocabulary": value.get_vocab()}
+    if isinstance(value, DataLoader):
+        return kind, {"dataset": value.dataset, "batch size": value.batch_size}
+    held = {name: getattr(value, name) for name in _slots(type(value)) if hasattr(value, name)} | _variables(value)
+    return kind, {name: part for name, part in held.items() if name not in STATE and not name.startswith("__")}
+
+
+def _variables(value: Any) -> dict[str, Any]:  # noqa: ANN401
+    if not isinstance(value, nn.Module):
+        return getattr(value, "__dict__", {})
+    own = {name: part for name, part in vars(value).items() if not name.startswith("_")}
+    weights = {**value._parameters, **value._buffers}
+    trained = {name: part.shape for name, part in weights.items() if part is not None and part.requires_grad}
+    return own | weights | trained | dict(value._modules)
+
+
+def _slots(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        slots: str | Iterable[str] = base.__dict__.get("__slots__", ())
+        yield from [slots] if isinstance(slots, str) else slots
+
+
+def _held(function: types.FunctionType) -> dict[str, Any]:
+    """What a function holds in its closure, and outside installed packages in defaults, globals and its code too.
+
+    Variables that a function binds anew, as counters, are no settings.
+    """
+    code = function.__code__
+    bound = {str(step.argval) for step in dis.get_instructions(code) if step.opname in ("STORE_DEREF", "STORE_GLOBAL")}
+    held: dict[str, Any] = {}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            held[name] = cell.cell_contents
+        except ValueError:  # not bound yet
+            held[name] = None
+    if not _is_installed(function.__module__):
+        defaults = zip(
+            reversed(code.co_varnames[: code.co_argcount]), reversed(function.__defaults__ or ()), strict=False
+        )
+        used = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+        held = dict(defaults) | (function.__kwdefaults__ or {}) | used | held | {"code": _code(code)}
+    return {name: part for name, part in held.items() if name not in bound and not isinstance(part, types.ModuleType)}
+
+
+def _is_installed(module: str | None) -> bool:
+    """Whether a function comes from a package, so that its name says what it does."""
+    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return str(module).split(".")[0] in ("helpers", "torch") or "site-packages" in file or "dist-packages" in file
+
+
+def _code(code: types.CodeType) -> str:
+    constants = [_code(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts]
+    return digest([code.co_code.hex(), *code.co_names, *constants])
+
+
+def _is_hub_dataset(value: Any) -> bool:  # noqa: ANN401
+    return type(value).__module__.startswith("datasets.") and hasattr(value, "with_format")
+
+
+def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
+    """The content of a value, as bytes."""
+    if isinstance(value, Tensor):
+        value = _array(value)
+    elif sparse.issparse(value):
+        rows = value.tocsr()
+        value = (rows.shape, rows.indptr, rows.indices, rows.data)
+    elif isinstance(value, pd.DataFrame):
+        value = {column: value[column] for column in value}
+    elif isinstance(value, pd.Series | pd.Index):
+        value = _column(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        yield f"array {value.shape}".encode()
+        yield from _chunks(value)
+    elif isinstance(value, _SIMPLE):
+        content = _simple(value)
+        yield f"{'text' if isinstance(value, str) else 'value'} {len(content)} ".encode()
+        yield content
+    elif isinstance(value, Path):
+        yield from _bytes(value.read_bytes() if value.is_file() else None, seen)  # what lies there counts, not where
+    elif _is_hub_dataset(value):
+        yield from _table(value)
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield from _bytes(str(key), seen)
+            yield from _bytes(value[key], seen)
+    elif isinstance(value, Set):
+        yield from _bytes(sorted(map(digest, value)), seen)
+    elif isinstance(value, Sequence | np.ndarray):
+        yield from _sequence(value, seen)
+    elif id(value) not in seen:
+        name, held = members(value)
+        yield from _bytes(name, seen)
+        yield from _bytes(held, seen | {id(value)})
+
+
+def _simple(value: Any) -> bytes:  # noqa: ANN401
+    if isinstance(value, bytes):
+        return value
+    value = value.item() if isinstance(value, np.generic) else value
+    number = isinstance(value, int | float) and abs(value) < 2**53
+    return str(float(value) if number else value).encode("utf-8", "surrogatepass")
+
+
+def _sequence(values: Sequence[Any] | np.ndarray, seen: frozenset[int]) -> Iterator[Any]:
+    numbers = all(isinstance(part, bool | int | float) and not abs(part) >= 2**53 for part in values)
+    if len(values) and numbers:
+        yield from _bytes(np.asarray(values, dtype=np.float64), seen)
+        return
+    yield f"sequence {len(values)} ".encode()
+    for part in values:
+        yield from _bytes(part, seen)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    tensor = tensor.to_dense() if tensor.layout is not torch.strided else tensor
+    tensor = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _column(column: pd.Series | pd.Index) -> Any:  # noqa: ANN401
+    """A column's values: numbers as numbers, whatever their type; what is missing as None."""
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return [None if missing else part for part, missing in zip(column.tolist(), column.isna(), strict=True)]
+
+
+def _table(dataset: Any) -> Iterator[Any]:  # noqa: ANN401
+    """A Hugging Face data set, read as it lies on the disk, a stretch of rows at a time.
+
+    Its own `_fingerprint` says which files and functions made it, and when, not what it holds.
+    """
+    for table in dataset.with_format("arrow").iter(batch_size=10_000):
+        for name in table.column_names:
+            column = table.column(name).combine_chunks()
+            yield f"column {name} {len(column)} ".encode()
+            while hasattr(column, "offsets") and hasattr(column, "flatten") and not column.null_count:
+                yield from _chunks(np.diff(column.offsets.to_numpy()))
+                column = column.flatten()
+            if column.null_count or not str(column.type).startswith(("int", "uint", "float", "double", "bool")):
+                yield from _bytes(column.to_pylist(), frozenset())
+            else:
+                yield from _chunks(column.to_numpy(zero_copy_only=False))
+
+
+def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
+    """An array's numbers in one form for all types, as bytes: float32 where that holds them exactly."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        yield _narrow(flat[start : start + _CHUNK]).view(np.uint8)
+
+
+def _narrow(part: np.ndarray) -> np.ndarray:
+    if part.dtype.kind in "iu" and not -(2**24) <= part.min() <= part.max() <= 2**24:
+        if not -(2**53) <= part.min() <= part.max() <= 2**53:
+            return part.astype(np.int64 if part.dtype.kind == "i" else np.uint64)
+        part = part.astype(np.float64)
+    if part.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            narrow = part.astype(np.float32)
+        part = narrow if np.array_equal(narrow, part, equal_nan=True) else part
+    part = part.astype(np.promote_types(part.dtype, np.float32) if part.dtype.kind == "f" else np.float32, copy=False)
+    missing = np.isnan(part)
+    return np.where(missing, part.dtype.type(np.nan), part) if missing.any() else part  # NaN has many forms
