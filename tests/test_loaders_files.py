@@ -7,6 +7,8 @@ from itertools import islice
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -188,15 +190,19 @@ def test_bad_files_are_named(tokenizer, tmp_path, table):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("hello there,0,", "cannot be read to its end"),
-        ("hello, there,0", "cannot be read to its end"),
-        ("fine,0\nyou fool", "row 2: fewer fields than the header names"),
-        ('fine,0\n"open,0', "cannot be read to its end"),
-        ("fine,0\na,b,c,d,0", "cannot be read to its end"),
+        ("hello there,0,", r"row 1: more fields than the header names \(3 for 2\); quote texts"),
+        ("hello, there,0", "row 1: more fields"),
+        ("fine,0\nyou fool", r"row 2: fewer fields than the header names \(1 for 2\); the file may be cut off"),
+        ("fine,0\n\n,", "row 2: column comment_text is empty"),
+        ('fine,0\n"open,0', "row 2: not readable as CSV .*end of data"),
+        ('"fine" or not,0', "row 1: not readable as CSV .*double the quotes"),
+        ("fine,0\na,b,c,d,0", "row 2: more fields"),
+        ("fine,0\n\udce9,1", "row 2: not UTF-8; save the file as UTF-8"),
+        ("fine,0\n\udced\udca0\udc80,1", "row 2: not UTF-8"),  # half a pair of surrogates
     ],
 )
-def test_a_malformed_csv_file_is_refused_by_name(lines, message, tokenizer, tmp_path):
-    (tmp_path / "bad.csv").write_text(f"comment_text,toxic\n{lines}\n")
+def test_a_malformed_csv_file_is_refused_by_name_and_row(lines, message, tokenizer, tmp_path):
+    (tmp_path / "bad.csv").write_bytes(f"comment_text,toxic\n{lines}\n".encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=rf"bad.csv: {message}"):
         loaders.tokenize_files(tmp_path / "bad.csv", tokenizer, cache=tmp_path / "c")
 
@@ -205,10 +211,60 @@ def test_a_malformed_csv_file_is_refused_by_name(lines, message, tokenizer, tmp_
 def test_a_row_too_long_is_refused_wherever_a_batch_begins(rows, tmp_path):
     (tmp_path / "bad.csv").write_text("comment_text,toxic\n" + "fine,0\n\n" * rows + "9,too,many,fields\nfine,1\n")
     seen = []
-    with pytest.raises(DataError, match=r"(?s)bad.csv: cannot be read to its end .*fields.* quote texts"):
+    with pytest.raises(DataError, match=rf"bad.csv: row {rows + 1}: more fields .* quote texts"):
         for cells in tables.read_columns(tmp_path / "bad.csv", ["toxic"], batch_rows=2):
             seen += cells["toxic"]
     assert seen == ["0"] * (rows - rows % 2)
+
+
+def test_a_row_that_is_not_utf8_or_cut_off_is_named_in_a_parquet_file(tmp_path):
+    texts = pa.array([b"fine", b"\xe9"] * 700).cast(pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"comment_text": texts}), tmp_path / "bad.parquet", use_dictionary=False)
+    with pytest.raises(DataError, match=r"bad.parquet: row 2: column comment_text is not UTF-8"):
+        list(tables.read_columns(tmp_path / "bad.parquet", ["comment_text"]))
+    pq.write_table(pa.table({"n": np.arange(5_000)}), tmp_path / "cut.parquet", use_dictionary=False, compression=None)
+    content = bytearray((tmp_path / "cut.parquet").read_bytes())
+    content[:60] = bytes(60)  # the header of the first page
+    (tmp_path / "cut.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"cut.parquet: cannot be read beyond row 0 "):
+        list(tables.read_columns(tmp_path / "cut.parquet", ["n"]))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_file_is_read_in_bounded_memory_however_it_was_written(kind, tmp_path):
+    texts = np.random.default_rng(0).bytes(20_000_000).hex()
+    rows = pd.DataFrame({"comment_text": [texts[start : start + 800] for start in range(0, len(texts), 800)]})
+    path = tmp_path / f"rows.{kind}"  # forty megabytes in one row group
+    rows.to_parquet(path, row_group_size=len(rows)) if kind == "parquet" else rows.to_csv(path, index=False)
+    before, held, done = pa.total_allocated_bytes(), [], 0
+    for cells in tables.read_columns(path, ["comment_text"]):
+        held.append(pa.total_allocated_bytes() - before)
+        assert cells["comment_text"] == rows["comment_text"][done : done + 1_000].tolist()
+        done += 1_000
+    assert done == len(rows)
+    assert max(held) < 8e6
+
+
+def test_cells_are_read_as_they_stand(tmp_path):
+    cells = ["NA", "null", "", "007", " x ", "1e5", "True", 'a "quoted" one,\nof two lines', "y" * 200_000, "\x00"]
+    frame = pd.DataFrame({"id": range(len(cells)), "b.c": cells})
+    frame.to_csv(tmp_path / "rows.csv", index=False, encoding="utf-8-sig", lineterminator="\r\n")
+    frame[frame["id"] >= 0].set_index("id").to_parquet(tmp_path / "rows.parquet")
+    assert tables.column_names(tmp_path / "rows.csv") == ["id", "b.c"]
+    for kind in ("csv", "parquet"):
+        assert [
+            cell for part in tables.read_columns(tmp_path / f"rows.{kind}", ["b.c"], 3) for cell in part["b.c"]
+        ] == cells
+    with pytest.raises(ValueError, match="batch_rows=0"):
+        tables.read_columns(tmp_path / "rows.csv", ["b.c"], 0)
+
+
+def test_an_index_that_pandas_kept_is_no_column(tmp_path):
+    frame = pd.DataFrame({"comment_text": ["a", "b"], "toxic": [0, 1]}, index=[1, 0])
+    frame.to_parquet(tmp_path / "rows.parquet")
+    assert "__index_level_0__" in pq.read_schema(tmp_path / "rows.parquet").names
+    options = {"text": "comment_text", "labels": None, "ignore": ["id"]}
+    assert loaders.label_columns([tmp_path / "rows.parquet"], **options) == ["toxic"]
 
 
 def test_words_that_pandas_takes_for_nothing_stay_words_and_booleans_are_labels(tokenizer, tmp_path):

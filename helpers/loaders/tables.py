@@ -1,23 +1,24 @@
-"""Tables on disk, CSV or Parquet, as streams of columns."""
+"""Columns of CSV and Parquet files of any size, some rows at a time, each row checked."""
 
 import contextlib
 import csv
-import warnings
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packaging.version import Version
-
+from helpers.arguments import check_count
 from helpers.datasets.reading import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+
 
 def column_names(path: Path) -> list[str]:
-    """The names in the header of a CSV or Parquet file, each once.
+    """The names in the header of a CSV or Parquet file, each once, without an index that pandas kept in it.
 
     Raises:
         FileNotFoundError: no such file.
@@ -30,10 +31,11 @@ def column_names(path: Path) -> list[str]:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         if path.suffix == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
+            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
                 names = next(csv.reader(file), [])
+            "".join(names).encode()
         elif path.suffix == ".parquet":
-            names = list(pq.read_schema(path).names)
+            names = [name for name in pq.read_schema(path).names if not _PANDAS_INDEX.fullmatch(name)]
         else:
             raise DataError(f"{path}: a .csv or a .parquet file is needed")
     except (OSError, UnicodeError, csv.Error, pa.ArrowException) as error:
@@ -46,7 +48,8 @@ def column_names(path: Path) -> list[str]:
 def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) -> Iterator[dict[str, list[Any]]]:
     """Columns of a CSV or Parquet file of any size, some rows at a time.
 
-    Every cell of a CSV file is text, so that "NA" stays a word and "007" an id.
+    Every cell of a CSV file is text, so that "NA" stays a word and "007" an id. Nothing is written and nothing is
+    cached.
 
     Args:
         path: of the file.
@@ -57,97 +60,77 @@ def read_columns(path: Path, columns: Sequence[str], batch_rows: int = 1_000) ->
         {column: its cells}.
 
     Raises:
-        DataError: rows with fewer or more fields than the header, or a file that cannot be read to its end.
+        DataError: a row with fewer or more fields than the header, an open quote, bytes that are not UTF-8, or a
+            Parquet file that cannot be read to its end; the message names the file and the row.
     """
-    is_csv = path.suffix == ".csv"
-    parts, looked = (_csv_tables if is_csv else _parquet_tables)(path, columns, batch_rows), not is_csv
-    rows = _numbered_rows(path) if is_csv and _loses_fields() else None
-    while (part := _next(path, parts)) is not None:
-        if rows is not None:
-            _refuse_long_rows(path, islice(rows, part.num_rows), len(part.column_names))
-        if not looked and "" in part.column(part.column_names[-1]).to_pylist():
-            _refuse_short_rows(path, len(part.column_names))
-            looked = True
-        try:
-            cells = {name: part.column(name).to_pylist() for name in columns}
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: a text is not UTF-8 ({error})") from error
-        yield cells
+    check_count("batch_rows", batch_rows)
+    return (_from_csv if path.suffix == ".csv" else _from_parquet)(path, columns, batch_rows)
 
 
-def _csv_tables(path: Path, columns: Sequence[str], batch_rows: int) -> Iterator["pa.Table"]:
-    """All columns of a CSV file as text, some rows at a time; a row with too many fields shows in any of them."""
-    import pandas as pd
-    import pyarrow as pa
-
-    plain: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_filter": False, "index_col": False}
-    with pd.read_csv(path, chunksize=batch_rows, encoding="utf-8-sig", **plain) as chunks:
-        yield from (pa.Table.from_pandas(chunk, preserve_index=False) for chunk in chunks if len(chunk))
-
-
-def _parquet_tables(path: Path, columns: Sequence[str], batch_rows: int) -> Iterator["pa.Table"]:
-    """Columns of a Parquet file, one row group after the other, so that memory holds one of them at most."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(batch_rows, row_groups=[group], columns=list(columns)):
-                yield pa.Table.from_batches([batch])
+def _from_csv(path: Path, columns: Sequence[str], batch_rows: int) -> Iterator[dict[str, list[Any]]]:
+    # Not pandas, nor `Dataset.from_csv`, which is pandas: short rows are filled, and before pandas 3 surplus fields of
+    # a chunk's first row are dropped, without a message.
+    names = column_names(path)
+    places = {column: names.index(column) for column in columns}
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        rows = _checked_rows(path, csv.reader(file, strict=True), len(names))
+        while part := _take(rows, batch_rows):
+            yield {column: [row[place] for row in part] for column, place in places.items()}
 
 
-def _loses_fields() -> bool:
-    """Whether pandas, before 3, drops surplus fields of a chunk's first row, or empty ones of any, and says nothing."""
-    import pandas as pd
-
-    return Version(pd.__version__) < Version("3")
-
-
-def _numbered_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The rows below the header of a CSV file as lists of fields, from row 1 on."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        yield from islice(enumerate(row for row in csv.reader(file) if row), 1, None)
-
-
-def _refuse_long_rows(path: Path, rows: Iterator[tuple[int, list[str]]], fields: int) -> None:
-    """DataError where a row of these has too many fields, as newer pandas has it."""
-    with _fields_of_any_size():
-        for number, row in rows:
-            if len(row) > fields:
-                more = f"row {number}: more fields than the header names"
-                raise DataError(f"{path}: cannot be read to its end ({more}); quote texts that hold commas or lines")
-
-
-def _refuse_short_rows(path: Path, fields: int) -> None:
-    """DataError where a row of a CSV file has too few fields; pandas fills these with "" and says nothing."""
-    with _fields_of_any_size():
-        for number, row in _numbered_rows(path):
-            if len(row) < fields:
-                short = "fewer fields than the header names; the file may be cut off"
-                raise DataError(f"{path}: row {number}: {short}")
-
-
-@contextlib.contextmanager
-def _fields_of_any_size() -> Iterator[None]:
+def _take(rows: Iterator[list[str]], most: int) -> list[list[str]]:
+    """The next rows, with fields of any size; the limit is the whole process's, so it is put back at once."""
     before = csv.field_size_limit(2**31 - 1)
     try:
-        yield
+        return list(islice(rows, most))
     finally:
         csv.field_size_limit(before)
 
 
-def _next(path: Path, parts: Iterator["pa.Table"]) -> "pa.Table | None":
-    """The next rows of a file, or None; DataError names a file that cannot be read."""
-    import pandas as pd
-    import pyarrow as pa
-
+def _checked_rows(path: Path, reader: Iterator[list[str]], fields: int) -> Iterator[list[str]]:
+    """The rows below the header; a blank line is none."""
+    number = -1
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields in a row than names in the header
-            return next(parts, None)
-    except UnicodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from error
-    except (OSError, pd.errors.ParserError, pd.errors.ParserWarning, pa.ArrowException) as error:
-        raise DataError(
-            f"{path}: cannot be read to its end ({error}); quote texts that hold commas or lines"
-        ) from error
+        for row in reader:
+            if not row:
+                continue
+            number += 1
+            if len(row) != fields:
+                which = "fewer" if len(row) < fields else "more"
+                what = f"{which} fields than the header names ({len(row)} for {fields})"
+                advice = "the file may be cut off" if len(row) < fields else "quote texts that hold commas or lines"
+                raise DataError(f"{path}: row {number}: {what}; {advice}")
+            "".join(row).encode()
+            if number:
+                yield row
+    except UnicodeEncodeError as error:
+        raise DataError(f"{path}: row {number}: not UTF-8; save the file as UTF-8") from error
+    except csv.Error as error:
+        advice = "quote texts that hold commas, lines or quotes, and double the quotes inside them"
+        raise DataError(f"{path}: row {number + 1}: not readable as CSV ({error}); {advice}") from error
+
+
+def _from_parquet(path: Path, columns: Sequence[str], batch_rows: int) -> Iterator[dict[str, list[Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    done = 0
+    try:
+        # Read through a small buffer: else the compressed columns of a row group are held as a whole.
+        with pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False) as file:
+            for part in file.iter_batches(batch_rows, columns=list(columns), use_threads=False):
+                yield {column: _cells(path, done, column, part.column(column)) for column in columns}
+                done += part.num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: cannot be read beyond row {done} ({error}); write or download it again") from error
+
+
+def _cells(path: Path, done: int, column: str, values: "pa.Array") -> list[Any]:
+    with contextlib.suppress(UnicodeDecodeError):
+        return values.to_pylist()
+    cells: list[Any] = []
+    try:
+        cells.extend(value.as_py() for value in values)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: row {done + len(cells) + 1}: column {column} is not UTF-8 ({error})") from error
+    return cells
