@@ -1,71 +1,108 @@
-"""Train a tagger from a YAML file, on one machine or many, with PyTorch Lightning.
+r"""Train a tagger from a YAML file, on one machine or many, with PyTorch Lightning.
 
     python scripts/train.py fit --config configs/quick.yaml
-    python scripts/train.py fit --config configs/quick.yaml --model.lr 1e-4 --trainer.max_epochs 3
+    python scripts/train.py fit --config configs/quick.yaml --model.lr 1e-4 --folder runs/slower
     python scripts/train.py fit --config configs/quick.yaml --config configs/two_processes.yaml
-    torchrun --nproc-per-node 2 scripts/train.py fit --config configs/quick.yaml --config configs/two_processes.yaml
-    python scripts/train.py fit --config configs/full.yaml --ckpt_path runs/full/last.ckpt    # go on
+    torchrun --nproc-per-node 2 scripts/train.py fit --config configs/quick.yaml --config configs/two_processes.yaml \
+        --folder runs/torchrun
+    python scripts/train.py fit --config runs/quick/config.yaml --ckpt_path runs/quick/last.ckpt    # resume
     python scripts/train.py test --config configs/quick.yaml --ckpt_path runs/quick/best.ckpt
     python scripts/train.py fit --print_config
 
 Every setting is an argument of `CommentDataModule`, `CommentTagger` or Lightning's `Trainer`; later files and options
-win over earlier ones. The settings that a run had are written beside its checkpoints.
+win over earlier ones. `folder` is the folder of a run: its checkpoints, curves and settings (`config.yaml`).
 """
 
+import os
+import sys
+import warnings
 from pathlib import Path
 
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from helpers import tagging
+from helpers import loops, tagging
+
+# Errors of data, settings and checkpoints, which are reported in one line.
+EXPECTED = (ValueError, FileNotFoundError, loops.CheckpointError, loops.LossError, MisconfigurationException)
 
 
 class KeepSettings(SaveConfigCallback):
-    """Write the settings of a run into its folder; a run that is taken up writes them anew."""
+    """Write the settings of a run into its folder; a resumed run writes them anew."""
 
     def __init__(self, *rest: object, **options: object) -> None:
         super().__init__(*rest, **options | {"overwrite": True})
 
 
 class CourseCLI(LightningCLI):
-    """One YAML, three classes; what must agree is linked, so that it is said once."""
+    """One YAML, three classes; settings that must agree are linked, so that they are given once."""
+
+    def add_arguments_to_parser(self, parser) -> None:  # noqa: ANN001
+        """Labels, length and encoder are the data's; the model takes them from there."""
+        parser.add_argument("--folder", type=str | None, help="Folder of the run: checkpoints, curves, config.yaml.")
+        parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
+        parser.link_arguments("data.max_tokens", "model.max_tokens")
+        parser.link_arguments("data.encoder", "model.encoder")
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep the settings of a run that is resumed: Lightning would overwrite them with the checkpoint's."""
+        if self.config.subcommand != "fit":
+            super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
         """Open checkpoints as data: nothing in them can run."""
         self.config[self.subcommand].weights_only = True
 
+    def instantiate_trainer(self, **options: object) -> Trainer:
+        """Put checkpoints, curves and settings into the folder of the run, unless they have places of their own."""
+        folder, given = self._get(self.config_init, "folder"), self._get(self.config_init, "trainer")
+        if folder is None:
+            return super().instantiate_trainer(**options)
+        callbacks = given.callbacks if isinstance(given.callbacks, list) else [given.callbacks]
+        for callback in callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = os.path.realpath(folder)
+        if given.logger in (None, True):
+            options["logger"] = TensorBoardLogger(folder, name="", version="")
+        if given.default_root_dir is None:
+            options["default_root_dir"] = folder
+        return super().instantiate_trainer(**options)
+
     def before_fit(self) -> None:
-        """Refuse to write over the checkpoints of an earlier run, unless this one goes on from there."""
-        requeued = list(Path(self.trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))  # by SLURM: Lightning goes on
+        """Refuse to overwrite the checkpoints of an earlier run, unless this one resumes it."""
+        requeued = list(Path(self.trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))  # by SLURM: Lightning resumes
         if self.config.fit.ckpt_path is not None or requeued:
             return
         folders = {Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath}
         kept = sorted(path for folder in folders for path in folder.glob("*.ckpt"))
         if kept:
             last = next((path for path in kept if path.stem == "last"), kept[-1])
-            self.parser.error(
-                f"{last} is there from an earlier run: go on from it with --ckpt_path {last}, "
-                "name another folder, or delete its checkpoints"
+            raise ValueError(
+                f"{last} is the checkpoint of an earlier run: resume that run with --ckpt_path {last}, "
+                "name another folder with --folder, or delete the checkpoints"
             )
-
-    def add_arguments_to_parser(self, parser) -> None:  # noqa: ANN001
-        """Labels, length and encoder are the data's; the model takes them from there."""
-        parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
-        parser.link_arguments("data.max_tokens", "model.max_tokens")
-        parser.link_arguments("data.encoder", "model.encoder")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
-    with tagging.quiet():
-        CourseCLI(
-            tagging.CommentTagger,
-            tagging.CommentDataModule,
-            save_config_callback=KeepSettings,
-            seed_everything_default=42,
-            # Batches are shared among processes by the samplers of the course, see CommentDataModule.
-            trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
-            args=arguments,
-        )
+    """Run the command line; what is wrong with data and settings is reported in one line."""
+    try:
+        with tagging.quiet():
+            warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")  # see before_fit
+            CourseCLI(
+                tagging.CommentTagger,
+                tagging.CommentDataModule,
+                save_config_callback=KeepSettings,
+                seed_everything_default=42,
+                # Batches are shared among processes by the samplers of the course, see CommentDataModule.
+                trainer_defaults={"use_distributed_sampler": False, "enable_model_summary": False},
+                args=arguments,
+            )
+    except EXPECTED as error:
+        print(f"{Path(__file__).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -463,8 +463,10 @@ def test_tables_are_checked_at_the_door(parts, encoder):
     assert len(next(iter(data.val_dataloader()))[1]) == 32
     with pytest.raises(ValueError, match="files are taken whole"):
         make("a.csv", "b.csv", clean=5)
-    with pytest.raises(ValueError, match="test is the same table as valid"):
+    with pytest.raises(ValueError, match="test is the same as valid"):
         make(parts[0], parts[1], parts[1])
+    with pytest.raises(ValueError, match="test is the same as train"):
+        make("a.csv", "b.csv", "a.csv")
 
 
 def test_a_run_without_an_end_has_no_schedule(parts, encoder):
@@ -472,3 +474,29 @@ def test_a_run_without_an_end_has_no_schedule(parts, encoder):
         pl.Trainer(**PLAIN | {"max_epochs": -1, "max_time": "00:00:00:10"}).fit(
             fresh(encoder), datamodule=data_of(parts, encoder)
         )
+
+
+NONE_LEFT = [("valid", share) for share in (0, 1, 1.5, -0.1, float("nan"), True, "1.5", "nan", np.float64(2))]
+NO_COUNTS = [("batch_size", 0), ("batch_size", 2.5), ("batch_size", True), ("read_batch_size", -1), ("max_rows", 0)]
+NO_COUNTS += [("max_rows", float("nan")), ("clean", -1), ("clean", 10.5), ("max_tokens", 0), ("max_tokens", "64")]
+NO_COUNTS += [("seed", -1), ("seed", 0.5)]
+
+
+@pytest.mark.parametrize(("name", "value"), [*NONE_LEFT, ("test", 1.0), *NO_COUNTS])
+def test_a_number_out_of_its_range_is_refused_by_name(name, value, parts):
+    with pytest.raises(ValueError, match=f"{name}=.*expected a (whole )?number"):
+        tagging.CommentDataModule(parts[0], **{"valid": parts[1]} | {name: value})
+
+
+@pytest.mark.parametrize("share", ["0.25", np.float32(0.25), torch.tensor(0.25)])
+def test_a_share_may_have_any_type_of_number(share, parts):
+    data = tagging.CommentDataModule(parts[0], share)
+    assert len(data.sources["valid"]) == pytest.approx(75, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"), [("train", None), ("valid", None), ("train", 0.3), ("valid", {}), ("valid", []), ("test", [1])]
+)
+def test_what_is_no_source_is_refused_with_what_would_be_one(name, source, parts):
+    with pytest.raises(ValueError, match=f"{name}: expected a DataFrame, the path .* got"):
+        tagging.CommentDataModule(**{"train": parts[0], "valid": parts[1]} | {name: source})

@@ -1,6 +1,10 @@
 """`scripts/train.py`: its files, what wins over what, and a whole run from YAML to test scores."""
 
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +49,7 @@ def test_every_file_is_understood_and_options_win_over_it(path, command, capsys)
     assert settings["model"]["lr"] == 0.125
     assert settings["trainer"]["use_distributed_sampler"] is False
     given = yaml.safe_load(path.read_text())
+    assert settings["folder"] == f"runs/{path.stem}"
     for part, values in given.get("data", {}).items():
         assert settings["data"][part] == values
 
@@ -72,10 +77,9 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
     assert saved.thresholds == dict.fromkeys(saved.labels, 0.5)
     assert saved.hparams["max_tokens"] == 32
     before = (folder / "best.ckpt").read_bytes()
-    with pytest.raises(SystemExit):
-        command("fit", "--config", folder / "config.yaml")
+    said = said_in_one_line(command, capsys, "fit", "--config", folder / "config.yaml")
     assert re.search(
-        r"last.ckpt is there from an earlier run: go on from it with --ckpt_path .*last.ckpt", capsys.readouterr().err
+        r"last.ckpt is the checkpoint of an earlier run: resume that run with --ckpt_path .*last.ckpt", said
     )
     assert (folder / "best.ckpt").read_bytes() == before
     command("fit", "--config", folder / "config.yaml", "--trainer.max_epochs", 3, "--ckpt_path", folder / "last.ckpt")
@@ -83,3 +87,56 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
     assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 2
     command("test", "--config", folder / "config.yaml", "--ckpt_path", folder / "best.ckpt")
     assert "test_auc/toxic" in capsys.readouterr().out
+
+
+SMALL = ["--data.max_rows", "400", "--data.clean", "60", "--data.valid", "0.3", "--data.test", "0.3"]
+
+
+def test_the_lines_of_the_readme_run_in_their_order_in_an_empty_folder(encoder, tmp_path):
+    section = (ROOT / "README.md").read_text(encoding="utf-8").split("## Train from a YAML file")[1].split("```")[1]
+    lines = [shlex.split(line) for line in section.strip().splitlines()]
+    assert [line[2] for line in lines] == ["fit", "fit", "test"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    for line in lines:
+        options = [str(ROOT / word) if word.startswith("configs/") else word for word in line[2:]]
+        command = [sys.executable, str(ROOT / line[1]), *options, *SMALL, "--data.encoder", str(encoder)]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-3_000:]
+        assert re.search(r"epoch 1/1: train loss|test_auc/toxic", done.stdout)
+    found = {path.parent.name for path in tmp_path.glob("runs/*/best.ckpt")}
+    assert found == {"quick", "two_processes"}
+
+
+def said_in_one_line(command, capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        command(*arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1, said
+    return said[0]
+
+
+def test_a_share_on_the_command_line_is_a_share(command, encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    quick = ["fit", "--config", ROOT / "configs" / "quick.yaml", "--data.encoder", encoder, "--data.max_rows", 400]
+    kept = {}
+
+    def note(self):
+        kept.update({name: len(table) for name, table in self.datamodule.sources.items()})
+
+    monkeypatch.setattr(train.CourseCLI, "before_fit", note)
+    command(*quick, "--data.clean", 50, "--data.valid", "0.4", "--data.test", "0.1", "--trainer.fast_dev_run", 1)
+    assert (kept["valid"], kept["test"]) == pytest.approx((160, 40), abs=3)
+    assert "valid=1.5: expected a number" in said_in_one_line(command, capsys, *quick, "--data.valid", "1.5")
+
+
+def test_what_is_wrong_with_the_data_is_said_in_one_line(command, encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,perhaps\n")
+    fit = ["fit", "--data.encoder", encoder, "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
+    fit += ["--trainer.max_epochs", 1]
+    for value, words in [("rows.csv", "rows.csv: row 2: column rude"), ("none.csv", "none.csv")]:
+        said = said_in_one_line(command, capsys, *fit, "--data.train", value, "--data.valid", value)
+        assert said.startswith("train.py: error: ")
+        assert words in said
+    assert not list(tmp_path.glob("**/*.ckpt"))

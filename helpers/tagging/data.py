@@ -10,27 +10,28 @@ from torch.utils.data import DataLoader
 
 from helpers import config, datasets, loaders
 from helpers import text as texts
+from helpers.arguments import check_count, check_number
 
 Source = pd.DataFrame | str | list[str]
 CACHE = ".cache/tokens"
 
 
 class CommentDataModule(pl.LightningDataModule):
-    """Train, valid and test rows, tokenized once, in batches of about equal lengths.
+    """Training, validation and test set, tokenized once, in batches of about equal lengths.
 
     A source is a table in memory, as `datasets.load_comments` gives it, or the path of one or several `.csv` or
     `.parquet` files, whose token ids are made once and kept on disk (`loaders.tokenize_files`). Every process of a run
     takes its share of the same batches, so the Trainer must not share them once more: `use_distributed_sampler=False`.
 
     Args:
-        train: rows to learn from; or `sample` or `jigsaw`, which `datasets.load_comments` knows.
-        valid: rows that choose; a float takes that share of the train rows, with the shares of all labels kept.
-        test: rows that judge; a float as above; None for none.
+        train: training set, a table or files; or `sample` or `jigsaw`, which `datasets.load_comments` knows.
+        valid: validation set; a number above 0 and below 1 takes that share of the training set, stratified.
+        test: test set; a number as above; None for none.
         encoder: whose tokenizer cuts the texts to pieces.
         text: the column of the text.
         labels: label columns; None takes those of the table, or all other columns of a file but `ignore`.
         ignore: columns of files that are no labels.
-        clean: of the train rows in memory, keep those with a label and so many without (`datasets.balance`).
+        clean: of a training set in memory, keep the rows with a label and this many without (`datasets.balance`).
         max_rows: of the train table, at most, before it is shared out.
         max_tokens: length at which texts are cut.
         batch_size: rows a step, of all processes together.
@@ -42,8 +43,8 @@ class CommentDataModule(pl.LightningDataModule):
         seed: of the split and of the orders.
 
     Raises:
-        ValueError: shares of a source that is a file, a stream of one that is a table, rows to draw of files;
-            a test table that is also the valid or the train table.
+        ValueError: a number out of its range; shares of a source that is a file, a stream of one that is a table, rows
+            to draw of files; a test table that is also the valid or the train table.
         DataError: a table lacks a label, or holds other values in it than 0, 1 and NaN.
 
     Examples:
@@ -59,8 +60,8 @@ class CommentDataModule(pl.LightningDataModule):
     def __init__(
         self,
         train: Source,
-        valid: Source | float,
-        test: Source | float | None = None,
+        valid: float | Source,  # a number first: "0.2" on the command line is a share
+        test: float | Source | None = None,
         *,
         encoder: str = config.PACKAGED_ENCODER,
         text: str = "comment_text",
@@ -78,14 +79,24 @@ class CommentDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        max_tokens, batch_size = check_count("max_tokens", max_tokens), check_count("batch_size", batch_size)
+        if read_batch_size is not None:
+            check_count("read_batch_size", read_batch_size)
+        for name, number, least in (("max_rows", max_rows, 1), ("clean", clean, 0)):
+            if number is not None:
+                check_count(name, number, at_least=least)
+        seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
         self.sources: dict[str, Any] = {
-            "train": _as_source(train),
-            "valid": _as_source(valid),
-            "test": _as_source(test),
+            "train": _as_source("train", train),
+            "valid": _as_source("valid", valid),
+            "test": _as_source("test", test),
         }
-        if isinstance(test, pd.DataFrame) and (test is valid or test is train):
-            name = "valid" if test is valid else "train"
-            raise ValueError(f"test is the same table as {name}: rows that choose or teach cannot judge")
+        for name in ("valid", "train"):
+            own, theirs = self.sources["test"], self.sources[name]
+            if (isinstance(own, list) and isinstance(theirs, list) and own == theirs) or (
+                isinstance(own, pd.DataFrame) and own is theirs
+            ):
+                raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
         shares = [name for name, source in self.sources.items() if isinstance(source, float)]
         in_memory = isinstance(self.sources["train"], pd.DataFrame)
         if (shares and not in_memory) or (stream and in_memory) or "train" in shares:
@@ -204,15 +215,36 @@ class CommentDataModule(pl.LightningDataModule):
         return {"rank": trainer.global_rank, "ranks": trainer.world_size}
 
 
-def _as_source(source: Source | float | None) -> pd.DataFrame | list[str] | float | None:
-    """A table, a list of paths, a share, or None."""
+def _as_source(name: str, source: Any) -> pd.DataFrame | list[str] | float | None:  # noqa: ANN401
+    """A table, a list of paths, a share, or None.
+
+    Raises:
+        ValueError: none of these, or a share out of range.
+    """
+    expected = f"{name}: expected a DataFrame, the path of one or several .csv or .parquet files, 'sample' or 'jigsaw'"
+    if isinstance(source, pd.DataFrame) or (source is None and name == "test"):
+        return source
     if isinstance(source, str) and source in ("sample", "jigsaw"):
         return datasets.load_comments(source)
+    if name != "train" and _is_number(source):
+        return check_number(name, float(source) if isinstance(source, str) else source, above=0, below=1)
     if isinstance(source, str | Path):
         return [str(source)]
-    if isinstance(source, Sequence):
+    if isinstance(source, list | tuple) and source and all(isinstance(path, str | Path) for path in source):
         return [str(path) for path in source]
-    return source
+    share = "" if name == "train" else ", or a share of the train table above 0 and below 1"
+    raise ValueError(f"{expected}{share}; got {source!r:.100}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number, or the text of one, as a command line passes it."""
+    if isinstance(value, Path | pd.Series | list | tuple) or value is None:
+        return False
+    try:
+        float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check_table(name: str, table: pd.DataFrame, columns: list[str], labels: list[str]) -> None:
