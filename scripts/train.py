@@ -17,6 +17,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -28,6 +29,19 @@ from helpers import loops, tagging
 
 # Errors of data, settings and checkpoints, which are reported in one line.
 EXPECTED = (ValueError, FileNotFoundError, loops.CheckpointError, loops.LossError, MisconfigurationException)
+
+
+class CommandLineData(tagging.CommentDataModule):
+    """The data module without tables in memory: for a type like DataFrame, the command line would read the files."""
+
+    def __init__(
+        self,
+        train: str | list[str],
+        valid: float | str | list[str],
+        test: float | str | list[str] | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(train, valid, test, **options)
 
 
 class KeepSettings(SaveConfigCallback):
@@ -93,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
             warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")  # see before_fit
             CourseCLI(
                 tagging.CommentTagger,
-                tagging.CommentDataModule,
+                CommandLineData,
                 save_config_callback=KeepSettings,
                 seed_everything_default=42,
                 # Batches are shared among processes by the samplers of the course, see CommentDataModule.

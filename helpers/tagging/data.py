@@ -60,8 +60,8 @@ class CommentDataModule(pl.LightningDataModule):
     def __init__(
         self,
         train: Source,
-        valid: float | Source,  # a number first: "0.2" on the command line is a share
-        test: float | Source | None = None,
+        valid: Source | float,
+        test: Source | float | None = None,
         *,
         encoder: str = config.PACKAGED_ENCODER,
         text: str = "comment_text",
