@@ -1,9 +1,13 @@
-"""Check the numbers and the choices that a caller passes, before anything is computed, trained or written."""
+"""Check the numbers, tables and choices that a caller passes, before anything is computed, trained or written."""
 
 import math
 import operator
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 
 def check_count(name: str, value: Any, *, at_least: int = 1, at_most: int | None = None) -> int:  # noqa: ANN401
@@ -106,6 +110,85 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:  # noq
     if not known:
         raise ValueError(f"{name}={value!r}: expected {' or '.join(map(repr, choices))}")
     return value
+
+
+def as_numbers(name: str, values: Any) -> "np.ndarray":  # noqa: ANN401
+    """Return a table, array, list or tensor as float64 numbers, whatever type holds them; missing values become NaN.
+
+    Numbers and truth values of NumPy, pandas (nullable, pyarrow-backed, categorical, `object` with `None` or `pd.NA`)
+    and torch (any device, precision or gradient) are taken alike, and so are numbers written as text.
+
+    Args:
+        name: of the argument, as the caller wrote it.
+        values: what the caller passed, of any shape.
+
+    Raises:
+        ValueError: a value that is no number; the message names the argument, row, column and value.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import arguments
+        >>> arguments.as_numbers("targets", pd.DataFrame({"rude": pd.array([1, None], dtype="Int64")})).tolist()
+        [[1.0], [nan]]
+        >>> arguments.as_numbers("targets", [1, 0, "maybe"])
+        Traceback (most recent call last):
+            ...
+        ValueError: targets of type list are not a table of numbers: row 2 (from 0) is 'maybe'
+    """
+    import numpy as np
+    import pandas as pd
+
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().double().numpy()
+    try:
+        if isinstance(values, pd.DataFrame):
+            columns = [_column_numbers(column, f", column {key!r}") for key, column in values.items()]
+            return np.column_stack(columns) if columns else np.zeros(values.shape)
+        if isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
+            return _column_numbers(pd.Series(values))
+        array = np.asarray(values)
+        if array.dtype.kind in "biuf":
+            return array.astype(float)
+        if array.ndim not in (1, 2) or array.dtype.kind not in "OSU":
+            raise ValueError(f"their dtype is {array.dtype}")
+        table = pd.DataFrame(array) if array.ndim == 2 else pd.DataFrame({"": array})
+        numbers = [_column_numbers(column, f", column {key}" if key != "" else "") for key, column in table.items()]
+        return np.column_stack(numbers).reshape(array.shape)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} of type {type(values).__name__} are not a table of numbers: {error}") from error
+
+
+def is_numeric(column: "pd.Series") -> bool:
+    """Say whether a column's type, be it of NumPy, pandas or pyarrow, holds real numbers or truth values only.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import arguments
+        >>> arguments.is_numeric(pd.Series([True, None], dtype="boolean")), arguments.is_numeric(pd.Series(["1"]))
+        (True, False)
+    """
+    from pandas.api import types
+
+    real = types.is_numeric_dtype(column.dtype) and not types.is_complex_dtype(column.dtype)
+    return column.dtype != object and (real or types.is_bool_dtype(column.dtype))
+
+
+def _column_numbers(column: "pd.Series", place: str = "") -> "np.ndarray":
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    if is_numeric(column):
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    missing = column.isna().to_numpy(dtype=bool)
+    cells = column.astype(object).where(~missing, None)
+    numbers = np.full(len(column), np.nan)
+    if not pd.api.types.is_complex_dtype(column.dtype):
+        numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
+    if len(bad := np.flatnonzero(np.isnan(numbers) & ~missing)):
+        raise ValueError(f"row {bad[0]} (from 0){place} is {cells.iloc[bad[0]]!r}")
+    return numbers
 
 
 def _is_bool(value: object) -> bool:

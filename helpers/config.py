@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from helpers.arguments import check_count
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -149,8 +151,7 @@ def seed_everything(seed: int) -> None:
         >>> bool((torch.rand(2) == first).all())
         True
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed {seed!r} is not an integer from 0 to 2**32 - 1")
+    seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
     import numpy as np
     import torch
 

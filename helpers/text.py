@@ -3,15 +3,16 @@
 import html
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import regex
 
 from helpers import config
+from helpers.arguments import as_numbers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -201,7 +202,7 @@ def marking_words(
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    chosen = np.asarray(marked)
+    chosen = as_numbers("marked", marked)
     if chosen.shape != (len(texts),):
         raise ValueError(f"{len(texts)} texts, and marked has shape {chosen.shape}")
     if not np.isin(chosen, (0, 1)).all():
@@ -243,12 +244,20 @@ def mask(text: str) -> str:
     return _WORD.sub(lambda word: word[0][0] + "*" * (len(word[0]) - 1), text)
 
 
-def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: int = 300, masked: bool = False) -> str:
+def as_html(
+    frame: pd.DataFrame,
+    *,
+    labels: Iterable[str] | None = None,
+    text: str | None = None,
+    most: int = 300,
+    masked: bool = False,
+) -> str:
     """Comments as an HTML list in which nothing of a comment can run: mark-up is escaped, formulas are not typeset.
 
     Args:
         frame: a table of comments.
         labels: label columns whose positives are named before the text, unknown ones with `?`; None for none.
+        text: the text column; None takes the one that the table carries, or `comment_text`.
         most: characters shown of a text.
         masked: show the texts as `mask` gives them.
 
@@ -262,16 +271,20 @@ def as_html(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, most: i
         >>> print(text.as_html(frame, labels=["toxic"]))
         <ul ...><li><b>toxic</b> <span ...>&lt;b&gt;Fool!&lt;/b&gt;</span></li></ul>
     """
+    from helpers.datasets.columns import column_list, comment_texts, label_matrix  # which imports this module
+
+    names = [] if labels is None else column_list("labels", labels)
+    verdicts = [_verdict(row, names) for row in label_matrix(frame, names)] if names else [""] * len(frame)
     items = []
-    for row in frame.to_dict("records"):
-        head = f"<b>{html.escape(_verdict(row, labels))}</b> " if labels else ""
-        cut = row["comment_text"][:most] + ("…" if len(row["comment_text"]) > most else "")
+    for verdict, whole in zip(verdicts, comment_texts(frame, text), strict=True):
+        head = f"<b>{html.escape(verdict)}</b> " if names else ""
+        cut = whole[:most] + ("…" if len(whole) > most else "")
         shown = html.escape(mask(cut) if masked else cut)
         items.append(f"<li>{head}<span style='white-space: pre-wrap'>{shown}</span></li>")
     return f"<ul class='mathjax_ignore tex2jax_ignore'>{''.join(items)}</ul>"
 
 
-def _verdict(row: Mapping[Any, object], labels: Sequence[str]) -> str:
-    tags = [label for label in labels if row[label] == 1]
-    unknown = [label for label in labels if row[label] != row[label]]
-    return ", ".join(tags + [f"{label}?" for label in unknown]) or "clean"
+def _verdict(row: np.ndarray, labels: Sequence[str]) -> str:
+    tags = [str(label) for label, value in zip(labels, row, strict=True) if value == 1]
+    unknown = [f"{label}?" for label, value in zip(labels, row, strict=True) if np.isnan(value)]
+    return ", ".join(tags + unknown) or "clean"

@@ -150,13 +150,6 @@ def test_an_option_that_does_not_exist_or_does_not_apply(comments_file):
     )
 
 
-def test_a_column_like_a_label_with_other_values(comments_file):
-    frame = datasets.load_comments(comments_file()).assign(score=pd.Series([3, 0, 1, 2], dtype="int8"))
-    assert_refused(
-        lambda: datasets.label_names(frame), "column score is int8 like a label", "other values than 0 and 1"
-    )
-
-
 @pytest.mark.parametrize("place", [60, 300, 700])
 def test_a_damaged_compressed_zip(comments_file, tmp_path, place):
     path = tmp_path / "comments.csv.zip"
@@ -242,8 +235,3 @@ def test_reviews_without_the_column_that_a_subset_needs(tmp_path):
     pd.DataFrame({"review": ["a", "b"], "sentiment": ["1", "0"]}).to_csv(path, index=False)
     assert datasets.load_reviews(path)["positive"].tolist() == [1, 0]
     assert_refused(lambda: datasets.load_reviews(path, subset="train"), "needs a column 'split'")
-
-
-def test_a_table_without_labels():
-    frame = pd.DataFrame({"id": ["a"], "comment_text": ["b"]})
-    assert_refused(lambda: datasets.label_names(frame), "no label column", "datasets.load_*")

@@ -73,7 +73,7 @@ def test_groups_do_not_depend_on_the_order_or_the_process():
 
 @pytest.mark.parametrize("threshold", [0.3, 1.0, 2])
 def test_thresholds_out_of_range(threshold):
-    with pytest.raises(datasets.DataError, match=r"is not from 0\.5 to below 1"):
+    with pytest.raises(ValueError, match=r"^threshold=.*: expected a number, at least 0\.5 and below 1"):
         datasets.near_duplicate_pairs(["a"], threshold=threshold)
 
 

@@ -35,7 +35,7 @@ def test_some_rows_are_drawn_in_their_order():
     assert not some["id"].equals(datasets.at_most(frame, 500, seed=1)["id"])
     assert datasets.at_most(frame, None) is frame
     assert datasets.at_most(frame, 8000) is frame
-    with pytest.raises(ValueError, match="rows=0 must be 1 or more"):
+    with pytest.raises(ValueError, match="rows=0: expected a whole number, at least 1"):
         datasets.at_most(frame, 0)
 
 

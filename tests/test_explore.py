@@ -321,7 +321,7 @@ def test_examples_cannot_run_and_are_masked_on_request():
     [
         (["c"], {}, r"chosen labels \['c'\] are not among the labels \['a', 'b'\]"),
         (["a", "a"], {}, "each only once"),
-        (["a"], {"labels": ["a", "d"]}, r"labels \['d'\] are no columns of the table, which has \['a', 'b'\]"),
+        (["a"], {"labels": ["a", "d"]}, r"labels \['d'\] are no columns: the table has \['a', 'b'\]"),
         (["a"], {"measure": "odds"}, "take one of shares, counts, lift"),
     ],
 )

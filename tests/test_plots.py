@@ -24,7 +24,7 @@ def closed_figures():
 def comments():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.random((200, 6)) < [0.3, 0.1, 0.2, 0.05, 0.2, 0.1], columns=LABELS).astype(np.int8)
-    return frame.assign(id=[str(i) for i in range(200)], comment_text="text")
+    return datasets.as_comments(frame.assign(id=[str(i) for i in range(200)], comment_text="text"), labels=LABELS)
 
 
 def texts(ax):

@@ -1,9 +1,11 @@
 """From a file to DataFrames that can be trusted: find, download, load, validate, split, balance.
 
-A table of comments has the columns `id`, `comment_text`, then one column a label: int8 with 0 and 1, or float32 where
-some labels are unknown (NaN). It is validated once, when it is loaded; every later function trusts it.
+A table of comments that `load_*` gives has the columns `id`, `comment_text`, then one column per label: int8 with 0 and
+1, or float32 where some labels are unknown (NaN). It carries the names of its text and label columns in `attrs`;
+`as_comments` makes any other table one of comments.
 """
 
+from helpers.datasets.columns import as_comments, label_matrix, label_names, text_column
 from helpers.datasets.comments import JIGSAW_LABELS, JIGSAW_ROWS, at_most, load_comments
 from helpers.datasets.downloading import DownloadError, download
 from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups, near_duplicate_pairs
@@ -13,7 +15,6 @@ from helpers.datasets.reviews import load_reviews
 from helpers.datasets.splitting import Split, balance, share_table, split
 from helpers.datasets.synthetic import load_synthetic
 from helpers.datasets.templates import load_templates
-from helpers.datasets.validation import label_names
 
 __all__ = [
     "JIGSAW_LABELS",
@@ -21,12 +22,14 @@ __all__ = [
     "DataError",
     "DownloadError",
     "Split",
+    "as_comments",
     "at_most",
     "available",
     "balance",
     "bundled_file",
     "download",
     "duplicate_groups",
+    "label_matrix",
     "label_names",
     "load_comments",
     "load_reviews",
@@ -36,4 +39,5 @@ __all__ = [
     "near_duplicate_pairs",
     "share_table",
     "split",
+    "text_column",
 ]

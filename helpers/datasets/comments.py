@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 
 from helpers import config
+from helpers.arguments import check_count
+from helpers.datasets.columns import OnEmpty, check_frame, column_list
 from helpers.datasets.reading import DataError, RawFile, find_file, parse_csv, read_file
-from helpers.datasets.validation import OnEmpty, check_columns, tidy
+from helpers.datasets.validation import check_columns, tidy
 
 JIGSAW_LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 JIGSAW_ROWS = 159_571
@@ -17,11 +19,11 @@ JIGSAW_HASHES = {
     "8b736d48a6983c68249611f52a6fd6ca57f7967d": "test.csv",
 }
 _OUTER_ZIP = "jigsaw-toxic-comment-classification-challenge.zip"
-_OWN_DEFAULTS = {
+_OWN_DEFAULTS: dict[str, Any] = {
     "labels": None,
     "text": "comment_text",
     "id": "id",
-    "drop": (),
+    "drop": [],
     "allow_unknown": False,
     "encoding": "utf-8",
 }
@@ -60,8 +62,9 @@ def load_comments(
         encoding: of the file.
 
     Returns:
-        `id`, `comment_text`, one column a label (int8, or float32 where NaN marks an unknown one), `keep`.
-        `attrs["source"]` says in words what was loaded, and whether it is a whole Kaggle file or a part.
+        `id`, `comment_text`, one column per label (int8, or float32 where NaN marks an unknown one), `keep`.
+        `attrs["text"]` and `attrs["labels"]` name the columns, see `as_comments`; `attrs["source"]` says in words what
+        was loaded, and whether it is a whole Kaggle file or a part.
 
     Raises:
         FileNotFoundError: no such file, or Jigsaw's files are not there; the message says how to get them.
@@ -83,6 +86,8 @@ def load_comments(
             ...
         helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'maybe' where a label is 0 or 1. ...
     """
+    keep, drop = column_list("keep", keep), column_list("drop", drop)
+    labels = labels if labels is None else column_list("labels", labels)
     options: dict[str, Any] = {"keep": keep, "on_empty": on_empty}
     own = {"labels": labels, "text": text, "id": id, "drop": drop, "allow_unknown": allow_unknown, "encoding": encoding}
     if source in ("sample", "jigsaw") and (changed := [name for name in own if own[name] != _OWN_DEFAULTS[name]]):
@@ -115,15 +120,18 @@ def load_comments(
 
 
 def at_most(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.DataFrame:
-    """Some of the rows, drawn at random and left in their order; all of them where there are no more.
+    """Draw at most so many rows at random; those drawn keep the order that they have in the table.
 
     Args:
-        comments: a table with any columns; `attrs["source"]` is told what was drawn.
+        comments: a table with any columns and any index; `attrs["source"]` says what was drawn.
         rows: how many at most; None for all.
         seed: of the draw.
 
+    Returns:
+        The rows drawn, numbered from 0; the table itself where it has no more rows than that.
+
     Raises:
-        ValueError: rows below 1.
+        ValueError: rows below 1 or no whole number.
 
     Examples:
         >>> from helpers import datasets
@@ -131,11 +139,12 @@ def at_most(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.Da
         >>> len(few), few.attrs["source"]
         (100, 'bundled sample: 8,000 rows, 100 of them drawn')
     """
-    if rows is not None and rows < 1:
-        raise ValueError(f"rows={rows} must be 1 or more, or None for all")
-    if rows is None or len(comments) <= rows:
+    check_frame(comments, "comments")
+    seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
+    if rows is None or len(comments) <= check_count("rows", rows):
         return comments
-    drawn = comments.sample(rows, random_state=seed).sort_index().reset_index(drop=True)
+    positions = pd.RangeIndex(len(comments)).to_series().sample(rows, random_state=seed).sort_values()
+    drawn = comments.iloc[positions.to_numpy()].reset_index(drop=True)
     drawn.attrs["source"] = f"{comments.attrs.get('source', 'a table')}, {rows:,} of them drawn"
     return drawn
 

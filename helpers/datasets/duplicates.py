@@ -9,7 +9,9 @@ import pandas as pd
 import regex
 from scipy.cluster.hierarchy import DisjointSet
 
+from helpers.arguments import check_count, check_number
 from helpers.datasets.reading import DataError
+from helpers.text import as_texts
 
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
 _ASCII_WORD = re.compile(r"\w+", re.ASCII)
@@ -54,7 +56,8 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: 
         `first`, `second` (row positions, first < second) and `jaccard`, most similar first.
 
     Raises:
-        DataError: the threshold is out of range, or the texts follow a template, so that millions of pairs are similar.
+        ValueError: the threshold is out of range, or an entry is no text.
+        DataError: the texts follow a template, so that millions of pairs are similar.
 
     Examples:
         >>> from helpers import datasets
@@ -63,6 +66,7 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: 
            first  second  jaccard
         0      0       1     0.86
     """
+    threshold, seed = _checked(threshold, seed)
     keys = _keys(texts)
     rows = _first_rows(pd.factorize(np.array(keys, dtype=object))[0])
     distinct = [keys[row] for row in rows]
@@ -93,7 +97,7 @@ def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed:
         (N,) group numbers from 0, in order of first appearance.
 
     Raises:
-        DataError: the threshold is out of range.
+        ValueError: the threshold is out of range, or an entry is no text.
 
     Examples:
         >>> from helpers import datasets
@@ -101,6 +105,7 @@ def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed:
         >>> datasets.near_duplicate_groups(texts, threshold=0.7).tolist()
         [0, 0, 1]
     """
+    threshold, seed = _checked(threshold, seed)
     keys = _keys(texts)
     same = pd.factorize(np.array(keys, dtype=object))[0]
     distinct = [keys[row] for row in _first_rows(same)]
@@ -109,6 +114,10 @@ def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed:
     for bucket in _buckets(signatures, threshold):
         _link(np.array(bucket), groups, signatures, shingles, threshold)
     return pd.factorize(np.array([groups[group] for group in same], dtype=int))[0]
+
+
+def _checked(threshold: float, seed: int) -> tuple[float, int]:
+    return check_number("threshold", threshold, at_least=0.5, below=1), check_count("seed", seed, at_least=0)
 
 
 class _Shingles:
@@ -131,7 +140,7 @@ class _Shingles:
 
 def _keys(texts: Sequence[str]) -> list[str]:
     """The words of each text, joined by spaces; combining marks belong to their word."""
-    return [" ".join(_words(text)) or text.strip() for text in texts]
+    return [" ".join(_words(text)) or text.strip() for text in as_texts(texts)]
 
 
 def _words(text: str) -> list[str]:
@@ -162,8 +171,6 @@ def _signatures(texts: Sequence[str], seed: int) -> np.ndarray:
 
 def _buckets(signatures: np.ndarray, threshold: float) -> Iterator[list[int]]:
     """Texts that agree in a band of their signatures, two or more at a time, in ascending order."""
-    if not 0.5 <= threshold < 1:
-        raise DataError(f"threshold {threshold} is not from 0.5 to below 1")
     width = 4 if threshold >= 0.7 else 2
     seen: set[tuple[int, ...]] = set()
     for start in range(0, _SIGNATURE, width):

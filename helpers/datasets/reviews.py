@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from helpers import config
+from helpers.datasets.columns import OnEmpty, column_list
 from helpers.datasets.landmarks import imdb_parts
 from helpers.datasets.reading import DataError, RawFile, find_file, parse_csv, read_file, rows_in_words
-from helpers.datasets.validation import OnEmpty, check_columns, tidy
+from helpers.datasets.validation import check_columns, tidy
 
 IMDB_ROWS_PER_SUBSET = 25_000
 _ADVICE = (
@@ -59,6 +60,7 @@ def load_reviews(
         >>> list(reviews.columns), round(float(reviews["positive"].mean()), 2)
         (['id', 'comment_text', 'positive'], 0.5)
     """
+    keep, drop = column_list("keep", keep), column_list("drop", drop)
     raw, title = _find(source)
     frame = parse_csv(raw, text_columns=[text, sentiment, "id"], encoding=encoding)
     optional = [c for c in ("id", "split") if c in frame.columns]

@@ -1,15 +1,17 @@
 """Split a table into train, valid and test so that every label keeps its share; downsample clean rows."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from helpers.arguments import check_count, check_number
 from helpers.datasets.balanced import balanced_sample
+from helpers.datasets.columns import check_frame, comment_texts, label_matrix, label_names, text_column
 from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups
 from helpers.datasets.reading import DataError, rows_in_words
-from helpers.datasets.validation import label_names
 
 KeepTogether = Literal["duplicates", "near-duplicates"] | Sequence[object] | np.ndarray | pd.Series | None
 
@@ -35,7 +37,8 @@ def split(
     valid: float = 0.1,
     test: float = 0.1,
     seed: int = 0,
-    labels: Sequence[str] | None = None,
+    labels: Iterable[str] | None = None,
+    text: str | None = None,
     stratify: bool = True,
     keep_together: KeepTogether = None,
 ) -> Split:
@@ -47,18 +50,20 @@ def split(
     and loses its balance where rows have many labels.
 
     Args:
-        frame: a table of comments, N rows.
+        frame: a table of comments with any index, N rows.
         valid: share of the rows for `valid`, from 0 to 1.
         test: share of the rows for `test`; the rest is `train`.
         seed: the same seed and table give the same split.
-        labels: label columns; None takes those of the table. An unknown label (NaN) counts as absent.
+        labels: label columns to stratify by; None takes those that the table carries. An unknown label is absent.
+        text: the column that duplicates are found in; None takes the one that the table carries, or `comment_text`.
         stratify: False draws rows regardless of their labels.
         keep_together: `duplicates` or `near-duplicates` keeps such rows in one part; (N,) group names, such as the
-            authors of the comments, keep each group in one part.
+            authors of the comments, keep each group in one part. A Series must have the index of the table.
 
     Returns:
-        The three parts. When rows are dealt singly, each label's positives are within a few rows of their share, those
-        of rare labels within one to three.
+        The three parts, rows numbered from 0. They carry the names of the table's text and label columns, or `labels`
+        and `text` where it carries none. When rows are dealt singly, each label's positives are within a few rows of
+        their share, those of rare labels within one to three.
 
     Raises:
         DataError: shares out of range, a part without rows, unknown label columns, group names that are missing or of
@@ -72,21 +77,24 @@ def split(
         >>> bool(parts.train["id"].isin(parts.test["id"]).any())
         False
     """
-    if not (valid >= 0 and test >= 0 and valid + test < 1):
-        raise DataError(f"valid={valid} and test={test} must be 0 or more and leave a share for train (sum below 1)")
+    check_frame(frame)
+    valid, test = check_number("valid", valid, at_least=0), check_number("test", test, at_least=0)
+    if not valid + test < 1:
+        raise DataError(f"valid={valid} and test={test} leave no share for train: their sum must be below 1")
     shares = np.array([1 - valid - test, valid, test])
-    rng = np.random.default_rng(seed)
-    positives = _positives(frame, labels) if stratify else np.zeros((len(frame), 0))
-    unit_of_row = _groups(frame, keep_together)
+    rng = np.random.default_rng(check_count("seed", seed, at_least=0))
+    names = _names(frame, labels, text)
+    positives = label_matrix(frame, labels) == 1 if stratify else np.zeros((len(frame), 0))
+    unit_of_row = _groups(frame, keep_together, text)
     units = _sum_by(unit_of_row, np.column_stack([np.ones(len(frame)), positives]))
     part = _deal(units, shares, rng)[unit_of_row]
     for number, share in enumerate(shares):
         if share > 0 and not (part == number).any():
             raise DataError(f"{len(frame):,} rows leave none for {Split._fields[number]} at a share of {share:.3g}")
-    return Split(*(frame[part == number].reset_index(drop=True) for number in range(3)))
+    return Split(*(_rows(frame, np.flatnonzero(part == number), names) for number in range(3)))
 
 
-def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Sequence[str] | None = None) -> pd.DataFrame:
+def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Iterable[str] | None = None) -> pd.DataFrame:
     """Keep every row with at least one label and a random sample of the rows without any.
 
     For training rows only: scores on balanced rows say nothing of natural ones. The published tagging tutorial with
@@ -96,10 +104,11 @@ def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Sequence[
         frame: a table of comments.
         clean: number of rows without a label to keep.
         seed: the same seed and table give the same rows.
-        labels: label columns; None takes those of the table. A row whose labels are all absent or unknown is clean.
+        labels: label columns; None takes those that the table carries. A row whose labels are all absent or unknown
+            is clean.
 
     Returns:
-        The rows kept, in the table's order.
+        The rows kept, in the table's order, numbered from 0. They carry its names, or `labels` where it carries none.
 
     Raises:
         DataError: fewer clean rows than asked for, or no row with a label.
@@ -114,26 +123,26 @@ def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Sequence[
         >>> bool((balanced[labels].sum() == comments[labels].sum()).all())  # no positive is lost
         True
     """
-    tagged = _positives(frame, labels).any(axis=1)
+    names, clean = label_names(frame, labels), check_count("clean", clean, at_least=0)
+    tagged = (label_matrix(frame, names) == 1).any(axis=1)
     if not tagged.any():
-        raise DataError(f"no row has a label ({', '.join(labels or label_names(frame))}): nothing to balance")
+        raise DataError(f"no row has a label ({', '.join(map(str, names))}): nothing to balance")
     without = np.flatnonzero(~tagged)
-    if clean != int(clean) or not 0 <= clean <= len(without):
+    if clean > len(without):
         raise DataError(f"clean={clean:,}, and the table has {len(without):,} rows without a label")
-    chosen = np.random.default_rng(seed).permutation(without)[: int(clean)]
-    rows = np.sort(np.concatenate([np.flatnonzero(tagged), chosen]))
-    return frame.iloc[rows].reset_index(drop=True)
+    chosen = np.random.default_rng(check_count("seed", seed, at_least=0)).permutation(without)[:clean]
+    return _rows(frame, np.sort(np.concatenate([np.flatnonzero(tagged), chosen])), _names(frame, names, None))
 
 
-def share_table(parts: Split, labels: Sequence[str] | None = None) -> pd.DataFrame:
+def share_table(parts: Split, labels: Iterable[str] | None = None) -> pd.DataFrame:
     """How each label's positives fall on the parts.
 
     Args:
         parts: what `split` gave.
-        labels: label columns; None takes those of the tables.
+        labels: label columns; None takes those that the tables carry.
 
     Returns:
-        One row for `rows` and one a label; columns `train`, `valid`, `test` (counts), then `train %` and so on.
+        One row for `rows` and one per label; columns `train`, `valid`, `test` (counts), then `train %` and so on.
 
     Examples:
         >>> from helpers import datasets
@@ -141,28 +150,33 @@ def share_table(parts: Split, labels: Sequence[str] | None = None) -> pd.DataFra
         >>> table.loc["rows", ["train", "valid", "test"]].astype(int).tolist()
         [6400, 800, 800]
     """
-    names = list(labels) if labels is not None else label_names(parts.train)
-    counts = pd.DataFrame(
-        {name: [len(part), *part[names].sum().astype(int)] for name, part in zip(Split._fields, parts, strict=True)},
-        index=["rows", *names],
-    )
+    names = label_names(parts[0], labels)
+    positives = {
+        part: [len(table), *(label_matrix(table, names) == 1).sum(axis=0)]
+        for part, table in zip(Split._fields, parts, strict=True)
+    }
+    counts = pd.DataFrame(positives, index=["rows", *names])
     percent = counts.div(counts.sum(axis=1).replace(0, np.nan), axis=0).mul(100).add_suffix(" %")
     return pd.concat([counts, percent], axis=1)
 
 
-def _positives(frame: pd.DataFrame, labels: Sequence[str] | None) -> np.ndarray:
-    """Where each label is present, (N, L) bool; unknown is absent."""
-    names = list(labels) if labels is not None else label_names(frame)
-    if missing := [name for name in names if name not in frame.columns]:
-        raise DataError(f"no label column {', '.join(map(str, missing))}; the table has {', '.join(frame.columns)}")
-    if words := [name for name in names if not pd.api.types.is_numeric_dtype(frame[name].infer_objects())]:
-        raise DataError(
-            f"label columns {', '.join(map(str, words))} hold no numbers: 0, 1 and NaN (unknown) are needed"
-        )
-    return frame[names].eq(1).fillna(False).to_numpy(dtype=bool)
+def _names(frame: pd.DataFrame, labels: Iterable[str] | None, text: str | None) -> dict[Any, Any]:
+    """The `attrs` of the parts of a table: its own, and the columns that the caller named where it carries none."""
+    attrs = dict(frame.attrs)
+    if labels is not None and not set(attrs.get("labels", [None])) <= set(frame.columns):
+        attrs["labels"] = label_names(frame, labels)
+    if text is not None and attrs.get("text") not in frame.columns:
+        attrs["text"] = text_column(frame, text)
+    return attrs
 
 
-def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray:
+def _rows(frame: pd.DataFrame, positions: np.ndarray, attrs: dict[Any, Any]) -> pd.DataFrame:
+    part = frame.iloc[positions].reset_index(drop=True)
+    part.attrs = deepcopy(attrs)
+    return part
+
+
+def _groups(frame: pd.DataFrame, keep_together: KeepTogether, text: str | None) -> np.ndarray:
     """The number of the group that each row belongs to, (N,); every row is its own when none is asked for."""
     if keep_together is None:
         return np.arange(len(frame))
@@ -172,9 +186,12 @@ def _groups(frame: pd.DataFrame, keep_together: KeepTogether) -> np.ndarray:
             raise DataError(
                 f"keep_together={keep_together!r}: choose 'duplicates', 'near-duplicates' or pass group names"
             )
-        if (gone := frame["comment_text"].isna()).any():
-            raise DataError(f"keep_together: {rows_in_words(np.flatnonzero(gone))} without a text; fill or drop them")
-        return grouping(frame["comment_text"].tolist())
+        return grouping(comment_texts(frame, text))
+    if isinstance(keep_together, pd.Series) and not keep_together.index.equals(frame.index):
+        raise DataError(
+            "keep_together has another index than the table, so its rows may be in another order; "
+            "pass keep_together.to_numpy() if they are in the table's order"
+        )
     groups = pd.Series(list(keep_together), dtype=object)
     if len(groups) != len(frame):
         raise DataError(f"keep_together has {len(groups):,} group names, the table has {len(frame):,} rows")

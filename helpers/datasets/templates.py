@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import config
+from helpers.datasets.columns import column_list
 from helpers.datasets.reading import DataError, RawFile, find_file, parse_csv, read_file, rows_in_words
 from helpers.datasets.validation import check_columns, tidy
 
@@ -61,6 +62,7 @@ def load_templates(source: str | Path = "sample", *, keep: Sequence[str] = ()) -
         >>> templates.groupby("group")["toxic"].mean().unique().tolist()
         [0.5]
     """
+    keep = column_list("keep", keep)
     raw, origin = _find(source)
     texts = ["id", "comment_text", "group", "template"]
     frame = _from_madlibs(raw) if source == "identity" else parse_csv(raw, text_columns=texts)

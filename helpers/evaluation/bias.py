@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import regex
 
+from helpers.arguments import as_numbers
 from helpers.metrics import auc_by_label
-from helpers.metrics.checks import Table, as_numbers, check_same_rows, checked, decide
+from helpers.metrics.checks import Table, check_same_rows, checked, decide
 
 AREAS = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
 

@@ -15,8 +15,9 @@ from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
+from helpers.arguments import as_numbers
 from helpers.evaluation.row_ids import Ids, refuse_shared, texts_of
-from helpers.metrics.checks import Table, as_numbers, checked
+from helpers.metrics.checks import Table, checked
 
 if TYPE_CHECKING:
     import torch

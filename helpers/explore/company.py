@@ -1,14 +1,14 @@
 """Which labels come with which: counts, shares asked both ways, and what chance alone would give."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from helpers.datasets.validation import label_names
+from helpers.datasets.columns import label_matrix, label_names
 
 
-def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Sequence[str] | None = None) -> pd.DataFrame:
+def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Iterable[str] | None = None) -> pd.DataFrame:
     """For each label that is not chosen: how often it stands beside all the chosen ones.
 
     Only rows count in which the chosen labels and the other are known.
@@ -16,7 +16,7 @@ def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Sequence[str]
     Args:
         frame: a table with label columns of 0, 1 and NaN (unknown).
         chosen: labels that a row must have, all of them; none takes every row.
-        labels: label columns; None takes those of a table of comments.
+        labels: label columns; None takes those that the table carries.
 
     Returns:
         By other label: rows with `both`, `chosen_rows`, `label_rows` and all `rows`; `share_of_chosen`, P(label |
@@ -38,14 +38,12 @@ def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Sequence[str]
         insult     2             0.67             1.0  1.33
         threat     1             0.33             1.0  1.33
     """
-    names = list(labels) if labels is not None else label_names(frame)
-    if absent := [name for name in names if name not in frame]:
-        raise ValueError(f"labels {absent} are no columns of the table, which has {list(frame.columns)}")
+    names = label_names(frame, labels)
     if unknown := [name for name in chosen if name not in names]:
         raise ValueError(f"chosen labels {unknown} are not among the labels {names}")
     if len(set(chosen)) < len(chosen):
         raise ValueError(f"chosen labels {list(chosen)}: each only once, please")
-    values = frame[names].to_numpy(dtype=float)
+    values = label_matrix(frame, names)
     picked = values[:, [names.index(name) for name in chosen]]
     others = [place for place, name in enumerate(names) if name not in chosen]
     has = (picked == 1).all(axis=1)[:, None]

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers.metrics.checks import Table, Threshold, as_numbers, checked, decide
+from helpers.arguments import as_numbers
+from helpers.metrics.checks import Table, Threshold, checked, decide
 
 SCORES = ["precision", "recall", "f1"]
 

@@ -1,6 +1,6 @@
 """Choose labels, and see which others come with them, asked both ways."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers import text
-from helpers.datasets.validation import label_names
+from helpers.datasets.columns import TEXT, label_matrix, label_names, text_column
 from helpers.explore.company import company
 from helpers.explore.company_picture import MEASURES, company_picture
 from helpers.explore.showing import Explorer, boxed, ipywidgets, mark, png, slug
 from helpers.plots.style import label_colors
+from helpers.text import as_html
 
 if TYPE_CHECKING:
     from ipywidgets import DOMWidget, ToggleButton
@@ -39,16 +39,18 @@ class LabelExplorer(Explorer):
         frame: pd.DataFrame,
         chosen: Sequence[str] = (),
         *,
-        labels: Sequence[str] | None = None,
+        labels: Iterable[str] | None = None,
+        text: str | None = None,
         measure: str = "shares",
         masked: bool = False,
     ) -> None:
         """Count and build the widget; `show()` displays it.
 
         Args:
-            frame: a table of comments; without a column `comment_text` no example is shown.
+            frame: a table of comments; without a text column no example is shown.
             chosen: labels to begin with.
-            labels: label columns of 0, 1 and NaN (unknown); None takes those of a table of comments.
+            labels: label columns of 0, 1 and NaN (unknown); None takes those that the table carries.
+            text: the text column; None takes the one that the table carries, or `comment_text`.
             measure: to begin with: "shares", P(label | chosen) and P(chosen | label), "counts", or "lift", how many
                 times as often as chance would have it.
             masked: show the examples as `text.mask` gives them.
@@ -56,15 +58,17 @@ class LabelExplorer(Explorer):
         Raises:
             ValueError: labels that the table does not have, see `company`; another measure.
         """
-        self.labels = list(labels) if labels is not None else label_names(frame)
+        self.labels = label_names(frame, labels)
+        has_text = text is not None or "text" in frame.attrs or TEXT in frame
+        self._text = text_column(frame, text) if has_text else None
         self._frame, self.chosen, self.measure, self.masked = frame, list(chosen), measure, masked
         self.table()
         if measure not in MEASURES:
             raise ValueError(f"measure={measure!r}: take one of {', '.join(MEASURES)}")
         self._seed = 0
         self._brief = np.ones(len(frame), dtype=bool)
-        if "comment_text" in frame:
-            self._brief = frame["comment_text"].str.len().lt(LONGEST).to_numpy()
+        if self._text is not None:
+            self._brief = frame[self._text].str.len().lt(LONGEST).to_numpy(dtype=bool, na_value=False)
         self.buttons: dict[str, ToggleButton] = {}
         if module := ipywidgets():
             self.widget = self._build(module)
@@ -79,7 +83,9 @@ class LabelExplorer(Explorer):
 
     def examples(self) -> pd.DataFrame:
         """A few comments with all the chosen labels, short ones if there are any; the button draws others."""
-        has = self._frame[self.chosen].eq(1).all(axis=1).to_numpy()
+        has = np.ones(len(self._frame), dtype=bool)
+        if self.chosen:
+            has = (label_matrix(self._frame, self.chosen) == 1).all(axis=1)
         short = has & self._brief
         rows = np.flatnonzero(short if short.any() else has)
         drawn = np.random.default_rng(self._seed).permutation(rows)[:EXAMPLES]
@@ -103,7 +109,7 @@ class LabelExplorer(Explorer):
         ]
         self._picture = mark(w.Image(format="png", layout=w.Layout(max_width="100%")), "explore-picture")
         rows.append(self._picture)
-        if "comment_text" in self._frame:
+        if self._text is not None:
             self._shown = mark(w.HTML(), "explore-examples")
             others = mark(w.Button(description="other examples"), "explore-others")
             others.on_click(self._others)
@@ -116,7 +122,7 @@ class LabelExplorer(Explorer):
         self.chosen = [name for name, button in self.buttons.items() if button.value]
         self.measure = self._switch.value
         self._picture.value = png(self.figure())
-        if "comment_text" in self._frame:
+        if self._text is not None:
             self._show_examples()
 
     def _others(self, _: object) -> None:
@@ -125,5 +131,5 @@ class LabelExplorer(Explorer):
 
     def _show_examples(self) -> None:
         found = self.examples()
-        shown = text.as_html(found, labels=self.labels, most=LONGEST, masked=self.masked)
+        shown = as_html(found, labels=self.labels, text=self._text, most=LONGEST, masked=self.masked)
         self._shown.value = shown if len(found) else "No comment has all of these labels."

@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from helpers.arguments import as_numbers
 from helpers.loaders.sampling import EpochBatchSampler
 
 
@@ -80,7 +81,7 @@ class SparseRows(Dataset[Batch]):
     """
 
     def __init__(self, counts: sparse.spmatrix | sparse.sparray, labels: ArrayLike) -> None:
-        targets = np.asarray(labels, dtype=np.float32)
+        targets = as_numbers("labels", labels).astype(np.float32)
         if targets.ndim != 2 or counts.shape[0] != len(targets):
             raise ValueError(f"counts have shape {counts.shape}, labels {targets.shape}: (N, F) and (N, L) are needed")
         self.counts = sparse.csr_array(counts, dtype=np.float32)
@@ -160,7 +161,7 @@ class ArrayRows(Dataset[Batch]):
 
     def __init__(self, inputs: Mapping[str, ArrayLike | Tensor], labels: ArrayLike | Tensor) -> None:
         self.inputs = {name: _own_tensor(f"input {name!r}", values) for name, values in inputs.items()}
-        self.labels = _own_tensor("labels", labels).to(torch.float32)
+        self.labels = torch.from_numpy(as_numbers("labels", labels).astype(np.float32))
         shapes = {name: tuple(tensor.shape) for name, tensor in self.inputs.items()}
         rows = {shape[0] if shape else 0 for shape in shapes.values()}
         if self.labels.ndim != 2 or rows != {len(self.labels)}:

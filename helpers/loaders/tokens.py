@@ -11,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
+from helpers.arguments import as_numbers
 from helpers.loaders.rows import Batch, loader_of, row_numbers
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
 from helpers.text import as_texts
@@ -158,7 +159,7 @@ class TokenRows(Dataset[Batch]):
     """
 
     def __init__(self, tokens: Tokens, labels: ArrayLike | None = None) -> None:
-        table = np.zeros((tokens.n_texts, 0)) if labels is None else np.asarray(labels, dtype=np.float32)
+        table = np.zeros((tokens.n_texts, 0)) if labels is None else as_numbers("labels", labels)
         if table.ndim != 2 or len(table) != tokens.n_texts:
             raise ValueError(f"labels {table.shape} for {tokens.n_texts} texts: (N, L) is needed")
         self.tokens = tokens

@@ -1,11 +1,13 @@
 """What every metric asks of its input, and how a probability becomes a decision."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+
+from helpers.arguments import as_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -107,15 +109,3 @@ def _refuse(what: str, values: np.ndarray, bad: np.ndarray, wanted: str) -> None
     if bad.any():
         row, label = np.argwhere(bad)[0]
         raise ValueError(f"{what}: row {row}, label {label} (from 0) is {values[row, label]}; must be {wanted}")
-
-
-def as_numbers(what: str, values: Any) -> np.ndarray:  # noqa: ANN401
-    """Float array of whatever holds numbers; a tensor of any device, gradient or precision too."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()
-    try:
-        if isinstance(values, pd.DataFrame | pd.Series):
-            return values.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{what} of type {type(values).__name__} are not a table of numbers: {error}") from error

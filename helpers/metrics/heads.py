@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.metrics.checks import Table, as_numbers
+from helpers.arguments import as_numbers
+from helpers.metrics.checks import Table
 from helpers.metrics.labels import auc_by_label, mean_of_scored
 
 

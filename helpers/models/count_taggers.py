@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from helpers import config, text
+from helpers.arguments import as_numbers
 from helpers.models.saving import checked_thresholds, thresholds_as_json, whole_folder
 
 WEIGHTS, SETTINGS, VOCABULARY = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS, config.TAGGER_VOCABULARY
@@ -68,7 +69,7 @@ class CountTagger:
                 (they are named).
         """
         texts = text.as_texts(texts)
-        truth = targets.to_numpy(dtype=np.float64)
+        truth = as_numbers("targets", targets)
         if len(texts) != len(truth) or not truth.size:
             raise ValueError(f"{len(texts)} texts, and targets have shape {truth.shape}: (N, L) is needed")
         if not np.isin(truth[~np.isnan(truth)], (0, 1)).all():

@@ -1,23 +1,23 @@
 """Pictures of comments: how many, how long, with which words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from helpers.datasets.validation import label_names
+from helpers.datasets.columns import label_matrix, label_names
 from helpers.plots.charts import bars
 from helpers.plots.style import CLEAN, DARK, PALETTE, label_colors, name_points, new_axes, short
 
 
-def label_counts(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, ax: Axes | None = None) -> Axes:
+def label_counts(frame: pd.DataFrame, *, labels: Iterable[str] | None = None, ax: Axes | None = None) -> Axes:
     """Rows of each label as bars with counts and shares, most frequent on top.
 
     Args:
         frame: a table of comments.
-        labels: label columns; None takes those of the table.
+        labels: label columns; None takes those that the table carries.
         ax: where to draw; None draws on a new figure.
 
     Examples:
@@ -26,9 +26,10 @@ def label_counts(frame: pd.DataFrame, *, labels: Sequence[str] | None = None, ax
         >>> ax.get_yticklabels()[0].get_text()  # the rarest is at the bottom
         'threat'
     """
-    names = list(labels) if labels is not None else label_names(frame)
-    counts = frame[names].sum().sort_values()
-    shares = frame[names].mean()[counts.index]
+    names = label_names(frame, labels)
+    values = pd.DataFrame(label_matrix(frame, names).astype(float), columns=names)
+    counts = values.sum().sort_values()
+    shares = values.mean()[counts.index]
     texts = [f"{int(c):,}  ({s:.1%})" for c, s in zip(counts, shares, strict=True)]
     colors = label_colors(names)
     ax = bars(counts, texts=texts, colors=[colors[name] for name in counts.index], ax=ax)
@@ -106,7 +107,7 @@ def lengths_by_label(
     values: Sequence[int],
     *,
     unit: str,
-    labels: Sequence[str] | None = None,
+    labels: Iterable[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Middle half (bar), median (dot) and 5-95 % range (line) of the lengths, clean on top, then label by label.
@@ -117,7 +118,7 @@ def lengths_by_label(
         frame: a table of comments, N rows.
         values: (N,) lengths.
         unit: of the lengths, for the axis.
-        labels: label columns; None takes those of the table.
+        labels: label columns; None takes those that the table carries.
         ax: where to draw; None draws on a new figure.
 
     Examples:
@@ -128,13 +129,13 @@ def lengths_by_label(
         'clean'
     """
     ax = ax or new_axes()
-    names = list(labels) if labels is not None else label_names(frame)
-    sizes = np.asarray(values)
-    masks = {"clean": frame[names].eq(0).all(axis=1), **{name: frame[name].eq(1) for name in names}}
+    names = label_names(frame, labels)
+    sizes, marks = np.asarray(values), label_matrix(frame, names)
+    masks = {"clean": (marks == 0).all(axis=1), **dict(zip(names, (marks == 1).T, strict=True))}
     colors = {"clean": CLEAN, **label_colors(names)}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
     for place, (name, mask) in enumerate(masks.items()):
-        low, q1, middle, q3, high = np.quantile(sizes[mask.to_numpy()], [0.05, 0.25, 0.5, 0.75, 0.95])
+        low, q1, middle, q3, high = np.quantile(sizes[mask], [0.05, 0.25, 0.5, 0.75, 0.95])
         ax.plot([low, high], [place, place], color=colors[name], linewidth=1.5)
         ax.plot([q1, q3], [place, place], color=colors[name], linewidth=10, solid_capstyle="butt")
         ax.plot(middle, place, "o", color="white", markeredgecolor=DARK, markersize=7)

@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from helpers.arguments import as_numbers
 from helpers.plots.style import GREY, PALETTE, label_colors, new_axes
 
 
@@ -152,7 +153,7 @@ def confusion(
         >>> [text.get_text() for text in ax.texts]
         ['2', '0', '1', '1']
     """
-    truth, said = np.asarray(targets, dtype=float), np.asarray(flagged, dtype=float)
+    truth, said = as_numbers("targets", targets), as_numbers("flagged", flagged)
     if truth.shape != said.shape or truth.shape[1:] != (len(labels),):
         raise ValueError(f"targets {truth.shape}, flagged {said.shape} and {len(labels)} labels do not fit")
     shown: Any = axes
