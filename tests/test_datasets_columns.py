@@ -1,5 +1,6 @@
 """What a label is depends on a name that the table carries or the caller passes, never on a type."""
 
+import json
 import pickle
 from decimal import Decimal
 
@@ -182,6 +183,14 @@ def test_a_table_from_a_csv_file_is_refused_with_the_way_out(tmp_path):
     assert frame.attrs == {}
 
 
+def test_labels_may_come_from_a_generator():
+    frame = mails(KNOWN, late=KNOWN)
+    parts = datasets.split(frame, valid=0.2, test=0.2, labels=(name for name in ("rude", "late")))
+    assert datasets.label_names(parts.train) == ["rude", "late"]
+    assert len(datasets.balance(frame, clean=1, labels=iter(["rude"]))) == 5
+    assert datasets.share_table(parts, labels=iter(["late"])).index.tolist() == ["rows", "late"]
+
+
 @pytest.mark.parametrize(
     "labels",
     [["rude"], ("rude",), np.array(["rude"]), pd.Index(["rude"]), pd.Series(["rude"]), {"rude": 1}, iter(["rude"])],
@@ -225,6 +234,7 @@ def test_names_that_are_no_text_are_names_too():
     assert datasets.label_names(named) == [0]
     assert len(datasets.split(named, valid=0.2, test=0.2, keep_together="near-duplicates").test) > 0
     assert datasets.share_table(datasets.split(named, valid=0.2, test=0.2)).index.tolist() == ["rows", 0]
+    json.dumps(named.attrs)  # as Parquet files keep them
 
 
 def test_names_of_columns_that_are_gone_are_refused_by_name():
@@ -307,6 +317,7 @@ def test_a_row_without_a_text_is_named(cell):
         lambda: datasets.as_comments(frame, text="body", labels=["rude"]),
         lambda: datasets.split(frame, labels=["rude"], text="body", keep_together="duplicates"),
         lambda: text.as_html(frame, text="body"),
+        lambda: explore.LabelExplorer(frame, labels=["rude"], text="body"),
     ):
         with pytest.raises(NAMED, match="row 4: column body"):
             ask()
@@ -372,6 +383,16 @@ def test_group_names_in_another_order_than_the_rows_are_refused():
     parts = datasets.split(shuffled, valid=0.2, test=0.2, keep_together=authors[shuffled.index])
     sides = [set(authors[part["year"] - 2016]) for part in parts]
     assert sum(map(len, sides)) == 5
+
+
+def test_lengths_of_other_rows_are_refused():
+    frame = mails(KNOWN)
+    sizes = frame["body"].str.len()
+    with pytest.raises(NAMED, match="values has another index than the table"):
+        plots.lengths_by_label(frame.sample(frac=1, random_state=0), sizes, unit="characters", labels=["rude"])
+    with pytest.raises(ValueError, match=r"values \(9,\): expected one length per row of the table, \(10,\)"):
+        plots.lengths_by_label(frame, sizes.to_numpy()[:9], unit="characters", labels=["rude"])
+    plt.close("all")
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def label_names(frame: pd.DataFrame, labels: Iterable[str] | None = None) -> lis
     if absent := [name for name in names if not _holds(frame, name)]:
         reason = "were dropped or renamed" if carried else "are no columns"
         raise DataError(f"labels {absent} {reason}: the table has {list(frame.columns)}. {_way_out(frame)}")
-    return [frame.columns[_place(frame, name)] for name in names]
+    return [frame.columns.tolist()[_place(frame, name)] for name in names]  # NumPy's numbers are no JSON
 
 
 def text_column(frame: pd.DataFrame, text: str | None = None) -> Any:  # noqa: ANN401
@@ -129,7 +129,7 @@ def text_column(frame: pd.DataFrame, text: str | None = None) -> Any:  # noqa: A
     name = text if text is not None else frame.attrs.get("text", TEXT)
     if not _holds(frame, name):
         raise DataError(f"no text column {name!r}: the table has {list(frame.columns)}. Name it with text=...")
-    return frame.columns[_place(frame, name)]
+    return frame.columns.tolist()[_place(frame, name)]
 
 
 def comment_texts(frame: pd.DataFrame, text: str | None = None) -> list[str]:
@@ -210,6 +210,15 @@ def check_frame(frame: object, name: str = "frame") -> None:
     """Raise DataError unless the argument is a DataFrame."""
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"{name}: expected a pandas DataFrame, got {type(frame).__name__}")
+
+
+def refuse_other_rows(frame: pd.DataFrame, name: str, values: object) -> None:
+    """Raise DataError where a Series has another index than the table, so that its rows may be in another order."""
+    if isinstance(values, pd.Series) and not values.index.equals(frame.index):
+        raise DataError(
+            f"{name} has another index than the table, so its rows may be in another order; pass {name}.to_numpy() if "
+            "they are in the table's order"
+        )
 
 
 def column_list(name: str, value: Iterable[Any] | None) -> list[Any]:

@@ -117,7 +117,9 @@ def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed:
 
 
 def _checked(threshold: float, seed: int) -> tuple[float, int]:
-    return check_number("threshold", threshold, at_least=0.5, below=1), check_count("seed", seed, at_least=0)
+    return check_number("threshold", threshold, at_least=0.5, below=1), check_count(
+        "seed", seed, at_least=0, at_most=2**64 - 1
+    )
 
 
 class _Shingles:

@@ -9,7 +9,14 @@ import pandas as pd
 
 from helpers.arguments import check_count, check_number
 from helpers.datasets.balanced import balanced_sample
-from helpers.datasets.columns import check_frame, comment_texts, label_matrix, label_names, text_column
+from helpers.datasets.columns import (
+    check_frame,
+    comment_texts,
+    label_matrix,
+    label_names,
+    refuse_other_rows,
+    text_column,
+)
 from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups
 from helpers.datasets.reading import DataError, rows_in_words
 
@@ -83,6 +90,7 @@ def split(
         raise DataError(f"valid={valid} and test={test} leave no share for train: their sum must be below 1")
     shares = np.array([1 - valid - test, valid, test])
     rng = np.random.default_rng(check_count("seed", seed, at_least=0))
+    labels = None if labels is None else label_names(frame, labels)
     names = _names(frame, labels, text)
     positives = label_matrix(frame, labels) == 1 if stratify else np.zeros((len(frame), 0))
     unit_of_row = _groups(frame, keep_together, text)
@@ -164,7 +172,7 @@ def _names(frame: pd.DataFrame, labels: Iterable[str] | None, text: str | None) 
     """The `attrs` of the parts of a table: its own, and the columns that the caller named where it carries none."""
     attrs = dict(frame.attrs)
     if labels is not None and not set(attrs.get("labels", [None])) <= set(frame.columns):
-        attrs["labels"] = label_names(frame, labels)
+        attrs["labels"] = list(labels)
     if text is not None and attrs.get("text") not in frame.columns:
         attrs["text"] = text_column(frame, text)
     return attrs
@@ -187,11 +195,7 @@ def _groups(frame: pd.DataFrame, keep_together: KeepTogether, text: str | None) 
                 f"keep_together={keep_together!r}: choose 'duplicates', 'near-duplicates' or pass group names"
             )
         return grouping(comment_texts(frame, text))
-    if isinstance(keep_together, pd.Series) and not keep_together.index.equals(frame.index):
-        raise DataError(
-            "keep_together has another index than the table, so its rows may be in another order; "
-            "pass keep_together.to_numpy() if they are in the table's order"
-        )
+    refuse_other_rows(frame, "keep_together", keep_together)
     groups = pd.Series(list(keep_together), dtype=object)
     if len(groups) != len(frame):
         raise DataError(f"keep_together has {len(groups):,} group names, the table has {len(frame):,} rows")

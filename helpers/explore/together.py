@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.datasets.columns import TEXT, label_matrix, label_names, text_column
+from helpers.datasets.columns import TEXT, comment_texts, label_matrix, label_names, text_column
 from helpers.explore.company import company
 from helpers.explore.company_picture import MEASURES, company_picture
 from helpers.explore.showing import Explorer, boxed, ipywidgets, mark, png, slug
@@ -68,7 +68,7 @@ class LabelExplorer(Explorer):
         self._seed = 0
         self._brief = np.ones(len(frame), dtype=bool)
         if self._text is not None:
-            self._brief = frame[self._text].str.len().lt(LONGEST).to_numpy(dtype=bool, na_value=False)
+            self._brief = np.array([len(each) < LONGEST for each in comment_texts(frame, self._text)], dtype=bool)
         self.buttons: dict[str, ToggleButton] = {}
         if module := ipywidgets():
             self.widget = self._build(module)

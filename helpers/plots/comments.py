@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from helpers.datasets.columns import label_matrix, label_names
+from helpers.arguments import as_numbers
+from helpers.datasets.columns import label_matrix, label_names, refuse_other_rows
 from helpers.plots.charts import bars
 from helpers.plots.style import CLEAN, DARK, PALETTE, label_colors, name_points, new_axes, short
 
@@ -130,7 +131,10 @@ def lengths_by_label(
     """
     ax = ax or new_axes()
     names = label_names(frame, labels)
-    sizes, marks = np.asarray(values), label_matrix(frame, names)
+    refuse_other_rows(frame, "values", values)
+    sizes, marks = as_numbers("values", values), label_matrix(frame, names)
+    if sizes.shape != (len(frame),):
+        raise ValueError(f"values {sizes.shape}: expected one length per row of the table, ({len(frame)},)")
     masks = {"clean": (marks == 0).all(axis=1), **dict(zip(names, (marks == 1).T, strict=True))}
     colors = {"clean": CLEAN, **label_colors(names)}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
