@@ -20,13 +20,18 @@ def main(arguments: list[str] | None = None) -> int:
     score = commands.add_parser(
         "predict",
         help="probabilities of the texts in a file of any size",
-        description="Score a CSV or Parquet file with a saved tagger. Killed and started again, it goes on.",
+        description="Predict the texts of a CSV or Parquet file with a saved tagger. A stopped command resumes.",
     )
     score.add_argument("model", help="folder of a tagger, of models.save_tagger or export.to_onnx")
     score.add_argument("file", help="the .csv or .parquet file")
-    score.add_argument("-o", "--output", required=True, help="the CSV file to write: id, then a column a label")
-    score.add_argument("--text", default="comment_text", help="column of the texts (default: %(default)s)")
-    score.add_argument("--id", default="id", help="column of the ids (default: %(default)s)")
+    score.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        help="the CSV file to write, in a folder that exists: id, then one column per label",
+    )
+    score.add_argument("--text", default="comment_text", help="text column (default: %(default)s)")
+    score.add_argument("--id", default="id", help="id column (default: %(default)s)")
     score.add_argument("--tags", action="store_true", help="also write 0 or 1, by the model's thresholds")
     score.add_argument("--force", action="store_true", help="replace the output, and begin anew")
     score.set_defaults(run=_predict)
@@ -40,7 +45,7 @@ def _download(options: argparse.Namespace) -> int:
     try:
         files = datasets.download(options.name, options.folder, force=options.force)
     except (datasets.DownloadError, OSError) as error:
-        print(f"download {options.name}: {error}", file=sys.stderr)
+        print(f"download {options.name}: {_one_line(error)}", file=sys.stderr)
         return 1
     for file in files:
         print(file)
@@ -48,23 +53,36 @@ def _download(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    import warnings
+
     from tqdm import tqdm
 
-    from helpers import export
-
     settings = {"text": options.text, "id": options.id, "tags": options.tags, "force": options.force}
+    done = None
     try:
-        with tqdm(unit=" rows", disable=None) as bar:
-            for rows in export.predict_file(options.model, options.file, options.output, **settings):
-                bar.update(rows - bar.n)
-    except (ValueError, OSError) as error:
-        print(f"predict: {error}", file=sys.stderr)
+        from helpers import export
+
+        with warnings.catch_warnings(), tqdm(unit=" rows", disable=None) as bar:
+            warnings.showwarning = lambda message, *_: bar.write(f"predict: {_one_line(message)}", sys.stderr)
+            for done in export.iter_predict_file(options.model, options.file, options.output, **settings):
+                bar.update(done.rows - bar.n)
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
+        print(f"predict: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("predict: stopped; the same command goes on from here", file=sys.stderr)
+        where = "before any row was written" if done is None else f"after {done.rows:,} rows"
+        print(f"predict: stopped {where}; the same command resumes from there", file=sys.stderr)
         return 130
+    assert done is not None  # a call gives at least one step, or raises
+    resumed, truncated = f"{done.resumed:,} of them by an earlier call", f"{done.truncated:,} texts truncated"
+    notes = [note for note, number in ((resumed, done.resumed), (truncated, done.truncated)) if number]
+    print(f"predict: {', '.join([f'{done.rows:,} rows', *notes])}, {done.seconds:.1f} s", file=sys.stderr)
     print(options.output)
     return 0
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split()) or type(message).__name__
 
 
 if __name__ == "__main__":

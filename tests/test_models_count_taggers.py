@@ -121,8 +121,7 @@ def test_a_predictor_puts_it_to_work_as_any_other(tmp_path, tagger):
 def test_a_file_goes_through_it(tmp_path, tagger):
     folder = models.save_counts(tmp_path / "goats", tagger)
     pd.DataFrame({"id": range(len(TEXTS)), "comment_text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
-    rows = list(export.predict_file(folder, tmp_path / "in.csv", tmp_path / "out.csv"))
-    assert rows[-1] == len(TEXTS)
+    assert export.predict_file(folder, tmp_path / "in.csv", tmp_path / "out.csv").rows == len(TEXTS)
     found = pd.read_csv(tmp_path / "out.csv")[["goat", "lamp"]]
     np.testing.assert_allclose(found, tagger.predict(TEXTS), rtol=1e-4)
 

@@ -7,16 +7,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from helpers.export.files import predict_file
+    from helpers.export.files import FileSummary, iter_predict_file, predict_file
     from helpers.export.onnx import to_onnx
     from helpers.export.page import demo
     from helpers.export.predictor import Predictor
     from helpers.export.pruning import head_importance, keep_layers, prune_heads, prune_weights, share_of_zeros
 
 __all__ = [
+    "FileSummary",
     "Predictor",
     "demo",
     "head_importance",
+    "iter_predict_file",
     "keep_layers",
     "predict_file",
     "prune_heads",
@@ -25,7 +27,8 @@ __all__ = [
     "to_onnx",
 ]
 
-_MODULE_OF = {"Predictor": "predictor", "demo": "page", "predict_file": "files", "to_onnx": "onnx"}
+_MODULE_OF = {"Predictor": "predictor", "demo": "page", "to_onnx": "onnx"}
+_MODULE_OF |= dict.fromkeys(("FileSummary", "iter_predict_file", "predict_file"), "files")
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -1,20 +1,50 @@
-"""A CSV file of any size through a predictor: in bounded memory, taken up where it was stopped, whole or not there."""
+"""Predict the texts of a CSV or Parquet file of any size: bounded memory, resumed after a kill, whole or not there."""
 
 import hashlib
-import json
-import os
+import time
+import warnings
+from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
+from helpers.arguments import check_choice, check_count
 from helpers.datasets.reading import DataError
 from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
 from helpers.export.predictor import Predictor
+from helpers.export.unfinished import Unfinished, check_target, unfinished
 from helpers.loaders.tables import column_names, read_columns
+
+
+@dataclass(frozen=True)
+class FileSummary:
+    """What `predict_file` wrote, or has written so far.
+
+    Attributes:
+        target: the CSV file, which exists once all rows are written; of a symbolic link, the file that it points to.
+        labels: names of the L labels, the columns beside the ids.
+        rows: number of rows written, those of an earlier call included.
+        resumed: number of rows that an earlier, stopped call had written.
+        truncated: number of texts that were longer than the model reads, in all rows.
+        seconds: time since the call.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import export
+        >>> summary = export.FileSummary(Path("scored.csv"), ("rude", "spam"), rows=300)
+        >>> summary.rows, summary.resumed
+        (300, 0)
+    """
+
+    target: Path
+    labels: tuple[str, ...]
+    rows: int
+    resumed: int = 0
+    truncated: int = 0
+    seconds: float = 0.0
 
 
 def predict_file(
@@ -27,31 +57,32 @@ def predict_file(
     tags: bool = False,
     force: bool = False,
     batch_rows: int = 4096,
-) -> Iterator[int]:
-    r"""Write the probabilities of all texts of a CSV (or Parquet) file into a CSV file with the same ids.
+) -> FileSummary:
+    r"""Predict the probabilities of all texts of a CSV or Parquet file, and write them with their ids into a CSV file.
 
-    Rows are read, scored and written some thousand at a time into `TARGET.part`, which becomes `target` when all are
-    there. A call that was killed, or met a row that it cannot trust, and is made again, goes on after the last rows
-    that were written, provided that they are still the first of the source.
+    Rows are read, predicted and written some thousand at a time. Until all are there they lie in a hidden folder beside
+    the target, `.NAME.predict-DIGEST`. A call that was killed, or met a row that it cannot trust, and is made again
+    resumes after the last rows that were written, if they are still the first rows of the source. The same `batch_rows`
+    then gives the same bytes as a call that was never stopped.
 
     Args:
         folder: of the tagger, as `Predictor.load` reads it.
         source: a `.csv` or `.parquet` file.
-        target: the CSV file to write: the id, then a column a label.
-        text: the column that holds the text; an empty text is scored too.
-        id: the column that holds the ids, copied as they stand.
+        target: the CSV file to write: the id, then one column per label. Its folder must exist. Where it is a symbolic
+            link, the file that the link points to is written.
+        text: name of the text column; an empty text is predicted too.
+        id: name of the id column; ids are copied unchanged.
         tags: write decisions too, 0 or 1 by the folder's thresholds, in columns `LABEL_tag`.
-        force: replace a target that exists, and what a stopped call with other rows, model or settings left.
-        batch_rows: rows at a time.
-
-    Yields:
-        How many rows are written, after each batch (those of a call that is taken up included).
+        force: replace an existing target, and unfinished results of other rows, another model or other settings.
+        batch_rows: number of rows at a time.
 
     Raises:
-        FileNotFoundError: no such source, or no tagger in the folder.
-        FileExistsError: the target exists, or what a stopped call left was made of other rows, model or settings.
-        DataError: the source cannot be trusted; file and row are named.
-        BlockingIOError: another process is writing this target.
+        ValueError: an argument of another type or outside its range.
+        FileNotFoundError: no such source, no tagger in the folder, or no such folder for the target.
+        FileExistsError: the target exists, or unfinished results are of other rows, another model or other settings.
+        IsADirectoryError: the target is a folder.
+        DataError: the source cannot be trusted; the message names file and row.
+        BlockingIOError: another process writes this target.
 
     Examples:
         >>> from pathlib import Path
@@ -59,76 +90,151 @@ def predict_file(
         >>> encoder, tokenizer = models.load_encoder()
         >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 1), tokenizer, labels=["toxic"])
         >>> _ = Path("forum.csv").write_text("id,comment_text\na,You are kind\nb,Go away\n")
-        >>> list(export.predict_file(folder, "forum.csv", "scored.csv"))  # rows written so far, batch by batch
-        [2]
+        >>> export.predict_file(folder, "forum.csv", "scored.csv").rows
+        2
         >>> [line.split(",")[0] for line in Path("scored.csv").read_text().splitlines()]
         ['id', 'a', 'b']
     """
-    source, target, folder = Path(source), Path(target), Path(folder)
+    options: dict[str, Any] = {"text": text, "id": id, "tags": tags, "force": force, "batch_rows": batch_rows}
+    return deque(iter_predict_file(folder, source, target, **options), maxlen=1).pop()
+
+
+def iter_predict_file(
+    folder: str | Path,
+    source: str | Path,
+    target: str | Path,
+    *,
+    text: str = "comment_text",
+    id: str = "id",
+    tags: bool = False,
+    force: bool = False,
+    batch_rows: int = 4096,
+) -> Iterator[FileSummary]:
+    r"""Predict a file as `predict_file` does, one batch of rows per step of the iterator.
+
+    The call checks all arguments, loads the model and locks the target; the rows are predicted while you iterate. An
+    iterator that is closed before its end leaves its rows for the next call to resume.
+
+    Args:
+        folder: as `predict_file`, like all other arguments.
+        source: of the texts.
+        target: of the probabilities.
+        text: name of the text column.
+        id: name of the id column.
+        tags: write decisions too.
+        force: replace what exists.
+        batch_rows: number of rows at a time.
+
+    Returns:
+        An iterator over the rows written so far. At its last step the target exists.
+
+    Raises:
+        ValueError: and other errors, as `predict_file`; those of arguments at the call, those of rows while iterating.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import export, models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 1), tokenizer, labels=["toxic"])
+        >>> _ = Path("forum.csv").write_text("id,comment_text\na,You are kind\nb,Go away\nc,Thanks\n")
+        >>> for done in export.iter_predict_file(folder, "forum.csv", "scored.csv", batch_rows=2):
+        ...     print(done.rows)
+        2
+        3
+    """
+    folder, source, target = _path("folder", folder), _path("source", source), _path("target", target)
+    batch_rows = check_count("batch_rows", batch_rows)
+    check_choice("tags", tags, (True, False))
+    check_choice("force", force, (True, False))
     columns = column_names(source)
-    if missing := [name for name in (id, text) if name not in columns]:
-        raise DataError(f"{source}: missing column {', '.join(missing)}; found {', '.join(columns)}")
+    if missing := [str(name) for name in (id, text) if name not in columns]:
+        advice = "name the columns with text= and id= (--text, --id)"
+        raise DataError(f"{source}: missing column {', '.join(missing)}; found {', '.join(columns)}; {advice}")
+    target = check_target(source, target, folder, force=force)
     before, predictor = _digest(folder), Predictor.load(folder)
     if before != _digest(folder):
         raise FileExistsError(f"{folder} was replaced while it was read: try again")
-    if id in predictor.labels:
-        raise DataError(f"{source}: the column of ids, {id!r}, has the name of a label: rename one")
-    settings = {"model": before, "text": text, "id": id, "tags": tags}
-    lock = Path(f"{target}.lock")
+    _check_header(source, id, predictor.labels, tags=tags)
+    settings = {"model": before, "text": text, "id": id, "tags": bool(tags)}
+    steps = _steps(predictor, source, target, settings, force=force, batch_rows=batch_rows, folder=folder)
+    next(steps)  # up to where the target is locked, so that all refusals happen in this call
+    return steps
+
+
+def _path(name: str, value: Any) -> Path:  # noqa: ANN401
     try:
-        with FileLock(lock, timeout=0):
-            try:
-                _refuse_existing(source, target, force=force)
-                yield from _write(predictor, source, target, settings, force=force, batch_rows=batch_rows)
-            finally:
-                lock.unlink(missing_ok=True)  # while it is still held, so that nobody holds another one meanwhile
-    except Timeout as error:
-        raise BlockingIOError(f"{target}: another process is writing it") from error
+        return Path(value)
+    except TypeError as error:
+        raise ValueError(f"{name}: expected a path, got a {type(value).__name__}") from error
 
 
-def _refuse_existing(source: Path, target: Path, *, force: bool) -> None:
-    if target.exists() and (not force or target.is_dir() or target.samefile(source)):
-        raise FileExistsError(f"{target} exists: name another file, or replace it with force=True (--force)")
+def _check_header(source: Path, id: str, labels: list[str], *, tags: bool) -> None:
+    if id in labels:
+        raise DataError(f"{source}: the id column {id!r} has the name of a label: rename one")
+    written = [id, *labels, *(f"{label}_tag" for label in labels if tags)]
+    if twice := sorted({name for name in written if written.count(name) > 1}):
+        raise ValueError(f"tags=True would write two columns {', '.join(twice)}: rename the label or the id column")
 
 
-def _write(
-    predictor: Predictor, source: Path, target: Path, settings: dict[str, Any], *, force: bool, batch_rows: int
-) -> Iterator[int]:
-    part, state = Path(f"{target}.part"), Path(f"{target}.part.json")
-    rows, size, seen = 0, 0, hashlib.sha256()
-    if state.is_file() and part.is_file():
+def _steps(
+    predictor: Predictor,
+    source: Path,
+    target: Path,
+    settings: dict[str, Any],
+    *,
+    force: bool,
+    batch_rows: int,
+    folder: Path,
+) -> Iterator[FileSummary]:
+    began, version, left_out = time.perf_counter(), _version(source), getattr(predictor, "n_truncated", 0)
+    with unfinished(target) as work:
+        check_target(source, target, folder, force=force)  # another process may just have written it
+        rows, truncated, seen = _resume(work, source, settings, force=force)
+        left_out -= truncated
+        done = FileSummary(target, tuple(predictor.labels), rows, resumed=rows, truncated=truncated)
         try:
-            rows, size, seen = _begun(state, part, source, settings)
-        except FileExistsError:
-            if not force:
-                raise
-    with part.open("r+b" if size else "wb") as file:
-        file.truncate(size)  # what was written after the last note
-        file.seek(size)
-        for ids, texts in _batches(source, settings, skip=rows, batch_rows=batch_rows):
-            _append(file, _table(predictor, ids, texts, settings), header=file.tell() == 0)
+            yield done
+        except GeneratorExit:
+            advice = "iterate over what iter_predict_file returns, or call predict_file"
+            warnings.warn(f"{target}: nothing was written: {advice}", RuntimeWarning, stacklevel=2)
+            raise
+        for number, (ids, texts) in enumerate(_batches(source, settings, skip=rows, batch_rows=batch_rows)):
+            if number:
+                yield done
+            table = _table(predictor, ids, texts, settings)
             _hash(seen, ids, texts)
-            rows += len(ids)
-            _note(state, {**settings, "rows": rows, "bytes": file.tell(), "seen": seen.hexdigest()})
-            yield rows
+            rows, truncated = rows + len(ids), getattr(predictor, "n_truncated", 0) - left_out
+            work.append(table, settings | {"rows": rows, "truncated": truncated, "seen": seen.hexdigest()})
+            done = replace(done, rows=rows, truncated=truncated, seconds=time.perf_counter() - began)
         if not rows:
             raise DataError(f"{source}: no rows")
-    part.replace(target)
-    state.unlink(missing_ok=True)
+        if _version(source) != version:
+            raise DataError(
+                f"{source} changed while it was read: call again, which resumes if the first rows are the same"
+            )
+        check_target(source, target, folder, force=force)  # it may have been made meanwhile
+        work.finish()
+        yield done
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _batches(
     source: Path, settings: dict[str, Any], *, skip: int, batch_rows: int
 ) -> Iterator[tuple[list[Any], list[str]]]:
-    """Ids and texts of the rows behind the first `skip`, each row checked."""
-    done, (id, text) = 0, (settings["id"], settings["text"])
-    for batch in read_columns(source, [id, text], batch_rows):
-        start, done = done, done + len(batch[id])
+    """Ids and texts of the rows after the first `skip`, each row checked."""
+    stop, (id, text) = 0, (settings["id"], settings["text"])
+    for batch in read_columns(source, list(dict.fromkeys([id, text])), batch_rows):
+        start, stop = stop, stop + len(batch[id])
         new = max(skip - start, 0)
-        for place, (key, words) in enumerate(zip(batch[id][new:], batch[text][new:], strict=True)):
-            if not isinstance(words, str) or key is None:
-                column, cell = (id, key) if key is None else (text, words)
-                raise DataError(f"{source}: row {start + new + place + 1}: column {column} holds {cell!r}")
+        for row, (key, words) in enumerate(zip(batch[id][new:], batch[text][new:], strict=True), start + new + 1):
+            if not isinstance(words, str):
+                raise DataError(f"{source}: row {row}: column {text} holds {words!r}: expected a text")
+            if key is None or key != key:
+                raise DataError(f"{source}: row {row}: column {id} holds {key!r}: expected an id")
         if new < len(batch[id]):
             yield batch[id][new:], batch[text][new:]
 
@@ -142,49 +248,42 @@ def _table(predictor: Predictor, ids: list[Any], texts: list[str], settings: dic
     return table
 
 
-def _append(file: BinaryIO, table: pd.DataFrame, *, header: bool) -> None:
-    file.write(table.to_csv(index=False, header=header, float_format="%.6g", lineterminator="\n").encode())
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _hash(seen: "hashlib._Hash", ids: list[Any], texts: list[str]) -> None:
     for key, text in zip(ids, texts, strict=True):
         seen.update(f"{key}\0{text}\0".encode("utf-8", "surrogatepass"))
 
 
-def _note(path: Path, state: dict[str, Any]) -> None:
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(state) + "\n", encoding="utf-8")
-    new.replace(path)
-
-
-def _begun(path: Path, part: Path, source: Path, settings: dict[str, Any]) -> tuple[int, int, "hashlib._Hash"]:
-    """Rows and bytes that a stopped call wrote, and the digest of those rows."""
-    advice = "begin anew with force, or name another target"
+def _resume(
+    work: Unfinished, source: Path, settings: dict[str, Any], *, force: bool
+) -> tuple[int, int, "hashlib._Hash"]:
+    """Number of rows that a stopped call wrote, of texts that it truncated, and the digest of those rows."""
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        rows, size = int(state["rows"]), int(state["bytes"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileExistsError(f"{path} is torn: {advice}") from error
-    if changed := [name for name in settings if state.get(name) != settings[name]]:
-        raise FileExistsError(f"{part} was begun with another {' and '.join(changed)}: {advice}")
-    if part.stat().st_size < size:
-        raise FileExistsError(f"{part} is shorter than {path.name} says: {advice}")
-    seen, left = hashlib.sha256(), rows
-    for batch in read_columns(source, [settings["id"], settings["text"]], 4096):
-        ids, texts = (list(islice(batch[settings[name]], left)) for name in ("id", "text"))
+        state = work.read(settings)
+        if state is not None:
+            return state["rows"], state["truncated"], _hash_first(source, work, settings, state)
+    except FileExistsError:
+        if not force:
+            raise
+    work.begin()
+    return 0, 0, hashlib.sha256()
+
+
+def _hash_first(source: Path, work: Unfinished, settings: dict[str, Any], state: dict[str, Any]) -> "hashlib._Hash":
+    """Digest of the source's first rows, which must be those that a stopped call wrote."""
+    seen, left = hashlib.sha256(), state["rows"]
+    for batch in read_columns(source, list(dict.fromkeys([settings["id"], settings["text"]])), 4096):
+        ids, texts = (batch[settings[name]][:left] for name in ("id", "text"))
         _hash(seen, ids, texts)
         left -= len(ids)
         if not left:
             break
-    if left or seen.hexdigest() != state.get("seen"):
-        raise FileExistsError(f"{part} was begun with another source, whose first {rows:,} rows differ: {advice}")
-    return rows, size, seen
+    if left or seen.hexdigest() != state["seen"]:
+        raise work.refusal(f"are of another source, whose first {state['rows']:,} rows differ")
+    return seen
 
 
 def _digest(folder: Path) -> str:
-    """SHA-256 over what makes a tagger's answers."""
+    """SHA-256 over all that decides a tagger's predictions."""
     whole = hashlib.sha256()
     for name in (GRAPH, WEIGHTS, SETTINGS, VOCABULARY, "config.json", "tokenizer.json"):
         if (folder / name).is_file():
