@@ -200,8 +200,8 @@ def measure_pipeline(train: pd.DataFrame) -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.manual_seed(0)
-    kind = {"num_labels": len(LABELS), "problem_type": "multi_label_classification"}
-    classifier = AutoModelForSequenceClassification.from_pretrained(config.packaged_encoder(), **kind).eval()
+    options = {"num_labels": len(LABELS), "problem_type": "multi_label_classification", "trust_remote_code": False}
+    classifier = AutoModelForSequenceClassification.from_pretrained(config.packaged_encoder(), **options).eval()
     tokenizer = models.load_encoder().tokenizer
     saved = models.SavedTagger(models.tagger_of(classifier), tokenizer, LABELS, max_tokens=512)
     asked = pipeline("text-classification", model=classifier, tokenizer=tokenizer, top_k=None)

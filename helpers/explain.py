@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.models.saving import Keep
 from helpers.models.taggers import BertTagger
+from helpers.tagger_settings import Keep
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

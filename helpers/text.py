@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import regex
 
-from helpers import config
+from helpers import config, folders
 from helpers.arguments import as_numbers
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
 
     Raises:
         OSError: the encoder cannot be found; the message lists the three ways out.
-        ValueError: the packaged vocabulary is not the original.
+        ValueError: the packaged vocabulary is not the original, or a folder names code to run.
 
     Examples:
         >>> from helpers import text
@@ -91,14 +91,18 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
     from transformers import AutoTokenizer
 
     if str(encoder) == config.PACKAGED_ENCODER:
-        return AutoTokenizer.from_pretrained(config.packaged_encoder(weights=False), local_files_only=True)
+        folder = config.packaged_encoder(weights=False)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    folders.refuse_code(encoder)
     local = Path(encoder).is_dir() or os.environ.get("HF_HUB_OFFLINE") == "1"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=local)
+        tokenizer = AutoTokenizer.from_pretrained(encoder, local_files_only=local, trust_remote_code=False)
+        tokenizer.init_kwargs.pop("auto_map", None)
         if len(tokenizer) < _LEAST_VOCABULARY:
             raise ValueError(f"its vocabulary has {len(tokenizer)} entries: the files of the tokenizer are missing")
         return tokenizer
     except (OSError, ValueError) as error:
+        folders.refuse_code_that_was_asked_for(error, encoder)
         raise OSError(
             f"no tokenizer for encoder {str(encoder)!r}. Three ways out: take the packaged {config.PACKAGED_ENCODER}; "
             "name a local folder that holds one; or let transformers fetch it (network on, HF_HUB_OFFLINE unset)"

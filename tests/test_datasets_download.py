@@ -65,7 +65,8 @@ def test_an_unknown_name_is_refused():
 def test_a_missing_library_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(
-        datasets.DownloadError, match="kagglehub is not installed; in a notebook: %pip install kagglehub"
+        datasets.DownloadError,
+        match=r"kagglehub is not installed; .*%pip install kagglehub, .*-m pip install kagglehub",
     ):
         datasets.download("jigsaw", tmp_path)
 

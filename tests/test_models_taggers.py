@@ -124,7 +124,7 @@ def test_attention_is_not_dropped_unless_asked_for(folder, packaged):
     assert kinds == {models.FastDropout}
 
 
-def test_what_is_nowhere_or_torn_is_refused_with_three_ways_out(folder, monkeypatch):
+def test_what_is_nowhere_or_corrupt_is_refused_with_three_ways_out(folder, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("no/such-encoder", folder.parent / "nothing"):
         with pytest.raises(OSError, match=r"Three ways out: take the packaged all-MiniLM-L6-v2"):
@@ -276,8 +276,20 @@ def test_saving_replaces_a_tagger_and_nothing_else(tmp_path, packaged):
         models.save_tagger(path, tagger, packaged.tokenizer, **save)
     assert (path / "last.pt").is_file()
     for options, message in [
-        ({"labels": ["a"]}, "must be 2 different names"),
-        ({"labels": ["a", "a"]}, "must be 2 different names"),
+        ({"labels": ["a"]}, "expected 2 different names"),
+        ({"labels": ["a", "a"]}, "expected a list of 2 different names"),
+        ({"labels": "ab"}, "expected a list of 2 different names"),
+        ({"labels": ["a", 1]}, "each a text"),
+        ({"labels": ["a", ""]}, "each a text"),
+        ({"labels": ["a", "\ud83d"]}, "half of a character"),
+        ({**save, "thresholds": 0.5}, "expected a number per label"),
+        ({**save, "max_tokens": 128.0}, "max_tokens=128.0: expected a whole number, from 3 to 512"),
+        ({**save, "max_tokens": 513}, "max_tokens=513: expected a whole number, from 3 to 512"),
+        ({**save, "keep": "end"}, "keep='end': expected 'head' or 'tail'"),
+        ({**save, "windows": "yes"}, "windows='yes'"),
+        ({**save, "windows": True, "overlap": 126}, "overlap=126: expected a whole number, from 0 to 125"),
+        ({**save, "windows": True, "keep": "tail"}, "windows read the whole text"),
+        ({**save, "window_pooling": "sum"}, "window_pooling='sum'"),
         ({**save, "thresholds": {"c": 0.5}}, "thresholds {'c': 0.5} are for no label"),
         ({**save, "thresholds": {"a": 1.5}}, "not from 0 to 1"),
     ]:
@@ -335,13 +347,13 @@ def test_thresholds_that_cannot_be_are_refused_and_change_nothing(saved_folder, 
 
 
 @pytest.mark.parametrize(
-    "torn", ['{"labels": ["a"', "[]", '{"labels": ["a"]}', '{"labels": ["a"], "thresholds": {"b": 2}}']
+    "corrupt", ['{"labels": ["a"', "[]", '{"labels": ["a"]}', '{"labels": ["a"], "thresholds": {"b": 2}}']
 )
-def test_thresholds_are_not_set_in_torn_settings(saved_folder, tmp_path, torn):
-    (saved_folder / "tagger.json").write_text(torn)
-    with pytest.raises(ValueError, match=r"tagger\.json is torn or no tagger's"):
+def test_thresholds_are_not_set_in_corrupt_settings(saved_folder, tmp_path, corrupt):
+    (saved_folder / "tagger.json").write_text(corrupt)
+    with pytest.raises(ValueError, match=r"tagger\.json is corrupt or no tagger's"):
         models.set_thresholds(saved_folder, {"a": 0.5})
-    assert (saved_folder / "tagger.json").read_text() == torn
+    assert (saved_folder / "tagger.json").read_text() == corrupt
     with pytest.raises(FileNotFoundError, match=r"tagger\.json is missing: the folder holds no tagger"):
         models.set_thresholds(tmp_path, {"a": 0.5})
 
@@ -358,12 +370,12 @@ def test_a_write_that_fails_leaves_the_old_thresholds(saved_folder, monkeypatch)
     assert not list(saved_folder.glob("*.part"))
 
 
-def test_a_torn_folder_is_named(tmp_path, packaged):
+def test_a_corrupt_folder_is_named(tmp_path, packaged):
     path = models.save_tagger(tmp_path / "mine", models.BertTagger(tiny(), 2), packaged.tokenizer, labels=["a", "b"])
     weights = path / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"model\.safetensors is torn, or holds weights of another model"):
+    with pytest.raises(ValueError, match=r"model\.safetensors is corrupt, or holds weights of another model"):
         models.load_tagger(path)
     safetensors.torch.save_file({"head.weight": torch.zeros(9, 24)}, weights)
     with pytest.raises(ValueError, match="weights of another model"):
@@ -372,11 +384,11 @@ def test_a_torn_folder_is_named(tmp_path, packaged):
     for name in ("config.json", "tokenizer.json"):
         kept = (path / name).read_text()
         (path / name).write_text(kept[: len(kept) // 2])
-        with pytest.raises(ValueError, match=r"config\.json or the tokenizer's files in .* are torn"):
+        with pytest.raises(ValueError, match=r"config\.json or the tokenizer's files in .* are corrupt"):
             models.load_tagger(path)
         (path / name).write_text(kept)
     (path / "tagger.json").write_text('{"labels": ["a"')
-    with pytest.raises(ValueError, match=r"tagger\.json is torn"):
+    with pytest.raises(ValueError, match=r"tagger\.json is corrupt"):
         models.load_tagger(path)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
@@ -417,3 +429,101 @@ def test_classes_that_exclude_each_other_do_not_become_labels():
     size = BertConfig(**SIZES, intermediate_size=48, num_labels=1, problem_type="regression")
     with pytest.raises(ValueError, match="yes or no"):
         models.tagger_of(BertForSequenceClassification(size))
+
+
+def train_and_save(folder, tagger, tokenizer):
+    return models.save_tagger(folder, tagger, tokenizer, labels=["a", "b"])
+
+
+@pytest.mark.parametrize("kind", ["whole", "encoder"])
+def test_a_compiled_tagger_is_saved_and_loaded_like_any_other(kind, tmp_path, packaged):
+    tagger = models.BertTagger(tiny(), 2).eval()
+    expected = tagger(**next(iter(batch(packaged.tokenizer)))[0])
+    if kind == "encoder":
+        tagger.encoder = torch.compile(tagger.encoder)
+    train_and_save(tmp_path / "mine", torch.compile(tagger) if kind == "whole" else tagger, packaged.tokenizer)
+    again = models.load_tagger(tmp_path / "mine").tagger
+    assert not any("_orig_mod" in name for name in again.state_dict())
+    torch.testing.assert_close(again(**next(iter(batch(packaged.tokenizer)))[0]), expected)
+
+
+def test_a_tagger_with_tied_weights_is_saved(tmp_path, packaged):
+    tagger = models.BertTagger(tiny(), 2)
+    first, second = tagger.layers()[:2]
+    second.output.dense.weight = first.output.dense.weight
+    again = models.load_tagger(train_and_save(tmp_path / "mine", tagger, packaged.tokenizer)).tagger
+    assert torch.equal(again.layers()[1].output.dense.weight, first.output.dense.weight)
+
+
+def test_what_is_no_tagger_is_not_saved(tmp_path, packaged):
+    wrapper = nn.Module()
+    wrapper.model = models.BertTagger(tiny(), 2)
+    with pytest.raises(ValueError, match=r"expected a models\.BertTagger, got a Module, whose \.model is one"):
+        train_and_save(tmp_path / "mine", wrapper, packaged.tokenizer)
+    small = BertModel(BertConfig(**SIZES | {"vocab_size": 100}, intermediate_size=48))
+    with pytest.raises(ValueError, match="the tokenizer has 30,522 tokens and the encoder 100"):
+        train_and_save(tmp_path / "mine", models.BertTagger(small, 2), packaged.tokenizer)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_files_of_a_tagger_have_one_mode(saved_folder):
+    models.set_thresholds(saved_folder, {"a": 0.5})
+    assert len({path.stat().st_mode for path in saved_folder.iterdir()}) == 1
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", '"often"', "null", "Infinity"])
+def test_thresholds_of_a_file_are_checked_too(saved_folder, value):
+    path = saved_folder / "tagger.json"
+    path.write_text(path.read_text().replace("0.25", value))
+    if value == "Infinity":
+        assert models.load_tagger(saved_folder).thresholds["a"] == np.inf
+        return
+    with pytest.raises(ValueError, match=r"tagger\.json is corrupt"):
+        models.load_tagger(saved_folder)
+
+
+def test_two_savers_and_a_reader_at_once(tmp_path, packaged):
+    """Weights, thresholds and configuration are of one save; the folder is there all the time."""
+    import threading
+
+    def tagger(value):
+        torch.manual_seed(0)
+        sizes = {"vocab_size": 30522, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        made = models.BertTagger(BertModel(BertConfig(**sizes, intermediate_size=8)), 2)
+        nn.init.constant_(made.head.bias, value)
+        return made
+
+    folder, seen, problems, done = tmp_path / "mine", [], [], threading.Event()
+    taggers = {value: tagger(value) for value in (0.25, 0.75)}
+    models.save_tagger(folder, taggers[0.25], packaged.tokenizer, labels=["a", "b"], thresholds={"a": 0.25})
+
+    def save(value):
+        try:
+            for _ in range(12):
+                models.save_tagger(
+                    folder, taggers[value], packaged.tokenizer, labels=["a", "b"], thresholds={"a": value}
+                )
+                models.set_thresholds(folder, {"b": 1.0})
+        except Exception as error:
+            problems.append(error)
+
+    def load():
+        try:
+            while not done.is_set():
+                saved = models.load_tagger(folder)
+                seen.append((saved.tagger.head.bias[0].item(), saved.thresholds["a"]))
+        except Exception as error:
+            problems.append(error)
+
+    savers = [threading.Thread(target=save, args=(value,)) for value in taggers]
+    reader = threading.Thread(target=load)
+    for thread in (*savers, reader):
+        thread.start()
+    for thread in savers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert not problems
+    assert set(seen) <= {(0.25, 0.25), (0.75, 0.75)}
+    assert len(seen) >= 3
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]

@@ -18,9 +18,7 @@ _BY_HAND = (
     f"Or fetch the files in a browser from kaggle.com/c/{JIGSAW_COMPETITION}/data and put the zip, as it is, "
     "into {folder}"
 )
-_NEED_EXTRA = (
-    "{package} is not installed; in a notebook: %pip install {package}, in a terminal: {python} -m pip install it"
-)
+_NEED_EXTRA = "{package} is not installed; in a notebook: %{install}, in a terminal: {python} -m {install}"
 
 
 class DownloadError(RuntimeError):
@@ -78,7 +76,9 @@ def _library(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise DownloadError(_NEED_EXTRA.format(package=package, python=sys.executable)) from error
+        raise DownloadError(
+            _NEED_EXTRA.format(package=package, install=f"pip install {package}", python=sys.executable)
+        ) from error
 
 
 def _fetch_jigsaw(target: Path, force: bool) -> list[Path]:

@@ -1,7 +1,6 @@
 """A tagger as an ONNX file, in float32 or with weights of eight bits, run by onnxruntime."""
 
 import copy
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -12,9 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from helpers.export.names import GRAPH, SETTINGS
-from helpers.models.saving import SavedTagger, checked_settings, whole_folder
+from helpers.arguments import check_choice
+from helpers.export.names import GRAPH
+from helpers.models.encoders import longest_input
+from helpers.models.saving import SavedTagger, checked_settings, checked_tagger, whole_folder
 from helpers.models.taggers import BertTagger
+from helpers.models.weights import without_compiled
+from helpers.tagger_settings import write_settings
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
 
@@ -38,14 +41,15 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
 
     Args:
         saved: as `models.load_tagger` gives it, or made with its parts.
-        folder: does not exist yet, or holds an earlier export, which is replaced; it appears whole or not at all.
+        folder: does not exist yet, or holds an earlier export, which is replaced in one step. A link is
+            followed.
         int8: store all matrices as whole numbers of eight bits, and multiply in these (dynamic quantization): a quarter
             of the size, and faster on a CPU. The probabilities move a little, also with the company a text has: a
             batch shares one scale for what flows through it. Score it before you use it.
 
     Raises:
         TypeError: `saved` is no `SavedTagger`.
-        ValueError: labels, thresholds or limits that do not fit the tagger, as `models.save_tagger`.
+        ValueError: labels, thresholds, limits or a tokenizer that do not fit the tagger, as `models.save_tagger`.
         FileExistsError: the folder holds something else than an export.
 
     Examples:
@@ -60,28 +64,28 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
     """
     if not isinstance(saved, SavedTagger):
         raise TypeError(f"saved is a {type(saved).__name__}: give what models.load_tagger returned for its folder")
-    settings = checked_settings(
-        saved.tagger, saved.labels, saved.thresholds, max_tokens=saved.max_tokens, keep=saved.keep
-    )
-    with whole_folder(folder) as partial:
-        _write_graph(saved.tagger, partial / GRAPH)
+    tagger = checked_tagger(saved.tagger)
+    reading = {name: getattr(saved, name) for name in ("max_tokens", "keep", "windows", "overlap", "window_pooling")}
+    settings = checked_settings(tagger, saved.tokenizer, saved.labels, saved.thresholds, **reading)
+    check_choice("int8", int8, (True, False))
+    with whole_folder(folder) as new:
+        _write_graph(tagger, new / GRAPH)
         if int8:
-            _quantize(partial / GRAPH)
-        saved.tokenizer.save_pretrained(partial)
-        settings |= {"pad_id": saved.tokenizer.pad_token_id or 0, "int8": int8}
-        (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+            _quantize(new / GRAPH)
+        saved.tokenizer.save_pretrained(new)
+        write_settings(new, settings | {"pad_id": saved.tokenizer.pad_token_id or 0, "int8": bool(int8)})
     return Path(folder)
 
 
 def _write_graph(tagger: BertTagger, path: Path) -> None:
     """The graph for any number of texts of any length."""
-    graph = _ByPosition(copy.deepcopy(tagger).cpu()).eval()
+    graph = _ByPosition(without_compiled(copy.deepcopy(tagger)).cpu()).eval()
     ids = torch.arange(24).reshape(2, 12)  # any two texts of any length do: their sizes are left open
     mask = torch.ones_like(ids)
     mask[0, 6:] = 0
     sizes = {
         0: torch.export.Dim("texts"),
-        1: torch.export.Dim("tokens", max=tagger.encoder.config.max_position_embeddings),
+        1: torch.export.Dim("tokens", max=longest_input(tagger.encoder)),
     }
     names: dict[str, Any] = {"input_names": ["input_ids", "attention_mask"], "output_names": ["logits"]}
     with _quiet():

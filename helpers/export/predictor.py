@@ -1,15 +1,20 @@
 """A trained tagger at work: a folder on disk, texts in, a table of probabilities out."""
 
-import json
 import re
+import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from helpers import folders
+from helpers.arguments import check_count
 from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
+from helpers.tagger_settings import checked_thresholds, read_settings
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -29,7 +34,9 @@ class Predictor:
     Attributes:
         labels: names of the L labels, the columns of what `predict` gives.
         thresholds: by label, what `tags` decides with.
-        max_tokens: length at which texts are cut; a tagger of counts has none.
+        max_tokens: length of a text, or of a window of a text; None for a tagger of counts, which reads whole texts.
+        windows: whether longer texts are split into windows, as in training; False truncates them.
+        n_truncated: number of texts that were truncated so far.
 
     Examples:
         >>> from helpers import export, models
@@ -43,17 +50,22 @@ class Predictor:
         [{'toxic': 1, 'insult': 0}]
     """
 
-    def __init__(
-        self, run: Run, tokenizer: "Tokenizer", *, labels: list[str], thresholds: Mapping[str, float], **settings: int
-    ) -> None:
+    def __init__(self, run: Run, tokenizer: "Tokenizer", settings: Mapping[str, Any]) -> None:
         self._run, self._tokenizer = run, tokenizer
-        self.labels = labels
-        self.thresholds = {label: thresholds.get(label, 0.5) for label in labels}
-        self.max_tokens, self._pad_id = settings["max_tokens"], settings["pad_id"]
+        self.labels: list[str] = settings["labels"]
+        self.thresholds: dict[str, float] = settings["thresholds"]
+        self.max_tokens: int | None = settings["max_tokens"]
+        self.windows: bool = settings["windows"]
+        self.n_truncated = 0
+        self._keep, self._window_pooling = settings["keep"], settings["window_pooling"]
+        self._pad_id, self._counting = settings["pad_id"], threading.Lock()
+        side = {"head": "right", "tail": "left"}[self._keep]
+        tokenizer.enable_truncation(self.max_tokens, stride=settings["overlap"] if self.windows else 0, direction=side)
+        tokenizer.no_padding()
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None) -> "Predictor":
-        """Read what `models.save_tagger` (run by torch), `export.to_onnx` (onnxruntime) or `models.save_counts` wrote.
+        """Load what `models.save_tagger` (run by torch), `export.to_onnx` (onnxruntime) or `models.save_counts` wrote.
 
         Args:
             folder: of the tagger.
@@ -62,12 +74,18 @@ class Predictor:
 
         Raises:
             FileNotFoundError: the folder is no tagger's; the missing file is named.
-            ValueError: a file is torn, or the files do not belong together; the file is named.
+            ValueError: a file is corrupt or names code to run, or the files do not belong together; the file is named.
         """
+        if threads is not None:
+            threads = check_count("threads", threads)
+        return folders.read_whole(folder, lambda: cls._read(Path(folder), threads))
+
+    @classmethod
+    def _read(cls, folder: Path, threads: int | None) -> "Predictor":
         from tokenizers import Tokenizer
 
-        folder = Path(folder)
         _there(folder / SETTINGS)
+        folders.refuse_code(folder)
         if (folder / VOCABULARY).is_file():
             return _CountPredictor(folder)
         if (folder / GRAPH).is_file():
@@ -79,24 +97,23 @@ class Predictor:
             from helpers import models
 
             saved = models.load_tagger(folder)
-            settings = {"labels": saved.labels, "thresholds": saved.thresholds, "max_tokens": saved.max_tokens}
-            settings |= {"keep": saved.keep, "pad_id": saved.tokenizer.pad_token_id or 0}
+            settings = {field.name: getattr(saved, field.name) for field in fields(saved)}
+            settings["pad_id"] = saved.tokenizer.pad_token_id or 0
             run = _by_torch(saved.tagger)
         tokenizer_file = _there(folder / "tokenizer.json")
         try:
             tokenizer = Tokenizer.from_file(str(tokenizer_file))
+            return cls(run, tokenizer, settings)
         except Exception as error:  # the library raises bare Exceptions
-            raise ValueError(f"{tokenizer_file} is torn: {error}") from error
-        side = {"head": "right", "tail": "left"}[settings.pop("keep")]
-        tokenizer.enable_truncation(settings["max_tokens"], direction=side)
-        tokenizer.no_padding()
-        return cls(run, tokenizer, **settings)
+            raise ValueError(f"{tokenizer_file} is corrupt, or does not fit {SETTINGS}: {error}") from error
 
     def predict(self, texts: Iterable[str]) -> pd.DataFrame:
-        """Probabilities of texts, (N, L) float32, a column a label.
+        """Predict the probabilities of texts: (N, L) float32, one row per text, one column per label.
 
-        An empty text is a text, and has probabilities. A lone surrogate, half of a character that some program cut in
-        two, is read as no character at all.
+        A text that is longer than the model reads is split into windows where the tagger was saved with windows, and
+        truncated otherwise; the first call that truncates warns, and `n_truncated` counts all of them. An empty text is
+        a text, and has probabilities. A lone surrogate, half of a character that some program cut in two, is read as no
+        character at all.
 
         Args:
             texts: a list, a Series (whose index the answer gets), a generator of any length.
@@ -104,39 +121,58 @@ class Predictor:
         Raises:
             ValueError: one text or a table instead of several texts, or an entry that is no text (its number is named).
         """
-        if isinstance(texts, str):
-            raise ValueError("texts must be several texts, not one: put it into a list")
-        if isinstance(texts, pd.DataFrame):
-            raise ValueError(f"texts is a table with the columns {list(texts.columns)}: pass one of them")
+        _check_texts(texts)
         tables = [self._probabilities(chunk) for chunk in _chunks(texts)]
         whole = np.concatenate(tables) if tables else np.zeros((0, len(self.labels)), dtype=np.float32)
         return pd.DataFrame(whole, columns=self.labels, index=texts.index if isinstance(texts, pd.Series) else None)
 
     def tags(self, texts: Iterable[str], *, thresholds: Mapping[str, float] | None = None) -> pd.DataFrame:
-        """Decisions, (N, L) of 0 and 1: 1 where a probability reaches its label's threshold.
+        """Decide labels, (N, L) of 0 and 1: 1 where a probability is at least its label's threshold.
 
         Args:
             texts: as `predict`.
             thresholds: by label; labels that are not named keep those of the folder.
 
         Raises:
-            ValueError: as `predict`; a threshold for no label.
+            ValueError: as `predict`; a threshold for no label, or neither from 0 to 1 nor inf.
         """
-        given = dict(thresholds or {})
-        if unknown := sorted(set(given) - set(self.labels)):
+        given = {} if thresholds is None else dict(thresholds)
+        if unknown := sorted(map(str, set(given) - set(self.labels))):
             raise ValueError(f"thresholds for {', '.join(unknown)}, and the labels are {', '.join(self.labels)}")
-        limits = pd.Series(self.thresholds | given)
+        limits = pd.Series(checked_thresholds(self.labels, self.thresholds | given))
         return self.predict(texts).ge(limits, axis="columns").astype(np.int8)
 
     def _probabilities(self, texts: list[str]) -> np.ndarray:
-        found = self._tokenizer.encode_batch_fast(texts)
+        found: list[Encoding] = self._tokenizer.encode_batch_fast(texts)
+        overflowing = [encoding.overflowing if len(encoding) == self.max_tokens else [] for encoding in found]
+        if self.windows:
+            windows = [[first, *others] for first, others in zip(found, overflowing, strict=True)]
+            starts = np.cumsum([0, *map(len, windows)])[:-1]
+            logits = self._logits([window for text in windows for window in text])
+            return _sigmoid(_pooled(logits, starts, self._window_pooling))
+        self._note_truncated(sum(map(bool, overflowing)), len(texts))
+        return _sigmoid(self._logits(found))
+
+    def _logits(self, found: list["Encoding"]) -> np.ndarray:
         lengths = np.array([len(encoding) for encoding in found])
         order = np.argsort(lengths, kind="stable")
-        logits = np.empty((len(texts), len(self.labels)), dtype=np.float32)
+        logits = np.empty((len(found), len(self.labels)), dtype=np.float32)
         for start, stop in _batches(lengths[order]):
             rows = order[start:stop]
             logits[rows] = self._run(self._inputs([found[row] for row in rows], lengths[rows]))
-        return _sigmoid(logits)
+        return logits
+
+    def _note_truncated(self, number: int, of: int) -> None:
+        with self._counting:
+            is_first = number > 0 and self.n_truncated == 0
+            self.n_truncated += number
+        if is_first:
+            warnings.warn(
+                f"{number:,} of {of:,} texts are longer than {self.max_tokens} tokens and were truncated (their "
+                f"{self._keep} was read). Predictor.n_truncated counts further ones without a warning; a tagger saved "
+                "with windows=True reads whole texts",
+                stacklevel=4,
+            )
 
     def _inputs(self, found: list["Encoding"], lengths: np.ndarray) -> dict[str, np.ndarray]:
         mask = np.arange(lengths.max()) < lengths[:, None]
@@ -152,10 +188,28 @@ class _CountPredictor(Predictor):
         from helpers import models
 
         self._tagger, self.thresholds = models.load_counts(folder)
-        self.labels = self._tagger.labels
+        self.labels, self.max_tokens, self.windows, self.n_truncated = self._tagger.labels, None, False, 0
 
     def _probabilities(self, texts: list[str]) -> np.ndarray:
         return self._tagger.probabilities(texts)
+
+
+def _check_texts(texts: object) -> None:
+    """Refuse one text, a table, and what cannot be iterated over, before anything is predicted."""
+    if isinstance(texts, str | bytes):
+        raise ValueError("texts must be several texts, not one: put it into a list")
+    if isinstance(texts, pd.DataFrame):
+        raise ValueError(f"texts is a table with the columns {list(texts.columns)}: pass one of them")
+    if isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
+        raise ValueError(f"texts is a {type(texts).__name__}: expected texts one after the other, such as a list")
+
+
+def _pooled(logits: np.ndarray, starts: np.ndarray, how: str) -> np.ndarray:
+    """One row per text from one row per window, as `loaders.pool_windows` does it."""
+    if how == "max":
+        return np.maximum.reduceat(logits, starts, axis=0)
+    counts = np.diff([*starts, len(logits)])
+    return np.add.reduceat(logits, starts, axis=0) / counts[:, None].astype(logits.dtype)
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -220,7 +274,7 @@ def _by_onnxruntime(path: Path, threads: int | None, n_labels: int) -> Run:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library's own kinds of error have no common class of their own
-        raise ValueError(f"{path} is torn, or no model that onnxruntime reads: {error}") from error
+        raise ValueError(f"{path} is corrupt, or no model that onnxruntime reads: {error}") from error
     if (width := session.get_outputs()[0].shape[-1]) != n_labels:
         raise ValueError(f"{path} gives {width} logits, and {path.with_name(SETTINGS)} names {n_labels} labels")
     return lambda inputs: session.run(None, inputs)[0]
@@ -233,18 +287,11 @@ def _there(path: Path) -> Path:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / SETTINGS
+    settings = read_settings(folder)
     try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-        settings = {
-            "labels": list(given["labels"]),
-            "thresholds": {name: float(value) for name, value in given["thresholds"].items()},
-            "max_tokens": int(given["max_tokens"]),
-            "keep": str(given["keep"]),
-            "pad_id": int(given["pad_id"]),
+        return settings | {
+            "max_tokens": settings["max_tokens"],
+            "pad_id": check_count("pad_id", settings["pad_id"], at_least=0),
         }
-        if settings["keep"] not in ("head", "tail"):
-            raise ValueError(f"keep={settings['keep']!r}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is torn or no export's: {error!r}") from error
-    return settings
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{folder / SETTINGS} is corrupt or no export's: {error!r}") from error

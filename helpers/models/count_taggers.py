@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from helpers import config, text
 from helpers.arguments import as_numbers
-from helpers.models.saving import checked_thresholds, thresholds_as_json, whole_folder
+from helpers.models.saving import whole_folder
+from helpers.tagger_settings import checked_thresholds, thresholds_as_json
 
 WEIGHTS, SETTINGS, VOCABULARY = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS, config.TAGGER_VOCABULARY
 KIND = "counts"

@@ -1,10 +1,14 @@
 """Pretrained encoders: found on this machine or fetched, never guessed."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from helpers import config, text
+from torch import nn
+
+from helpers import config, folders, text
+from helpers.arguments import check_number
 from helpers.models.dropout import use_fast_dropout
 
 if TYPE_CHECKING:
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
 
 
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT's name, and DistilBERT's
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 class Encoder(NamedTuple):
@@ -35,14 +40,16 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
         name: the packaged encoder's name (its files are checked by SHA-256, and no network is tried); a folder with a
             model as transformers saves it; or a name on the Hugging Face hub, looked for in the local cache alone when
             HF_HUB_OFFLINE=1. Any encoder of the BERT family will do.
-        attention_dropout: share of attention weights dropped in training; None keeps what the model's configuration
-            says, 0.1 as a rule. On a CPU torch's fused attention runs only without. The dropout of the hidden states
-            stays, as `FastDropout`.
+        attention_dropout: share of attention weights dropped in training. The default, 0.0, **switches it off**,
+            because torch's fused attention on a CPU runs only without it; None keeps what the model's configuration
+            says, 0.1 as a rule. `print(BertTagger(...))` shows it, and a saved tagger's config.json holds it. The
+            dropout of the hidden states stays, as `FastDropout`.
 
     Raises:
-        OSError: the encoder or its tokenizer cannot be found, is torn, or lacks weights; the message lists the three
-            ways out. A pooler alone may be missing: the encoder then has none.
-        ValueError: a file of the packaged encoder is not the original.
+        OSError: the encoder or its tokenizer cannot be found, is corrupt, lacks weights, or has them pickled; the
+            message lists the three ways out. A pooler alone may be missing: the encoder then has none.
+        ValueError: a file of the packaged encoder is not the original, a folder names code to run, or
+            attention_dropout is not from 0 to below 1.
 
     Examples:
         >>> from helpers import models
@@ -58,6 +65,8 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging
 
+    if attention_dropout is not None:
+        attention_dropout = check_number("attention_dropout", attention_dropout, at_least=0, below=1)
     packaged = str(name) == config.PACKAGED_ENCODER
     source = config.packaged_encoder() if packaged else name
     local = packaged or Path(name).is_dir() or os.environ.get("HF_HUB_OFFLINE") == "1"
@@ -65,15 +74,19 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        settings = AutoConfig.from_pretrained(source, local_files_only=local)
+        _refuse_pickled(Path(source))
+        settings = AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
+        vars(settings).pop("auto_map", None)  # of an architecture that transformers has: nothing will use it
         for setting in _ATTENTION_DROPOUT:
             if attention_dropout is not None and hasattr(settings, setting):
                 setattr(settings, setting, attention_dropout)
         # safetensors only: other formats may run code when they are read.
         options = {"config": settings, "local_files_only": local, "use_safetensors": True, "dtype": torch.float32}
-        model, found = AutoModel.from_pretrained(source, output_loading_info=True, **options)
+        options |= {"output_loading_info": True, "trust_remote_code": False}
+        model, found = AutoModel.from_pretrained(source, **options)
         _refuse_untrained(model, set(found["missing_keys"]))
     except Exception as error:
+        folders.refuse_code_that_was_asked_for(error, name)
         raise OSError(
             f"no encoder {str(name)!r}. Three ways out: take the packaged {config.PACKAGED_ENCODER}; "
             "name a local folder that holds one (config.json, model.safetensors); or let transformers fetch it "
@@ -83,6 +96,61 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
         if shown:
             logging.enable_progress_bar()
     return Encoder(use_fast_dropout(model).eval(), tokenizer)
+
+
+def build_encoder(settings: Mapping[str, Any] | Path) -> Any:  # noqa: ANN401  # torch knows less of it
+    """Build an encoder with random weights from its configuration, made ready for fast training on a CPU.
+
+    Args:
+        settings: as `encoder.config.to_dict()` gives them; or a folder with a config.json.
+
+    Raises:
+        ValueError: the settings name code to run, or no architecture that transformers has.
+
+    Examples:
+        >>> from transformers import BertConfig
+        >>> from helpers.models.encoders import build_encoder
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> build_encoder(settings.to_dict()).config.hidden_size
+        32
+    """
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    if isinstance(settings, Path):
+        folders.refuse_code(settings)
+        found = AutoConfig.from_pretrained(settings, local_files_only=True, trust_remote_code=False)
+    else:
+        folders.refuse_code_in(settings, "encoder_config")
+        found = AutoConfig.for_model(**settings)
+    return use_fast_dropout(AutoModel.from_config(found, dtype=torch.float32, trust_remote_code=False))
+
+
+def longest_input(encoder: nn.Module) -> int | None:
+    """Return how many tokens an encoder can read at once, the special tokens included; None where nothing limits it.
+
+    Examples:
+        >>> from transformers import RobertaConfig, RobertaModel
+        >>> from helpers.models.encoders import longest_input
+        >>> settings = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        >>> longest_input(RobertaModel(RobertaConfig(max_position_embeddings=514, **settings)))  # two have another use
+        512
+    """
+    for name, module in encoder.named_modules():
+        if isinstance(module, nn.Embedding) and name.endswith("position_embeddings"):
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - before
+    return getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
+
+
+def _refuse_pickled(folder: Path) -> None:
+    """A pickle may run code when it is read: weights are safetensors or they are not read."""
+    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
+    if folder.is_dir() and pickled and not any(folder.glob("*.safetensors")):
+        raise ValueError(
+            f"{folder / pickled[0]} holds pickled weights, which may run code when they are read: "
+            "ask for the model in the safetensors format, or convert it where it was made (save_pretrained)"
+        )
 
 
 def _refuse_untrained(model: "PreTrainedModel", missing: set[str]) -> None:

@@ -1,28 +1,35 @@
 """A tagger as a folder: weights, configuration, tokenizer, labels and thresholds, read back without any network."""
 
-import json
-import math
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import copy
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import torch
+from torch import nn
 
-from helpers import config, text
-from helpers.models.dropout import use_fast_dropout
+from helpers import config, folders, text
+from helpers.models.encoders import build_encoder, longest_input
 from helpers.models.taggers import BertTagger
+from helpers.models.weights import clean_state_dict, unwrapped
+from helpers.tagger_settings import (
+    Keep,
+    WindowPooling,
+    check_labels,
+    checked_reading,
+    checked_thresholds,
+    read_settings,
+    set_thresholds,
+    thresholds_as_json,
+    write_settings,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Keep = Literal["head", "tail"]
-
 WEIGHTS, SETTINGS = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS
+__all__ = ["SavedTagger", "load_tagger", "save_tagger", "set_thresholds", "thresholds_as_json", "whole_folder"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,11 @@ class SavedTagger:
         tokenizer: of its encoder.
         labels: names of the L labels, in the order of the logits.
         thresholds: by label, from which probability on it is given; 0.5 where none was chosen.
-        max_tokens: length at which texts were cut in training.
-        keep: what was left of a text that was cut, its `head` or its `tail`, as in `loaders.tokenize`.
+        max_tokens: length of a text, or of a window of a text, in training.
+        keep: what was left of a text that was truncated, its `head` or its `tail`, as in `loaders.tokenize`.
+        windows: whether longer texts are split into windows instead, as in `loaders.tokenize`.
+        overlap: tokens that neighbouring windows share.
+        window_pooling: how the windows' logits become one row per text, as in `loaders.pool_windows`.
 
     Examples:
         >>> from helpers import models
@@ -52,6 +62,9 @@ class SavedTagger:
     thresholds: dict[str, float] = field(default_factory=dict)
     max_tokens: int = 128
     keep: Keep = "head"
+    windows: bool = False
+    overlap: int = 32
+    window_pooling: WindowPooling = "max"
 
 
 def save_tagger(
@@ -63,21 +76,29 @@ def save_tagger(
     thresholds: Mapping[str, float] | None = None,
     max_tokens: int = 128,
     keep: Keep = "head",
+    windows: bool = False,
+    overlap: int = 32,
+    window_pooling: WindowPooling = "max",
 ) -> Path:
-    """Write a tagger into a folder, which appears as a whole or not at all.
+    """Save a tagger into a folder, which is replaced in one step: readers find the old tagger or the new one.
 
     Args:
-        folder: does not exist yet, or holds a tagger, which is replaced.
-        tagger: weights are written as safetensors, which hold numbers and nothing that can run.
+        folder: does not exist yet, or holds a tagger, which is replaced. A link is followed.
+        tagger: may be compiled (`torch.compile`); weights are written as safetensors, numbers and nothing that can run.
         tokenizer: of its encoder.
         labels: names of the L labels, in the order of the logits.
         thresholds: by label; labels that are not named get 0.5; inf never gives the label.
-        max_tokens: length at which texts were cut in training.
-        keep: what was left of a text that was cut, its `head` or its `tail`, as in `loaders.tokenize`.
+        max_tokens: length of a text, or of a window of a text, in training.
+        keep: what was left of a text that was truncated, its `head` or its `tail`, as in `loaders.tokenize`.
+        windows: True where training and evaluation split longer texts into windows (`loaders.tokenize(windows=True)`):
+            `export.Predictor` then does the same. False truncates them.
+        overlap: tokens that neighbouring windows share.
+        window_pooling: how the windows' logits become one row per text, as in `loaders.pool_windows`.
 
     Raises:
         ValueError: labels that do not fit the tagger; thresholds for other labels, or neither from 0 to 1 nor inf;
-            another `keep`; a limit beyond what the encoder reads; attention heads that `export.prune_heads` took away.
+            another `keep`; a limit beyond what the encoder reads; a tokenizer of another encoder; attention heads that
+            `export.prune_heads` took away.
         FileExistsError: the folder holds something else than a tagger, or something beside one.
 
     Examples:
@@ -89,140 +110,74 @@ def save_tagger(
     """
     from safetensors.torch import save_file
 
-    settings = checked_settings(tagger, labels, thresholds, max_tokens=max_tokens, keep=keep)
-    whole = getattr(tagger.encoder.config, "num_attention_heads", None)
-    if any(getattr(module, "num_attention_heads", whole) != whole for module in tagger.modules()):
+    reading: dict[str, Any] = {"max_tokens": max_tokens, "keep": keep, "windows": windows, "overlap": overlap}
+    reading["window_pooling"] = window_pooling
+    plain = checked_tagger(tagger)
+    settings = checked_settings(plain, tokenizer, labels, thresholds, **reading)
+    whole = getattr(plain.encoder.config, "num_attention_heads", None)
+    if any(getattr(module, "num_attention_heads", whole) != whole for module in plain.modules()):
         raise ValueError("attention heads were pruned, which a configuration cannot say: export.to_onnx can write it")
-    with whole_folder(folder) as partial:
-        tagger.encoder.config.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        save_file(
-            {name: weight.detach().cpu().contiguous() for name, weight in tagger.state_dict().items()},
-            partial / WEIGHTS,
-        )
-        settings |= {"pooling": tagger.pooling, "dropout": tagger.dropout.p}
-        (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    with whole_folder(folder) as new:
+        described = copy.deepcopy(plain.encoder.config)
+        vars(described).pop("auto_map", None)  # of an architecture that transformers has: nothing will use it
+        described.save_pretrained(new)
+        tokenizer.save_pretrained(new)
+        save_file(clean_state_dict(plain), new / WEIGHTS)
+        write_settings(new, settings | {"pooling": plain.pooling, "dropout": plain.dropout.p})
     return Path(folder)
 
 
-def checked_settings(
-    tagger: BertTagger, labels: Sequence[str], thresholds: Mapping[str, float] | None, *, max_tokens: int, keep: Keep
-) -> dict[str, Any]:
-    """What a tagger's folder says beside its weights, every label with its threshold.
-
-    Raises:
-        ValueError: as `save_tagger`; a limit beyond what the encoder reads.
-    """
-    names = list(labels)
-    if len(names) != tagger.head.out_features or len(set(names)) != len(names):
-        raise ValueError(f"labels {names} must be {tagger.head.out_features} different names, one a logit")
-    filled = thresholds_as_json(checked_thresholds(names, {} if thresholds is None else thresholds))
-    longest = getattr(tagger.encoder.config, "max_position_embeddings", max_tokens)
-    if keep not in ("head", "tail") or not 3 <= max_tokens <= longest:
-        raise ValueError(f"keep={keep!r}, max_tokens={max_tokens}: 'head' or 'tail', and from 3 to {longest}")
-    return {"labels": names, "thresholds": filled, "max_tokens": int(max_tokens), "keep": keep}
-
-
-def checked_thresholds(labels: Sequence[str], thresholds: Mapping[str, float]) -> dict[str, float]:
-    """A threshold for every label, 0.5 where none is named.
-
-    Raises:
-        ValueError: thresholds for other labels, or neither from 0 to 1 nor inf.
-    """
-    given = dict(thresholds)
-    if bad := {name: value for name, value in given.items() if name not in labels or not _is_threshold(value)}:
-        raise ValueError(f"thresholds {bad} are for no label of {list(labels)}, or not from 0 to 1 (or inf: never)")
-    return {name: float(given.get(name, 0.5)) for name in labels}
-
-
-def _is_threshold(value: Any) -> bool:  # noqa: ANN401
-    try:
-        return 0 <= float(value) <= 1 or float(value) == math.inf
-    except (TypeError, ValueError):
-        return False
-
-
-def thresholds_as_json(thresholds: Mapping[str, float]) -> dict[str, float | str]:
-    """JSON has no infinity: it is a string there, which `float` reads."""
-    return {name: "inf" if value == math.inf else value for name, value in thresholds.items()}
-
-
-def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
-    """Give a tagger's folder other thresholds, those of `evaluation.tune_thresholds` for example.
-
-    Args:
-        folder: that `save_tagger` or `export.to_onnx` wrote.
-        thresholds: by label, a dict or a Series; labels that are not named keep theirs; inf never gives the label.
-
-    Raises:
-        FileNotFoundError: the folder is no tagger's.
-        ValueError: its settings are torn; thresholds for other labels, or neither from 0 to 1 nor inf.
-
-    Examples:
-        >>> from helpers import models
-        >>> encoder, tokenizer = models.load_encoder()
-        >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
-        >>> models.set_thresholds(folder, {"insult": 0.3})
-        >>> models.load_tagger(folder).thresholds
-        {'toxic': 0.5, 'insult': 0.3}
-    """
-    path = Path(folder) / SETTINGS
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: the folder holds no tagger")
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        labels = list(settings["labels"])
-        before = checked_thresholds(labels, settings["thresholds"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is torn or no tagger's: {error!r}") from error
-    settings["thresholds"] = thresholds_as_json(checked_thresholds(labels, before | dict(thresholds)))
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)  # anything beside a tagger's files would keep save_tagger from replacing it
-
-
-@contextmanager
-def whole_folder(folder: str | Path) -> Iterator[Path]:
+def whole_folder(folder: str | Path) -> AbstractContextManager[Path]:
     """A new folder to write a tagger into, which takes the place of `folder` at the end, or is gone after an error.
 
     Raises:
         FileExistsError: the folder holds something else than a tagger, or something beside one.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / SETTINGS).is_file())):
-        raise FileExistsError(f"{folder} holds something else than a tagger: name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        _replace(folder, partial)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return folders.replacing(folder, marker=SETTINGS, what="a tagger")
 
 
-def _replace(folder: Path, partial: Path) -> None:
-    """Put a whole folder in the place of another of the same files, which is lost only when the new one stands."""
-    if not folder.exists():
-        partial.rename(folder)
-        return
-    if others := {path.name for path in folder.iterdir()} - {path.name for path in partial.iterdir()}:
-        raise FileExistsError(f"{folder} holds something beside a tagger, {min(others)}: name another folder")
-    aside = partial.with_name(f"{partial.name}-old")
-    folder.rename(aside)
-    partial.rename(folder)
-    shutil.rmtree(aside)
+def checked_tagger(tagger: nn.Module) -> BertTagger:
+    """Return the tagger that may be compiled or wrapped, without its wrapper.
+
+    Raises:
+        ValueError: something else than a `BertTagger`.
+    """
+    plain = unwrapped(tagger) if isinstance(tagger, nn.Module) else tagger
+    if not isinstance(plain, BertTagger):
+        inner = getattr(plain, "model", None)
+        hint = ", whose .model is one" if isinstance(inner, BertTagger) else ""
+        raise ValueError(f"tagger: expected a models.BertTagger, got a {type(plain).__name__}{hint}")
+    return plain
+
+
+def checked_settings(
+    tagger: BertTagger,
+    tokenizer: "PreTrainedTokenizerBase",
+    labels: Sequence[str],
+    thresholds: Mapping[str, float] | None,
+    **reading: Any,  # noqa: ANN401
+) -> dict[str, Any]:
+    """Return what a tagger's folder says beside its weights, every label with its threshold.
+
+    Raises:
+        ValueError: as `save_tagger`.
+    """
+    names = check_labels(labels, tagger.head.out_features)
+    filled = checked_thresholds(names, {} if thresholds is None else thresholds)
+    known = tagger.encoder.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known:
+        raise ValueError(f"the tokenizer has {len(tokenizer):,} tokens and the encoder {known:,}: it is another one's")
+    options = checked_reading(**reading, longest=longest_input(tagger.encoder))
+    return {"labels": names, "thresholds": filled, **options}
 
 
 def load_tagger(folder: str | Path) -> SavedTagger:
-    """Read a tagger from a folder that `save_tagger` wrote: numbers and plain text alone, and without a network.
+    """Load a tagger from a folder that `save_tagger` wrote: numbers and plain text alone, and without a network.
 
     Raises:
         FileNotFoundError: the folder is no tagger's; the missing file is named.
-        ValueError: a file is torn, or weights and configuration do not belong together; the file is named.
+        ValueError: a file is corrupt, names code to run, or weights and configuration do not belong together; the file
+            is named.
 
     Examples:
         >>> from helpers import models
@@ -232,33 +187,33 @@ def load_tagger(folder: str | Path) -> SavedTagger:
         >>> saved.labels, saved.max_tokens
         (['toxic', 'insult'], 128)
     """
+    return folders.read_whole(folder, lambda: _read_tagger(Path(folder)))
+
+
+def _read_tagger(folder: Path) -> SavedTagger:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModel
 
-    folder = Path(folder)
     for name in (SETTINGS, WEIGHTS, "config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: the folder holds no tagger, or not the whole of one")
+    folders.refuse_code(folder)
+    settings = read_settings(folder)
     try:
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        labels, max_tokens = list(settings["labels"]), int(settings["max_tokens"])
-        keep = settings.get("keep", "head")  # folders of before 0.2 do not say
-        thresholds = {name: float(value) for name, value in settings["thresholds"].items()}
-        options = {"pooling": settings["pooling"], "dropout": float(settings["dropout"])}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / SETTINGS} is torn or no tagger's: {error!r}") from error
+        reading = {name: settings[name] for name in ("max_tokens", "keep", "windows", "overlap", "window_pooling")}
+        options = {"pooling": settings["pooling"], "dropout": settings["dropout"]}
+    except KeyError as error:
+        raise ValueError(f"{folder / SETTINGS} is corrupt or no tagger's: {error} is missing") from error
     try:
-        config, tokenizer = AutoConfig.from_pretrained(folder, local_files_only=True), text.load_tokenizer(folder)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"config.json or the tokenizer's files in {folder} are torn: {error}") from error
-    encoder = use_fast_dropout(AutoModel.from_config(config, dtype=torch.float32))
+        encoder, tokenizer = build_encoder(folder), text.load_tokenizer(folder)
+    except Exception as error:  # what a configuration of strangers can raise has no common class
+        raise ValueError(f"config.json or the tokenizer's files in {folder} are corrupt: {error}") from error
     try:
         weights = load_file(folder / WEIGHTS)
         if not any(name.startswith("encoder.pooler.") for name in weights):
             encoder.pooler = None
-        tagger = BertTagger(encoder, len(labels), **options)
+        tagger = BertTagger(encoder, len(settings["labels"]), **options)
         tagger.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{folder / WEIGHTS} is torn, or holds weights of another model: {error}") from error
-    return SavedTagger(tagger.eval(), tokenizer, labels, thresholds, max_tokens, keep)
+    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(f"{folder / WEIGHTS} is corrupt, or holds weights of another model: {error}") from error
+    return SavedTagger(tagger.eval(), tokenizer, settings["labels"], settings["thresholds"], **reading)

@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from helpers import config, loops, losses, models
-from helpers.models.saving import checked_thresholds
+from helpers.models.encoders import build_encoder
+from helpers.tagger_settings import checked_thresholds
 from helpers.tagging.scores import KnownMean, LabelAUROC
 
 Loss = Literal["bce", "focal", "asymmetric"]
@@ -94,7 +95,7 @@ class CommentTagger(pl.LightningModule):
         if loss not in ("bce", "focal", "asymmetric"):
             raise ValueError(f"loss={loss!r}: 'bce', 'focal' or 'asymmetric'")
         thresholds = checked_thresholds(labels, {} if thresholds is None else thresholds)
-        built: Any = models.load_encoder(encoder).model if encoder_config is None else _rebuild(encoder_config)
+        built: Any = models.load_encoder(encoder).model if encoder_config is None else build_encoder(encoder_config)
         encoder_config = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
         # Lightning's command line saves what it was given, not what became of it.
@@ -331,10 +332,3 @@ class CommentTagger(pl.LightningModule):
         found = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
         found._taken_up = {}
         return found.eval()
-
-
-def _rebuild(settings: Mapping[str, Any]) -> nn.Module:
-    from transformers import AutoConfig, AutoModel
-
-    found = AutoConfig.for_model(**settings)
-    return models.use_fast_dropout(AutoModel.from_config(found, dtype=torch.float32))

@@ -1,0 +1,212 @@
+"""Settings of a saved tagger, `tagger.json`: labels, thresholds, and how texts are read. One schema, without torch."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from helpers import config, folders
+from helpers.arguments import check_choice, check_count
+
+Keep = Literal["head", "tail"]
+WindowPooling = Literal["max", "mean"]
+
+SETTINGS = config.TAGGER_SETTINGS
+_LEAST_TOKENS = 3  # the two special ones and a word
+
+
+def check_labels(labels: Sequence[str], n_labels: int | None = None) -> list[str]:
+    """Return names of labels as a list, or refuse them.
+
+    Args:
+        labels: different names, at least one.
+        n_labels: how many a model has; None takes any number.
+
+    Raises:
+        ValueError: one text instead of several, a name that is no text or empty, a name twice, another number.
+
+    Examples:
+        >>> from helpers import tagger_settings
+        >>> tagger_settings.check_labels(("rude", "kind"))
+        ['rude', 'kind']
+        >>> tagger_settings.check_labels(["rude"], 2)
+        Traceback (most recent call last):
+            ...
+        ValueError: labels ['rude']: expected 2 different names, one per logit
+    """
+    names = [labels] if isinstance(labels, str | bytes) else list(labels)
+    wrong = isinstance(labels, str | bytes) or not names or len({str(name) for name in names}) < len(names)
+    if wrong or any(not isinstance(name, str) or not name.strip() for name in names):
+        number = "different names" if n_labels is None else f"{n_labels} different names, one per logit"
+        raise ValueError(f"labels {labels!r}: expected a list of {number}, each a text")
+    if n_labels is not None and len(names) != n_labels:
+        raise ValueError(f"labels {names}: expected {n_labels} different names, one per logit")
+    if bad := [name for name in names if name.encode(errors="ignore").decode() != name]:
+        raise ValueError(f"labels {bad} hold half of a character (a lone surrogate), which no file can hold")
+    return [str(name) for name in names]
+
+
+def checked_thresholds(labels: Sequence[str], thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Return a threshold for every label, 0.5 where none is named.
+
+    Args:
+        labels: names of the L labels.
+        thresholds: by label, a dict or a Series; from 0 to 1, or inf, which never gives the label.
+
+    Raises:
+        ValueError: thresholds for other labels, or neither from 0 to 1 nor inf.
+
+    Examples:
+        >>> from helpers import tagger_settings
+        >>> tagger_settings.checked_thresholds(["rude", "kind"], {"kind": 0.3})
+        {'rude': 0.5, 'kind': 0.3}
+    """
+    try:
+        given = dict(thresholds)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"thresholds={thresholds!r}: expected a number per label, such as {{'rude': 0.3}}") from error
+    if bad := {name: value for name, value in given.items() if name not in labels or not _is_threshold(value)}:
+        raise ValueError(f"thresholds {bad} are for no label of {list(labels)}, or not from 0 to 1 (or inf: never)")
+    return {name: float(given.get(name, 0.5)) for name in labels}
+
+
+def _is_threshold(value: Any) -> bool:  # noqa: ANN401
+    try:
+        return 0 <= float(value) <= 1 or float(value) == math.inf
+    except (TypeError, ValueError):
+        return False
+
+
+def thresholds_as_json(thresholds: Mapping[str, float]) -> dict[str, float | str]:
+    """Return thresholds as JSON holds them: it has no infinity, which becomes a string that `float` reads.
+
+    Examples:
+        >>> from helpers import tagger_settings
+        >>> tagger_settings.thresholds_as_json({"rude": float("inf")})
+        {'rude': 'inf'}
+    """
+    return {name: "inf" if value == math.inf else value for name, value in thresholds.items()}
+
+
+def checked_reading(
+    *, max_tokens: int, keep: Keep, windows: bool, overlap: int, window_pooling: WindowPooling, longest: int | None
+) -> dict[str, Any]:
+    """Return how a tagger reads texts, checked.
+
+    Args:
+        max_tokens: of a text, or of a window of a text, the special tokens included.
+        keep: what is left of a text that is truncated.
+        windows: split longer texts into windows instead.
+        overlap: tokens that neighbouring windows share.
+        window_pooling: of the windows' logits.
+        longest: that the encoder reads; None sets no limit.
+
+    Raises:
+        ValueError: a value outside its range, the argument named.
+
+    Examples:
+        >>> from helpers import tagger_settings
+        >>> options = {"keep": "head", "windows": False, "overlap": 32, "window_pooling": "max"}
+        >>> tagger_settings.checked_reading(max_tokens=600, longest=512, **options)
+        Traceback (most recent call last):
+            ...
+        ValueError: max_tokens=600: expected a whole number, from 3 to 512
+    """
+    max_tokens = check_count("max_tokens", max_tokens, at_least=_LEAST_TOKENS, at_most=longest)
+    check_choice("keep", keep, ("head", "tail"))
+    check_choice("windows", windows, (True, False))
+    check_choice("window_pooling", window_pooling, ("max", "mean"))
+    overlap = check_count("overlap", overlap, at_least=0, at_most=max_tokens - 3 if windows else None)
+    if windows and keep != "head":
+        raise ValueError(f"keep={keep!r}, windows=True: windows read the whole text, so nothing is kept or lost")
+    found: dict[str, Any] = {"max_tokens": max_tokens, "keep": str(keep), "windows": bool(windows)}
+    return found | {"overlap": overlap, "window_pooling": str(window_pooling)}
+
+
+def read_settings(folder: str | Path) -> dict[str, Any]:
+    """Read and check the settings of a saved tagger.
+
+    Returns:
+        What the file holds; `labels` and `thresholds` are checked, and where it says how texts are read, so are
+        `max_tokens`, `keep`, `windows`, `overlap` and `window_pooling`, filled up as files of before 0.2 mean it.
+
+    Raises:
+        FileNotFoundError: the folder holds no such file.
+        ValueError: the file is corrupt, or no tagger's.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import tagger_settings
+        >>> _ = Path("tagger.json").write_text('{"labels": ["rude"], "thresholds": {"rude": 0.3}, "max_tokens": 64}')
+        >>> settings = tagger_settings.read_settings(".")
+        >>> settings["max_tokens"], settings["keep"], settings["windows"]
+        (64, 'head', False)
+    """
+    path = Path(folder) / SETTINGS
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: the folder holds no tagger")
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ValueError(f"expected an object, found a {type(settings).__name__}")
+        settings["labels"] = check_labels(settings["labels"])
+        settings["thresholds"] = checked_thresholds(settings["labels"], settings["thresholds"])
+        if "max_tokens" in settings:
+            options = {"keep": "head", "windows": False, "overlap": 0, "window_pooling": "max"}
+            named = {name: settings.get(name, value) for name, value in options.items()}
+            settings |= checked_reading(max_tokens=settings["max_tokens"], longest=None, **named)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is corrupt or no tagger's: {error!r}") from error
+    return settings
+
+
+def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a tagger into a folder that is new or whose lock is held.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import tagger_settings
+        >>> tagger_settings.write_settings(Path(), {"labels": ["rude"], "thresholds": {"rude": float("inf")}})
+        >>> tagger_settings.read_settings(".")
+        {'labels': ['rude'], 'thresholds': {'rude': inf}}
+    """
+    content = {**settings, "thresholds": thresholds_as_json(settings["thresholds"])}
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    path = folder / SETTINGS
+    if path.exists():
+        folders.replace_file(path, text)
+    else:
+        path.write_text(text, encoding="utf-8")
+
+
+def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
+    """Change the thresholds of a saved tagger, to those of `evaluation.tune_thresholds` for example.
+
+    A `Predictor` that was loaded before keeps the thresholds that it read: load it again.
+
+    Args:
+        folder: that `models.save_tagger`, `models.save_counts` or `export.to_onnx` wrote.
+        thresholds: by label, a dict or a Series; labels that are not named keep theirs; inf never gives the label.
+
+    Raises:
+        FileNotFoundError: the folder is no tagger's.
+        ValueError: its settings are corrupt; thresholds for other labels, or neither from 0 to 1 nor inf.
+        BlockingIOError: another process holds the folder's lock.
+
+    Examples:
+        >>> from helpers import models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
+        >>> models.set_thresholds(folder, {"insult": 0.3})
+        >>> models.load_tagger(folder).thresholds
+        {'toxic': 0.5, 'insult': 0.3}
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder / SETTINGS} is missing: the folder holds no tagger")
+    with folders.lock(folder):
+        settings = read_settings(folder)
+        checked = checked_thresholds(settings["labels"], thresholds)
+        settings["thresholds"] |= {name: checked[name] for name in dict(thresholds)}
+        write_settings(folder, settings)
