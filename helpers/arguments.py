@@ -1,8 +1,8 @@
-"""Check the numbers, tables and choices that a caller passes, before anything is computed, trained or written."""
+"""Check what a caller passes (numbers, choices, names, tables) before anything is computed, trained or written."""
 
 import math
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -103,11 +103,8 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:  # noq
             ...
         ValueError: keep='end': expected 'head' or 'tail'
     """
-    try:
-        known = value in choices
-    except (TypeError, ValueError):  # an array or a table compares element by element
-        known = False
-    if not known:
+    # An array or a table compares element by element, so only plain values are looked up.
+    if not (value is None or isinstance(value, str | int | float)) or value not in choices:
         raise ValueError(f"{name}={value!r}: expected {' or '.join(map(repr, choices))}")
     return value
 
@@ -189,6 +186,125 @@ def _column_numbers(column: "pd.Series", place: str = "") -> "np.ndarray":
     if len(bad := np.flatnonzero(np.isnan(numbers) & ~missing)):
         raise ValueError(f"row {bad[0]} (from 0){place} is {cells.iloc[bad[0]]!r}")
     return numbers
+
+
+def check_list(name: str, value: Any, what: str = "values", *, size: int | None = None) -> list[Any]:  # noqa: ANN401
+    """Return what has an order as a list, or refuse it by name.
+
+    Args:
+        name: of the argument, as the caller wrote it.
+        value: a list, tuple, array (N,), Index, Series or generator. One string is no list; a set has no order.
+        what: its entries are, for the message.
+        size: how many entries are needed; None takes any number.
+
+    Raises:
+        ValueError: another type, or another number of entries.
+
+    Examples:
+        >>> from helpers import arguments
+        >>> arguments.check_list("texts", ("1", "2"))
+        ['1', '2']
+        >>> arguments.check_list("costs", 3, "numbers", size=2)
+        Traceback (most recent call last):
+            ...
+        ValueError: costs is a int: expected a list of 2 numbers
+    """
+    many = what if size is None else f"{size} {what}"
+    flat = isinstance(value, Iterable) and getattr(value, "ndim", 1) == 1
+    if not flat or isinstance(value, str | bytes | Set | Mapping):
+        raise ValueError(f"{name} is a {type(value).__name__}: expected a list of {many}")
+    entries = list(value)
+    if size is not None and len(entries) != size:
+        raise ValueError(f"{name}={entries!r:.200}: expected a list of {many}, found {len(entries)}")
+    return entries
+
+
+def check_names(name: str, value: Any, *, size: int | None = None) -> list[Any]:  # noqa: ANN401
+    """Return names in their order as a list, or refuse what is no list of different names.
+
+    Args:
+        name: of the argument, as the caller wrote it.
+        value: a list, tuple, array, Index, Series or generator of names. One string is no list; a set has no order.
+        size: how many names are needed; None takes any number from 1.
+
+    Raises:
+        ValueError: another type, no name, a name twice, or another number of names.
+
+    Examples:
+        >>> from helpers import arguments
+        >>> arguments.check_names("labels", ("toxic", "insult"))
+        ['toxic', 'insult']
+        >>> arguments.check_names("labels", "toxic")
+        Traceback (most recent call last):
+            ...
+        ValueError: labels='toxic': expected a list of different names, such as ['toxic']
+    """
+    many = "different names" if size is None else f"{size} different {'name' if size == 1 else 'names'}"
+    if isinstance(value, str):
+        raise ValueError(f"{name}={value!r}: expected a list of {many}, such as [{value!r}]")
+    names = check_list(name, value, many)
+    hashable = [one for one in names if getattr(one, "__hash__", None) is not None]
+    if not names or len(set(hashable)) < len(names) or (size is not None and len(names) != size):
+        raise ValueError(f"{name}={names}: expected a list of {many}")
+    return names
+
+
+def check_mapping(name: str, value: Any, *, keys: str = "name") -> Mapping[Any, Any]:  # noqa: ANN401
+    """Return a dict (or another mapping) that holds something, or refuse it by name.
+
+    Args:
+        name: of the argument, as the caller wrote it.
+        value: what the caller passed.
+        keys: what its keys are, for the message.
+
+    Raises:
+        ValueError: no mapping, or an empty one.
+
+    Examples:
+        >>> from helpers import arguments
+        >>> arguments.check_mapping("curves", {"toxic": 1})
+        {'toxic': 1}
+        >>> arguments.check_mapping("curves", [1], keys="label")
+        Traceback (most recent call last):
+            ...
+        ValueError: curves is a list: expected a dict {label: ...} with at least one entry
+    """
+    if not isinstance(value, Mapping) or not value:
+        what = "empty" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+        raise ValueError(f"{name} is {what}: expected a dict {{{keys}: ...}} with at least one entry")
+    return value
+
+
+def check_table(name: str, value: Any, columns: Sequence[Any] = (), *, empty: bool = False) -> "pd.DataFrame":  # noqa: ANN401
+    """Return a DataFrame that has rows and the columns that are needed, or refuse it by name.
+
+    Args:
+        name: of the argument, as the caller wrote it.
+        value: what the caller passed.
+        columns: that it must have, each once.
+        empty: allow a table without rows.
+
+    Raises:
+        ValueError: no DataFrame, no row, a column that is missing or there twice.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import arguments
+        >>> arguments.check_table("history", pd.DataFrame({"loss": [0.5]}), ["train_loss"])
+        Traceback (most recent call last):
+            ...
+        ValueError: history: expected the columns ['train_loss'], found ['loss']
+    """
+    import pandas as pd
+
+    if not isinstance(value, pd.DataFrame):
+        raise ValueError(f"{name} is a {type(value).__name__}: expected a DataFrame")
+    found = list(value.columns)
+    if any(found.count(column) != 1 for column in columns):
+        raise ValueError(f"{name}: expected the columns {list(columns)}, found {found}")
+    if not empty and not (len(value) and found):
+        raise ValueError(f"{name} has the shape {value.shape}: expected at least one row and one column")
+    return value
 
 
 def _is_bool(value: object) -> bool:

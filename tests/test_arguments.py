@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -59,3 +60,49 @@ def test_a_number_passes_exactly_when_it_is_in_range(value):
 def test_other_choices_are_refused_with_the_list(value):
     with pytest.raises(ValueError, match=r"^keep=.*: expected 'head' or 'tail'$"):
         arguments.check_choice("keep", value, ("head", "tail"))
+
+
+@pytest.mark.parametrize(
+    "value", [["a", "b"], ("a", "b"), np.array(["a", "b"]), pd.Index(["a", "b"]), pd.Series(["a", "b"]), iter("ab")]
+)
+def test_names_of_every_kind_of_list_keep_their_order(value):
+    assert arguments.check_names("labels", value, size=2) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ab",
+        b"ab",
+        {"a", "b"},
+        {"a": 1},
+        3,
+        None,
+        [],
+        ["a", "a"],
+        ["a", ["b"]],
+        np.array([["a"]]),
+        pd.DataFrame({"a": [1]}),
+    ],
+)
+def test_what_is_no_list_of_names_is_refused_by_name(value):
+    with pytest.raises(ValueError, match=r"^labels.*: expected a list of different names"):
+        arguments.check_names("labels", value)
+
+
+@pytest.mark.parametrize("value", [[], {}, None, "a", pd.DataFrame({"a": [1]})])
+def test_what_is_no_filled_mapping_is_refused_by_name(value):
+    with pytest.raises(ValueError, match=r"^curves is .*: expected a dict \{label: ...\} with at least one entry$"):
+        arguments.check_mapping("curves", value, keys="label")
+
+
+def test_a_table_needs_rows_and_each_column_once():
+    table = pd.DataFrame([[1, 2]], columns=["a", "b"])
+    assert arguments.check_table("report", table, ["a", "b"]) is table
+    for bad, message in [
+        ([[1, 2]], "report is a list: expected a DataFrame"),
+        (table[["a", "a"]], "expected the columns .'a'., found .'a', 'a'."),
+        (table.head(0), "shape .0, 2.: expected at least one row"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            arguments.check_table("report", bad, ["a"])

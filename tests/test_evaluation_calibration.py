@@ -42,15 +42,15 @@ def test_reliability_counts_each_known_row_once():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="bins=0 must be 1 or more"):
+    with pytest.raises(ValueError, match="bins=0: expected a whole number, at least 1"):
         evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), bins=0)
-    with pytest.raises(ValueError, match="bins=0 must be 1 or more"):
+    with pytest.raises(ValueError, match="bins=0: expected a whole number, at least 1"):
         evaluation.reliability([0, 1], [0.1, 0.2], bins=0)
     with pytest.raises(ValueError, match="one class only"):
         evaluation.reliability([1, 1], [0.1, 0.2])
-    with pytest.raises(ValueError, match="binning='quantile': take 'width'"):
+    with pytest.raises(ValueError, match="binning='quantile': expected 'width' or 'mass'"):
         evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), binning="quantile")
-    with pytest.raises(ValueError, match="binning='quantile': take 'width'"):
+    with pytest.raises(ValueError, match="binning='quantile': expected 'width' or 'mass'"):
         evaluation.reliability([0, 1], [0.1, 0.2], binning="quantile")
     with pytest.raises(ValueError, match="probabilities: row 1, label 0"):
         evaluation.brier(np.zeros((2, 1)), np.array([[0.5], [1.5]]))

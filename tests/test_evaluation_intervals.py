@@ -412,14 +412,14 @@ FRAME = pd.DataFrame(SCORES, columns=["a", "b"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metric": "f2"}, r"metric='f2'.*\['auc', 'average_precision', 'f1', 'precision', 'recall'\], or a function"),
-        ({"metric": None}, "metric=None"),
-        ({"metric": ["auc"]}, r"metric=\['auc'\]"),
-        ({"resamples": 0}, "resamples=0: give a whole number of at least 1"),
+        ({"metric": "f2"}, r"metric .*'f2': expected 'auc' or 'average_precision' or 'f1' or 'precision' or 'recall'"),
+        ({"metric": None}, "metric .*function.*=None"),
+        ({"metric": ["auc"]}, r"metric .*=\['auc'\]"),
+        ({"resamples": 0}, "resamples=0: expected a whole number, at least 1"),
         ({"resamples": 10.5}, "resamples=10.5"),
-        ({"level": 0}, "level=0: give a share"),
+        ({"level": 0}, "level=0: expected a number, above 0 and below 1"),
         ({"level": 1}, "level=1"),
-        ({"level": 95}, "level=95: give a share between 0 and 1, such as 0.95"),
+        ({"level": 95}, "level=95: expected a number, above 0 and below 1"),
         ({"level": np.nan}, "level=nan"),
         ({"targets": GOOD[:0], "probabilities": SCORES[:0]}, "zero rows"),
         ({"probabilities": SCORES[:2]}, r"\(3, 2\).*\(2, 2\)"),
@@ -454,8 +454,8 @@ def test_bad_input_is_refused_with_what_to_do(changes, message):
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_weights_of_nothing_are_refused(size):
-    with pytest.raises(ValueError, match=r"rows=\d, resamples=\d: both must be at least 1"):
-        next(resample_weights(*size))
+    with pytest.raises(ValueError, match=r"^(rows|resamples)=0: expected a whole number, at least 1"):
+        resample_weights(*size)  # at the call, not at the first piece
 
 
 def test_a_callable_must_always_give_the_same_labels():
@@ -474,5 +474,5 @@ def test_evaluation_imports_metrics_only():
     for path in Path(evaluation.__file__).parent.glob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         ours = [name for name in imported(list(ast.walk(tree))) if name.startswith("helpers")]
-        assert all(name.startswith(("helpers.metrics", "helpers.evaluation")) for name in ours)
+        assert all(name.startswith(("helpers.arguments", "helpers.metrics", "helpers.evaluation")) for name in ours)
         assert not any(name.startswith("torch") for name in imported(tree.body))

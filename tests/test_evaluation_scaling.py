@@ -281,7 +281,7 @@ def test_a_torn_file_is_refused():
     fitted = evaluation.fit_calibration(*make_rows(rows=50), method="isotonic")
     saved = fitted.to_dict()
     for change, message in [
-        ({"method": "beta"}, "method='beta': take one of temperature, platt, isotonic"),
+        ({"method": "beta"}, "method='beta': expected 'temperature' or 'platt' or 'isotonic'"),
         ({"labels": [0, 1]}, r"3 curves for the labels \[0, 1\]"),
         ({"labels": [0, 1, 1]}, "one for each"),
         ({"curves": [{**saved["curves"][0], "slope": -1.0}] * 3}, "the slope must be above 0"),
@@ -328,7 +328,7 @@ def test_what_does_not_fit_is_refused():
     targets, scores = make_rows(rows=20)
     named = pd.DataFrame(scores, columns=["a", "b", "c"])
     fitted = evaluation.fit_calibration(targets, named)
-    with pytest.raises(ValueError, match="method='beta': take one of temperature, platt, isotonic"):
+    with pytest.raises(ValueError, match="method='beta': expected 'temperature' or 'platt' or 'isotonic'"):
         evaluation.fit_calibration(targets, scores, method="beta")
     with pytest.raises(ValueError, match="shared=True goes with method='temperature', not with 'platt'"):
         evaluation.fit_calibration(targets, scores, method="platt", shared=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import regex
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_count, check_list, check_names, check_number, check_table
 from helpers.metrics import auc_by_label
 from helpers.metrics.checks import Table, check_same_rows, checked, decide
 
@@ -73,8 +73,7 @@ def bias_report(
     truth, scores = _checked_rows(targets, probabilities)
     inside = _checked_groups(groups, len(truth))
     check_same_rows(targets=targets, probabilities=probabilities, groups=groups)
-    if not isinstance(least, int | np.integer) or least < 1:
-        raise ValueError(f"least={least!r}: give a whole number of at least 1")
+    check_count("least", least)
     flagged = None if threshold is None else decide(scores[:, None], threshold, pd.Index(["threshold"]))[:, 0]
     table = [_scores_of_group(truth, scores, member, least, flagged) for member in inside.T]
     return pd.DataFrame(table, index=pd.Index(groups.columns, name="group"))
@@ -108,8 +107,7 @@ def generalized_mean(values: Table, power: float = -5) -> float:
     if (bad := ~((numbers >= 0) & np.isfinite(numbers))).any():
         place = int(np.argmax(bad))
         raise ValueError(f"values: number {place} (from 0) is {numbers[place]}; each must be 0 or more, and known")
-    if np.isnan(power):
-        raise ValueError("power is NaN: give a number, such as -5")
+    power = _checked_power(power)
     scale = numbers.max() if power > 0 else numbers.min()  # what decides: no power of the others can overflow
     if scale == 0 or np.isinf(power):
         return float(scale)
@@ -146,13 +144,9 @@ def bias_score(report: pd.DataFrame, overall_auc: float, *, power: float = -5) -
         >>> round(evaluation.bias_score(report, 0.95), 3)
         0.827
     """
-    if missing := [name for name in AREAS if name not in report.columns]:
-        raise ValueError(f"report has no column {', '.join(missing)}, only {list(report.columns)}: use bias_report")
-    if report.empty:
-        raise ValueError("report has no group")
-    if not 0 <= overall_auc <= 1:
-        raise ValueError(f"overall_auc={overall_auc!r} must lie in [0, 1]")
-    areas = report[list(AREAS)].astype(float)
+    check_table("report (of evaluation.bias_report)", report, AREAS)
+    overall_auc, power = check_number("overall_auc", overall_auc, at_least=0, at_most=1), _checked_power(power)
+    areas = pd.DataFrame(as_numbers("report", report[list(AREAS)]), index=report.index, columns=list(AREAS))
     if (bad := areas.lt(0) | areas.gt(1)).any(axis=None):
         row, column = np.argwhere(bad.to_numpy())[0]
         found = areas.iloc[row, column]
@@ -199,6 +193,12 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
     found = {group: _mentioned(folded, spellings) for group, spellings in words.items()}
     table = pd.DataFrame(found, index=rows, dtype=bool)
     return table.rename_axis(columns="group")
+
+
+def _checked_power(power: float) -> float:
+    """A number or one of the two infinities."""
+    infinite = isinstance(power, float) and np.isinf(power)
+    return power if infinite else check_number("power", power)
 
 
 def _checked_rows(targets: Table, probabilities: Table) -> tuple[np.ndarray, np.ndarray]:
@@ -259,11 +259,12 @@ def _words_by_group(terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") 
     if isinstance(terms, str):
         raise ValueError(f"terms={terms!r}: give a list of words, or words by name of group")
     if isinstance(terms, Mapping):
-        given = {group: [words] if isinstance(words, str) else list(words) for group, words in terms.items()}
+        given = {
+            group: [words] if isinstance(words, str) else check_names(f"terms[{group!r}]", words)
+            for group, words in terms.items()
+        }
     else:
-        listed = list(terms)
-        if twice := [word for word in dict.fromkeys(listed) if listed.count(word) > 1]:
-            raise ValueError(f"terms: {twice} stand there more than once")
+        listed = check_names("terms", terms)
         given = {word: [word] for word in listed}
     if not given:
         raise ValueError("terms: there is no group")
@@ -274,10 +275,8 @@ def _words_by_group(terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") 
 
 
 def _folded_texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, str | pd.DataFrame):
-        raise ValueError(f"texts of type {type(texts).__name__}: give one column, a Series or list of texts")
     folded = []
-    for row, text in enumerate(texts):
+    for row, text in enumerate(check_list("texts", texts, "texts, or one column")):
         if not isinstance(text, str):
             raise ValueError(f"texts: row {row} (from 0) is {text!r}, which is no text")
         folded.append(_folded(text))

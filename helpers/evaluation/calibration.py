@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.isotonic import isotonic_regression
 
+from helpers.arguments import check_choice, check_count
 from helpers.metrics.checks import Table, checked, checked_curve
 
 Binning: TypeAlias = Literal["width", "mass"]
@@ -155,7 +156,5 @@ def _equal_mass(scores: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _check_bins(bins: int, binning: str) -> None:
-    if not isinstance(bins, int | np.integer) or bins < 1:
-        raise ValueError(f"bins={bins!r} must be 1 or more, a whole number")
-    if binning not in ("width", "mass"):
-        raise ValueError(f"binning={binning!r}: take 'width' (of equal width) or 'mass' (of equally many rows)")
+    check_count("bins", bins)
+    check_choice("binning", binning, ("width", "mass"))

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from helpers.arguments import check_choice, check_count, check_number
 from helpers.evaluation import sums
 from helpers.metrics.checks import Table, Threshold, check_same_rows, checked, decide
 
@@ -90,7 +91,7 @@ def bootstrap(
         >>> float(two.loc["toxic", "share_above"])  # of the resamples in which the strong model is the better one
         1.0
     """
-    _check_settings(metric, resamples, level)
+    _check_settings(metric, resamples, level, seed)
     _check_thresholds(metric, threshold, against_threshold, paired=against is not None)
     truth, scores, names = checked(targets, probabilities, labels)
     check_same_rows(targets=targets, against=against)
@@ -135,9 +136,12 @@ def resample_weights(rows: int, resamples: int, *, seed: int = 0) -> Iterator[np
         >>> weights.shape, weights.sum(axis=0).tolist()
         ((4, 3), [4, 4, 4])
     """
-    if min(rows, resamples) < 1:
-        raise ValueError(f"rows={rows}, resamples={resamples}: both must be at least 1")
-    rng = np.random.default_rng(seed)
+    rows, resamples = check_count("rows", rows), check_count("resamples", resamples)
+    return _draw_weights(rows, resamples, np.random.default_rng(check_count("seed", seed, at_least=0)))
+
+
+def _draw_weights(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """The pieces of `resample_weights`, one after the other."""
     most = max(1, WEIGHTS_AT_ONCE // rows)
     for start in range(0, resamples, most):
         size = min(most, resamples - start)
@@ -227,13 +231,12 @@ def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index, cou
     return table.assign(positives=[*positives, positives[counted].sum()]).rename_axis(index=str(names.name))
 
 
-def _check_settings(metric: Metric, resamples: int, level: float) -> None:
-    if not callable(metric) and metric not in sums.METRICS:
-        raise ValueError(f"metric={metric!r}: take one of {sums.METRICS}, or a function of targets and probabilities")
-    if not isinstance(resamples, int | np.integer) or resamples < 1:
-        raise ValueError(f"resamples={resamples!r}: give a whole number of at least 1, better 1000")
-    if not 0 < level < 1:
-        raise ValueError(f"level={level!r}: give a share between 0 and 1, such as 0.95")
+def _check_settings(metric: Metric, resamples: int, level: float, seed: int) -> None:
+    if not callable(metric):
+        check_choice("metric (a name, or a function of targets and probabilities)", metric, sums.METRICS)
+    check_count("resamples", resamples)
+    check_number("level", level, above=0, below=1)
+    check_count("seed", seed, at_least=0)
 
 
 def _check_thresholds(

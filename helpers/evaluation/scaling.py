@@ -15,7 +15,7 @@ from scipy.optimize import brentq, minimize, minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_choice
 from helpers.evaluation.row_ids import Ids, refuse_shared, texts_of
 from helpers.metrics.checks import Table, checked
 
@@ -333,7 +333,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
 
 
 def _check_method(method: str, shared: bool) -> None:
-    if method not in METHODS:
-        raise ValueError(f"method={method!r}: take one of {', '.join(METHODS)}")
-    if shared and method != "temperature":
+    check_choice("method", method, METHODS)
+    if check_choice("shared", shared, (True, False)) and method != "temperature":
         raise ValueError(f"shared=True goes with method='temperature', not with {method!r}")

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import pandas as pd
 
+from helpers.arguments import check_choice, check_list, check_number
 from helpers.evaluation.row_ids import Ids, refuse_shared, texts_of
 from helpers.metrics.checks import Table, Threshold, checked, decide
 
@@ -174,6 +175,8 @@ def _other_rows(
     """The test rows' targets and probabilities, checked against the validation rows; nothing where none were given."""
     needed: dict[str, Any] = {"ids": ids, **given, "test_ids": test_ids}
     missing = [name for name, value in needed.items() if value is None]
+    if ids is not None:
+        texts_of("ids", ids, n_rows)
     if set(needed) - set(missing) <= {"ids"}:
         return {}
     if missing:
@@ -197,15 +200,18 @@ def _warn(names: pd.Index, chosen: np.ndarray, objective: str, least: float | No
 
 
 def _check_settings(objective: str, beta: float, costs: tuple[float, float], least: float | None) -> None:
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective={objective!r}: take one of {', '.join(OBJECTIVES)}")
-    if not 0 < beta <= 1e6 or (beta != 1 and objective != "f_beta"):
-        raise ValueError(f"beta={beta!r} must be above 0 (and at most a million), and goes with 'f_beta'")
-    if np.shape(costs) != (2,) or not all(0 <= cost < np.inf for cost in costs) or not any(costs):
-        raise ValueError(f"costs={costs!r}: give (of a false positive, of a false negative), not negative, not both 0")
-    if tuple(costs) != (1, 1) and objective != "cost":
+    check_choice("objective", objective, OBJECTIVES)
+    if check_number("beta", beta, above=0, at_most=1e6) != 1 and objective != "f_beta":
+        raise ValueError(f"beta={beta!r} goes with objective='f_beta', not with {objective!r}")
+    pair = check_list("costs", costs, "numbers (of a false positive, of a false negative)", size=2)
+    numbers = [check_number(f"costs[{place}]", cost, at_least=0) for place, cost in enumerate(pair)]
+    if not any(numbers):
+        raise ValueError(f"costs={costs!r}: at least one of them must be above 0")
+    if numbers != [1, 1] and objective != "cost":
         raise ValueError(f"costs={costs!r} go with 'cost', not with {objective!r}")
-    if objective.endswith("_at") and not (least is not None and 0 < least <= 1):
-        raise ValueError(f"objective={objective!r} needs least= above 0 and at most 1, not {least!r}")
+    if objective.endswith("_at") and least is None:
+        raise ValueError(f"objective={objective!r} needs least=, the {objective[:-3]} to reach, such as least=0.9")
+    if least is not None:
+        check_number("least", least, above=0, at_most=1)
     if not objective.endswith("_at") and least is not None:
         raise ValueError(f"least={least!r} goes with 'precision_at' and 'recall_at', not with {objective!r}")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from helpers.arguments import check_names
 from helpers.datasets.columns import label_matrix, label_names
 
 
@@ -39,10 +40,9 @@ def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Iterable[str]
         threat     1             0.33             1.0  1.33
     """
     names = label_names(frame, labels)
+    chosen = check_names("chosen", chosen) if np.size(np.asarray(chosen, dtype=object)) else []
     if unknown := [name for name in chosen if name not in names]:
         raise ValueError(f"chosen labels {unknown} are not among the labels {names}")
-    if len(set(chosen)) < len(chosen):
-        raise ValueError(f"chosen labels {list(chosen)}: each only once, please")
     values = label_matrix(frame, names)
     picked = values[:, [names.index(name) for name in chosen]]
     others = [place for place, name in enumerate(names) if name not in chosen]

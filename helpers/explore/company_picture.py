@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from helpers.arguments import check_choice
 from helpers.explore.showing import name_inches, side_by_side
-from helpers.plots.style import DARK, GREY, label_colors
+from helpers.plots.style import DARK, GREY, label_colors, plain
 
 PALE = "#D5D5D5"
 MEASURES = ("shares", "counts", "lift")
@@ -27,15 +28,14 @@ def company_picture(table: pd.DataFrame, chosen: Sequence[str], labels: Sequence
     Raises:
         ValueError: another measure.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"measure={measure!r}: take one of {', '.join(MEASURES)}")
+    check_choice("measure", measure, MEASURES)
     figure = Figure(figsize=(12, max(3.4, 0.34 * len(table) + 1.6)), layout="none")  # type: ignore[arg-type]  # its stub forgets this one
     left, right = side_by_side(figure, [(name_inches(table.index), 0.15, 1), (0.15, 0.15, 1)])
     right.tick_params(labelleft=False)
     if table.empty:
         return _nothing_left(figure, left, right)
     colors, table = label_colors([str(name) for name in labels]), table[::-1]
-    them = " and ".join(map(str, chosen)) if len(chosen) < 3 else f"the {len(chosen)} chosen labels"
+    them = " and ".join(map(plain, chosen)) if len(chosen) < 3 else f"the {len(chosen)} chosen labels"
     rows = int(table["chosen_rows"].max())
     left.set_title(f"Of {rows:,} comments" + (f" with {them}" if chosen else ""))
     right.set_title("Of the comments with the row's label")
@@ -49,7 +49,7 @@ def company_picture(table: pd.DataFrame, chosen: Sequence[str], labels: Sequence
 
 def _bars(ax: Axes, values: pd.Series, texts: Sequence[str], behind: pd.Series | float | None = None) -> None:
     """Bars with texts; `behind` them, wider, what they are a part of."""
-    names = [str(name) for name in values.index]
+    names = [plain(name) for name in values.index]
     if behind is not None:
         whole = ax.barh(names, behind, color=PALE, height=0.8)
     drawn = ax.barh(names, values.fillna(0), height=0.6 if behind is not None else 0.8)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_choice, check_count, check_table
 from helpers.metrics.checks import Table, Threshold, checked, decide
 
 SCORES = ["precision", "recall", "f1"]
@@ -88,7 +88,7 @@ def decisions(ranked: Ranked, threshold: Threshold = 0.5) -> pd.DataFrame:
         alarms       1.0
         spared       1.0
     """
-    cuts = as_thresholds(threshold, ranked.names)
+    cuts = as_thresholds(threshold, _checked(ranked).names)
     found, alarms = (
         np.array([len(scores) - np.searchsorted(scores, cut) for scores, cut in zip(part, cuts, strict=True)])
         for part in (ranked.with_label, ranked.without)
@@ -115,6 +115,7 @@ def totals(table: pd.DataFrame) -> pd.DataFrame:
         macro       0.33    0.50  0.40
         micro       0.67    0.67  0.67
     """
+    check_table("table (of explore.decisions)", table, [*SCORES, "found", "missed", "alarms"])
     micro = _scores(*(table[[name]].sum().to_numpy() for name in ("found", "missed", "alarms")))
     return pd.DataFrame({"macro": table[SCORES].mean(), "micro": micro.iloc[0]}).T
 
@@ -137,13 +138,19 @@ def curve(ranked: Ranked, label: str, *, points: int = 201) -> pd.DataFrame:
         0.75            1.00     0.5  0.67
         1.00             NaN     0.0  0.00
     """
-    place = ranked.names.get_loc(label)
-    cuts = np.linspace(0, 1, points)
+    place = list(_checked(ranked).names).index(check_choice("label", label, list(ranked.names)))
+    cuts = np.linspace(0, 1, check_count("points", points, at_least=2))
     positive, negative = ranked.with_label[place], ranked.without[place]
     found, alarms = (len(scores) - np.searchsorted(scores, cuts) for scores in (positive, negative))
     table = _scores(found, len(positive) - found, alarms).set_index(pd.Index(cuts, name="threshold"))
     table.loc[found + alarms == 0, "precision"] = np.nan
     return table
+
+
+def _checked(ranked: Ranked) -> Ranked:
+    if not isinstance(ranked, Ranked):
+        raise ValueError(f"ranked is a {type(ranked).__name__}: expected what explore.rank gives")
+    return ranked
 
 
 def _scores(found: np.ndarray, missed: np.ndarray, alarms: np.ndarray) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from helpers.explore.decisions import Ranked, curve, totals
 from helpers.explore.showing import encoded, name_inches, side_by_side
-from helpers.plots.style import DARK, PALETTE, label_colors
+from helpers.plots.style import DARK, PALETTE, label_colors, plain
 
 BINS = np.linspace(0, 1, 41)
 FOUND, ALARM, PALE = PALETTE[2], PALETTE[1], "#D5D5D5"
@@ -63,7 +63,7 @@ class ThresholdPicture:
         row: Any = table.loc[self.label]
         cut = min(row["threshold"], OUTSIDE)
         never = np.isinf(row["threshold"])
-        self._title.set_text(f"'{self.label}': " + ("never given" if never else f"given from {cut:.3f} on"))
+        self._title.set_text(f"'{plain(self.label)}': " + ("never given" if never else f"given from {cut:.3f} on"))
         bottom, top = self._rows.get_ylim()
         for pile in self._piles:
             pile.set_clip_path(Rectangle((cut, bottom), 2, top - bottom, transform=self._rows.transData))
@@ -134,7 +134,9 @@ class ThresholdPicture:
     def _draw_bars(self, ax: Axes, table: pd.DataFrame) -> None:
         names = [str(name) for name in table.index]
         colors = label_colors(names)
-        self._bars = ax.barh(names[::-1], np.ones(len(names)), color=[colors[name] for name in names[::-1]])
+        self._bars = ax.barh(
+            [plain(name) for name in names[::-1]], np.ones(len(names)), color=[colors[name] for name in names[::-1]]
+        )
         self._bar_texts = [ax.text(0, y, "", va="center", color=DARK, fontsize=10) for y in range(len(names))]
         ax.set(xlim=(0, 1.18), xlabel="F1 at these thresholds")
         ax.set_xticks([0, 0.5, 1])

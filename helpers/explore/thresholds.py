@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from helpers.arguments import check_choice
 from helpers.explore.decisions import SCORES, as_thresholds, decisions, rank, totals
 from helpers.explore.showing import Explorer, boxed, ipywidgets, mark, slug
 from helpers.explore.threshold_picture import ThresholdPicture
@@ -75,9 +76,7 @@ class ThresholdExplorer(Explorer):
         self._start = as_thresholds(start, names)
         self._tuned = None if tuned is None else as_thresholds(tuned, names)
         self._cuts = self._start.copy()
-        if label is not None and label not in names:
-            raise ValueError(f"label {label!r} is not among the labels {list(names)}")
-        self.label = names[0] if label is None else label
+        self.label = names[0] if label is None else check_choice("label", label, list(names))
         self._quiet = False
         self._drawn: ThresholdPicture | None = None
         self.sliders: dict[str, FloatSlider] = {}

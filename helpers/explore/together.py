@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from helpers.arguments import check_choice
 from helpers.datasets.columns import TEXT, comment_texts, label_matrix, label_names, text_column
 from helpers.explore.company import company
 from helpers.explore.company_picture import MEASURES, company_picture
@@ -59,12 +60,11 @@ class LabelExplorer(Explorer):
             ValueError: labels that the table does not have, see `company`; another measure.
         """
         self.labels = label_names(frame, labels)
+        company(frame, chosen, labels=self.labels)  # refuses what does not fit
         has_text = text is not None or "text" in frame.attrs or TEXT in frame
         self._text = text_column(frame, text) if has_text else None
-        self._frame, self.chosen, self.measure, self.masked = frame, list(chosen), measure, masked
-        self.table()
-        if measure not in MEASURES:
-            raise ValueError(f"measure={measure!r}: take one of {', '.join(MEASURES)}")
+        self._frame, self.chosen, self.masked = frame, list(chosen), masked
+        self.measure = check_choice("measure", measure, MEASURES)
         self._seed = 0
         self._brief = np.ones(len(frame), dtype=bool)
         if self._text is not None:

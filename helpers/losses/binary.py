@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from helpers.arguments import check_choice, check_number
+
 _REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -88,6 +90,9 @@ def weighted_bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor, reducti
                 [0.6931, 0.6931]])
     """
     known, logits, targets = _check(logits, targets, reduction)
+    if not isinstance(pos_weight, Tensor):
+        kind = type(pos_weight).__name__
+        raise ValueError(f"pos_weight is a {kind}: expected a tensor (L,), such as torch.tensor([3.0, 1.0])")
     shapes = f"pos_weight {tuple(pos_weight.shape)} for logits {tuple(logits.shape)}"
     if pos_weight.shape != logits.shape[1:]:
         raise ValueError(f"{shapes} must be {tuple(logits.shape[1:])}, one weight a label: nothing broadcasts")
@@ -132,10 +137,10 @@ def focal(
         >>> losses.focal(logits, targets, reduction="none").flatten().round(decimals=4)
         tensor([0.0000, 0.3774])
     """
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}, must be None or from 0 to 1")
+    gamma = check_number("gamma", gamma, at_least=0)
+    alpha = None if alpha is None else check_number("alpha", alpha, at_least=0, at_most=1)
     known, logits, targets = _check(logits, targets, reduction)
-    positive = _positive_losses(logits, _checked_gamma("gamma", gamma))
+    positive = _positive_losses(logits, gamma)
     negative = _negative_losses(logits, gamma, clip=0.0)
     if alpha is not None:
         positive, negative = alpha * positive, (1 - alpha) * negative
@@ -180,11 +185,10 @@ def asymmetric(
         >>> losses.asymmetric(logits, targets, reduction="none").flatten()
         tensor([0.0000, 0.0913])
     """
-    if not 0 <= clip < 1:
-        raise ValueError(f"clip is {clip}, must be at least 0 and below 1")
+    clip = check_number("clip", clip, at_least=0, below=1)
     known, logits, targets = _check(logits, targets, reduction)
-    positive = _positive_losses(logits, _checked_gamma("gamma_pos", gamma_pos))
-    negative = _negative_losses(logits, _checked_gamma("gamma_neg", gamma_neg), clip)
+    positive = _positive_losses(logits, check_number("gamma_pos", gamma_pos, at_least=0))
+    negative = _negative_losses(logits, check_number("gamma_neg", gamma_neg, at_least=0), clip)
     return _reduce(targets * positive + (1 - targets) * negative, known, reduction)
 
 
@@ -207,8 +211,9 @@ def pos_weight_from_counts(targets: Tensor) -> Tensor:
         >>> losses.pos_weight_from_counts(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, float("nan")]]))
         tensor([3.0000, 0.5000])
     """
-    if targets.ndim != 2:
-        raise ValueError(f"targets {tuple(targets.shape)} must be (N, L)")
+    if not isinstance(targets, Tensor) or targets.ndim != 2:
+        what = tuple(targets.shape) if isinstance(targets, Tensor) else f"are a {type(targets).__name__}"
+        raise ValueError(f"targets {what}: expected a tensor (N, L), such as torch.tensor(table[labels].to_numpy())")
     positives, negatives = (targets == 1), (targets == 0)
     if not (positives | negatives | targets.isnan()).all():
         raise ValueError("targets hold other values than 0, 1 and NaN (unknown)")
@@ -221,8 +226,7 @@ def pos_weight_from_counts(targets: Tensor) -> Tensor:
 
 def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor | None, Tensor, Tensor]:
     """Known entries (None: all), then logits and targets to compute with: 32 bits or more, harmless where unknown."""
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
+    check_choice("reduction", reduction, _REDUCTIONS)
     if not (isinstance(logits, Tensor) and isinstance(targets, Tensor)):
         kinds = f"logits are a {type(logits).__name__} and targets a {type(targets).__name__}"
         raise TypeError(f"{kinds}: tensors (B, L) are needed; several heads in a dict go to losses.multi_head")
@@ -250,12 +254,6 @@ def _all_known(targets: Tensor) -> bool:
         return False
     low, high = targets.aminmax()
     return bool(low >= 0 and high <= 1)
-
-
-def _checked_gamma(name: str, gamma: float) -> float:
-    if not 0 <= gamma < math.inf:
-        raise ValueError(f"{name} is {gamma}, must be 0 or more, and finite")
-    return gamma
 
 
 def _positive_losses(logits: Tensor, gamma: float) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from helpers.arguments import check_choice, check_count, check_mapping, check_number
+
 _REDUCTIONS = ("mean", "heads", "entries", "sum", "none")
 Weights = Mapping[str, float | Sequence[float] | Tensor]
 
@@ -63,8 +65,8 @@ def multi_head(
         >>> losses.multi_head(logits, labels, reduction="heads")
         tensor([0.2201, 0.0360])
     """
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f"reduction {reduction!r} is none of {', '.join(_REDUCTIONS)}")
+    check_choice("reduction", reduction, _REDUCTIONS)
+    _check_labels(labels)
     labels = labels.long() if labels.dtype == torch.bool else labels
     sizes = _sizes(logits, labels)
     known, targets = _known(labels)
@@ -108,8 +110,10 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
         >>> losses.class_weights_from_counts(labels, {"toxic": 1, "level": 3})
         {'toxic': tensor(3.), 'level': tensor([1.3333, 1.3333, 0.6667])}
     """
+    _check_labels(labels)
+    heads = {name: check_count(f"heads[{name!r}]", size) for name, size in check_mapping("heads", heads).items()}
     if labels.ndim != 2 or labels.shape[1] != len(heads):
-        raise ValueError(f"labels {tuple(labels.shape)} must be (N, {len(heads)}), one column a head")
+        raise ValueError(f"labels {tuple(labels.shape)} must be (N, {len(heads)}), one column per head")
     labels = labels.detach().cpu()
     labels = labels.long() if labels.dtype == torch.bool else labels
     _refuse_foreign_labels(labels, list(heads), list(heads.values()))
@@ -124,16 +128,24 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
     return found
 
 
+def _check_labels(labels: Tensor) -> None:
+    """ValueError where labels are no tensor of real numbers."""
+    if not isinstance(labels, Tensor) or labels.is_complex():
+        kind = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
+        raise ValueError(f"labels of type {kind}: expected a tensor (B, H) of numbers, one column per head")
+
+
 def _sizes(logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, int]:
     """Number of logits of each head, after a look at all shapes."""
-    if not logits:
-        raise ValueError("logits hold no head")
+    check_mapping("logits", logits, keys="head")
     if labels.ndim != 2 or labels.shape[1] != len(logits):
         raise ValueError(
             f"labels {tuple(labels.shape)} must be (B, {len(logits)}), a column for each of the heads of the logits"
         )
     sizes = {}
     for name, out in logits.items():
+        if not isinstance(out, Tensor):
+            raise ValueError(f"head {name!r}: logits are a {type(out).__name__}: expected a tensor (B, C)")
         if out.ndim != 2 or len(out) != len(labels) or out.shape[1] < 1:
             raise ValueError(
                 f"head {name!r}: logits {tuple(out.shape)} and labels {tuple(labels.shape)} must be (B, C) and (B, H): "
@@ -217,7 +229,10 @@ def _scales(names: Sequence[str], size: int, weights: Weights, like: Tensor) -> 
     scales = torch.ones(len(names), size, dtype=like.dtype)
     for place, name in enumerate(names):
         if name in weights:
-            given = torch.as_tensor(weights[name], dtype=like.dtype).cpu()
+            try:
+                given = torch.as_tensor(weights[name], dtype=like.dtype).cpu()
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise ValueError(f"class_weights of head {name!r} are no numbers: {weights[name]!r}") from error
             if given.numel() != size or given.ndim > 1:
                 shape = "one number" if size == 1 else f"({size},), one a class"
                 raise ValueError(f"class_weights of head {name!r} have shape {tuple(given.shape)}, must be {shape}")
@@ -230,13 +245,16 @@ def _scales(names: Sequence[str], size: int, weights: Weights, like: Tensor) -> 
 
 
 def _mean_over_heads(means: Tensor, counts: Tensor, sizes: Mapping[str, int], weights: Mapping[str, float]) -> Tensor:
-    given = torch.tensor([float(weights.get(name, 1.0)) for name in sizes], dtype=means.dtype)  # checked on the CPU
-    if not ((given >= 0) & given.isfinite()).all() or not given.any():
-        raise ValueError(f"head_weights must be 0 or more, finite, and not all 0; found {dict(weights)}")
+    numbers = [check_number(f"head_weights[{name!r}]", weights.get(name, 1.0), at_least=0) for name in sizes]
+    if not any(numbers):
+        raise ValueError(f"head_weights: expected at least one above 0, found {dict(weights)}")
+    given = torch.tensor(numbers, dtype=means.dtype)
     shares = torch.where(counts > 0, given.to(means.device), 0)
     return (means * shares).sum() / shares.sum().clamp(min=torch.finfo(shares.dtype).tiny)
 
 
 def _refuse_unknown_heads(what: str, weights: Mapping[str, object] | None, sizes: Mapping[str, int]) -> None:
-    if unknown := [name for name in weights or {} if name not in sizes]:
+    if weights is None:
+        return
+    if unknown := [name for name in check_mapping(what, weights, keys="head") if name not in sizes]:
         raise ValueError(f"{what} name {unknown}; the heads are {list(sizes)}")

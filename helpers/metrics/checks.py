@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_names
 
 if TYPE_CHECKING:
     import torch
@@ -33,13 +33,15 @@ def checked(
     tables = {"targets": targets, "probabilities": probabilities}
     check_same_rows(**tables)
     named = {what: list(t.columns) for what, t in tables.items() if hasattr(t, "columns") and _is_named(t.columns)}
-    named |= {"labels": list(labels)} if labels is not None else {}
+    named |= {"labels": check_names("labels", labels, size=truth.shape[1])} if labels is not None else {}
     (first, names), *others = named.items() or [("default", list(range(truth.shape[1])))]
     for what, columns in others:
         if columns != names:
-            raise ValueError(f"{first} are for {names}, {what} for {columns}: same labels in the same order, please")
+            raise ValueError(
+                f"{first} are for {names}, {what} for {columns}: expected the same labels in the same order"
+            )
     if len(names) != truth.shape[1] or len(set(names)) != len(names):
-        raise ValueError(f"labels {names} must be {truth.shape[1]} different names, one a column of {truth.shape}")
+        raise ValueError(f"labels {names} must be {truth.shape[1]} different names, one per column of {truth.shape}")
     return truth, scores, pd.Index(names, name="label")
 
 
@@ -57,7 +59,7 @@ def decide(scores: np.ndarray, threshold: Threshold, names: pd.Index) -> np.ndar
     """(N, L) of 0 and 1: 1 where the score is at least the threshold; ValueError for a threshold that does not fit."""
     least = as_numbers("threshold", threshold)
     if least.shape not in ((), (len(names),)):
-        raise ValueError(f"threshold has shape {least.shape}: give one number, or {len(names)}, one a label")
+        raise ValueError(f"threshold has shape {least.shape}: expected one number, or {len(names)}, one per label")
     if isinstance(threshold, pd.Series) and _is_named(threshold.index) and list(threshold.index) != list(names):
         raise ValueError(f"threshold is for {list(threshold.index)}, the labels are {list(names)}")
     if not (((least >= 0) & (least <= 1)) | (least == np.inf)).all():

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_mapping
 from helpers.metrics.checks import Table
 from helpers.metrics.labels import auc_by_label, mean_of_scored
 
@@ -37,8 +37,8 @@ def auc_by_head(targets: Table, probabilities: Mapping[str, Table]) -> pd.Series
         >>> metrics.auc_by_head(targets, {"toxic": toxic, "level": level}).to_dict()
         {'toxic': 0.75, 'level': 1.0}
     """
-    truth = as_numbers("targets", targets)
-    tables = {name: as_numbers(f"probabilities of head {name!r}", table) for name, table in probabilities.items()}
+    truth, given = as_numbers("targets", targets), check_mapping("probabilities", probabilities, keys="head")
+    tables = {name: as_numbers(f"probabilities of head {name!r}", table) for name, table in given.items()}
     if truth.ndim != 2 or truth.shape[1] != len(tables):
         raise ValueError(f"targets {truth.shape} must be (N, {len(tables)}), a column for each of {list(tables)}")
     areas = {

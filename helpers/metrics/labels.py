@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
 
+from helpers.arguments import check_choice
 from helpers.metrics.checks import Table, Threshold, checked, complete_rows, decide, known_entries
 
 
@@ -223,8 +224,7 @@ def f1(
         >>> metrics.f1(targets, probabilities, threshold=[0.7, 0.3])
         1.0
     """
-    if average not in ("macro", "micro"):
-        raise ValueError(f"average={average!r}: take 'macro' or 'micro'")
+    check_choice("average", average, ("macro", "micro"))
     truth, scores, names = checked(targets, probabilities)
     decided = decide(scores, threshold, names)
     known = known_entries(truth)

@@ -10,7 +10,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from helpers.plots.style import DARK, GREY, PALETTE, name_points, new_axes, short
+from helpers.arguments import as_numbers, check_count, check_list, check_mapping, check_number, check_table
+from helpers.plots.style import DARK, GREY, PALETTE, name_points, new_axes, plain, short
 
 
 def bars(
@@ -35,9 +36,9 @@ def bars(
         >>> [text.get_text() for text in ax.texts]
         ['38', '395', '766']
     """
+    names, heights, texts = _bars_of(values, texts)
     ax = ax or new_axes()
-    drawn = ax.barh([str(name) for name in values.index], values.to_numpy(), color=colors or PALETTE[0])
-    texts = texts if texts is not None else [short(value) for value in values]
+    drawn = ax.barh(names, heights, color=colors or PALETTE[0])
     ax.bar_label(drawn, labels=texts, padding=4, color=DARK)
     ax.margins(x=0.3)
     ax.grid(visible=False)
@@ -63,13 +64,33 @@ def columns(
         >>> ax.set_xlabel("labels of a comment").get_text()
         'labels of a comment'
     """
+    names, heights, texts = _bars_of(values, texts)
     ax = ax or new_axes()
-    drawn = ax.bar([str(name) for name in values.index], values.to_numpy(), color=color or PALETTE[0])
-    ax.bar_label(drawn, labels=texts if texts is not None else [short(v) for v in values], padding=3, color=DARK)
+    drawn = ax.bar(names, heights, color=color or PALETTE[0])
+    ax.bar_label(drawn, labels=texts, padding=3, color=DARK)
     ax.margins(y=0.12)
     ax.grid(visible=False)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     return ax
+
+
+def _bars_of(values: pd.Series, texts: Sequence[str] | None) -> tuple[list[str], np.ndarray, list[str]]:
+    """Names, heights and texts of bars; ValueError for what is no Series of numbers, or for texts of other bars."""
+    if not isinstance(values, pd.Series) or values.empty:
+        raise ValueError(f"values is a {type(values).__name__}: expected a Series of numbers with at least one row")
+    heights = as_numbers("values", values)
+    names = [plain(name) for name in values.index]
+    if len(set(names)) < len(names):
+        raise ValueError(f"values: expected an index of different names, found {list(values.index)}")
+    if texts is None:
+        return names, heights, [short(value) for value in heights]
+    return names, heights, [plain(text) for text in check_list("texts", texts, "texts, one per bar", size=len(names))]
+
+
+def _checked_limits(limits: tuple[float, float]) -> tuple[float, float]:
+    pair = check_list("limits", limits, "numbers (lowest, highest)", size=2)
+    low = check_number("limits[0]", pair[0])
+    return low, check_number("limits[1]", pair[1], above=low)
 
 
 def compare(tables: dict[str, pd.DataFrame], *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
@@ -90,18 +111,22 @@ def compare(tables: dict[str, pd.DataFrame], *, axes: Sequence[Axes] | None = No
         >>> [ax.get_xlabel() for ax in axes]
         ['precision', 'recall']
     """
-    first = next(iter(tables.values()))
+    first = check_table("tables", next(iter(check_mapping("tables", tables, keys="model").values())))
+    for name, table in tables.items():
+        if not (check_table(f"tables[{name!r}]", table, first.columns).index.equals(first.index)):
+            raise ValueError(f"tables[{name!r}] has the rows {list(table.index)}, the first table {list(first.index)}")
+        as_numbers(f"tables[{name!r}]", table)
     axes = axes if axes is not None else plt.subplots(1, first.shape[1], figsize=(10.5, 4), sharey=True)[1]
     height = 0.8 / len(tables)
     for ax, column in zip(axes, first.columns, strict=True):
         for place, (name, table) in enumerate(tables.items()):
             ys = np.arange(len(table)) + (len(tables) / 2 - place - 0.5) * height
-            drawn = ax.barh(ys, table[column], height=height, color=PALETTE[place % len(PALETTE)], label=name)
+            drawn = ax.barh(ys, table[column], height=height, color=PALETTE[place % len(PALETTE)], label=plain(name))
             ax.bar_label(drawn, labels=[f"{v:.0%}" for v in table[column]], padding=3, fontsize=9, color=DARK)
-        ax.set_yticks(range(len(first)), first.index)
+        ax.set_yticks(range(len(first)), [plain(name) for name in first.index])
         ax.set_xlim(0, 1.15)
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
-        ax.set_xlabel(column)
+        ax.set_xlabel(plain(column))
         ax.grid(visible=False)
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(tables))
     return axes
@@ -126,8 +151,10 @@ def heat_map(
         >>> [text.get_text() for text in ax.texts]
         ['1.00', '0.40', '0.40', '1.00']
     """
+    as_numbers("table", check_table("table", table))
+    low, high = _checked_limits(limits)
     ax = ax or new_axes(7, 5)
-    low, high = limits
+    table = table.rename(index=plain, columns=plain)
     cmap = "vlag" if low < 0 else "Blues"
     sns.heatmap(table, annot=True, fmt=number_format, vmin=low, vmax=high, cmap=cmap, cbar=False, linewidths=1, ax=ax)
     ax.tick_params(axis="y", rotation=0)
@@ -161,6 +188,7 @@ def lines(
         >>> [text.get_text() for text in ax.texts]  # each line's name stands at its end
         ['counts', 'BERT']
     """
+    as_numbers("table", check_table("table", table))
     ax = ax or new_axes()
     colors = colors or [PALETTE[place % len(PALETTE)] for place in range(table.shape[1])]
     for column, color in zip(table.columns, colors, strict=True):
@@ -193,14 +221,22 @@ def histograms(
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
         ['train', 'test']
     """
+    numbers = as_numbers("table", check_table("table", table))
+    if np.isnan(numbers).all() or (log and (numbers <= 0).any()):
+        raise ValueError(f"table: expected known numbers{' above 0, because log=True' if log else ''}")
     ax = ax or new_axes()
-    low, high = table.min().min(), table.max().max()
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
     edges: Any = bins
-    if isinstance(bins, int):
+    if isinstance(bins, Sequence | np.ndarray) and not isinstance(bins, str | bytes):
+        edges = [check_number("bins", edge) for edge in check_list("bins", bins, "edges")]
+        if len(edges) < 2 or sorted(set(edges)) != edges:
+            raise ValueError(f"bins={edges!r:.200}: expected a number of bins, or at least two edges that rise")
+    else:
+        bins = check_count("bins", bins)
         edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
     for place, column in enumerate(table.columns):
         color = PALETTE[place % len(PALETTE)]
-        ax.hist(table[column], edges, histtype="step", linewidth=2, color=color, label=str(column))
+        ax.hist(table[column], edges, histtype="step", linewidth=2, color=color, label=plain(column))
     if log:
         ax.set_xscale("log")
     ax.legend(loc="best")
@@ -226,6 +262,7 @@ def intervals(
         >>> [text.get_text() for text in ax.texts]
         ['0.900']
     """
+    as_numbers("table", check_table("table", table, ["value", "low", "high"])[["value", "low", "high"]])
     ax = ax or new_axes(8, 0.5 * len(table) + 1.2)
     colors = colors or [PALETTE[0]] * len(table)
     for place, (row, color) in enumerate(zip(table.to_dict("records"), colors, strict=True)):
@@ -240,7 +277,7 @@ def intervals(
             color=DARK,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
-    ax.set_yticks(range(len(table)), [str(name) for name in table.index])
+    ax.set_yticks(range(len(table)), [plain(name) for name in table.index])
     ax.set_ylim(-0.6, len(table) - 0.4)
     ax.margins(x=0.12)
     ax.locator_params(axis="x", nbins=6)
@@ -267,17 +304,22 @@ def spread(
         >>> [label.get_text() for label in ax.get_yticklabels()]
         ['at random', 'stratified']
     """
+    numbers = {way: as_numbers(f"values[{way!r}]", draws) for way, draws in check_mapping("values", values).items()}
+    for way, draws in numbers.items():
+        if draws.ndim != 1:
+            raise ValueError(f"values[{way!r}]: expected a list of numbers, found the shape {draws.shape}")
+    target = check_number("target", target)
     ax = ax or new_axes(8, 2.6)
     jitter = np.random.default_rng(0)
-    for place, (way, draws) in enumerate(values.items()):
+    for place, (way, draws) in enumerate(numbers.items()):
         heights = place + jitter.uniform(-0.16, 0.16, len(draws))
-        ax.plot(draws, heights, "o", color=PALETTE[place % len(PALETTE)], alpha=0.6, markersize=7, label=way)
+        ax.plot(draws, heights, "o", color=PALETTE[place % len(PALETTE)], alpha=0.6, markersize=7, label=plain(way))
     ax.axvline(target, color=DARK, linestyle="--", linewidth=1.2)
-    ax.annotate(f" {name}: {short(target)}", (target, 0.02), xycoords=("data", "axes fraction"), color=DARK)
-    ax.set_yticks(range(len(values)), list(values))
+    ax.annotate(f" {plain(name)}: {short(target)}", (target, 0.02), xycoords=("data", "axes fraction"), color=DARK)
+    ax.set_yticks(range(len(values)), [plain(way) for way in values])
     ax.set_ylim(len(values) * 1.1 - 0.5, -0.5)  # room for the target's name below the last row
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(unit)
+    ax.set_xlabel(plain(unit))
     return ax
 
 
@@ -298,7 +340,10 @@ def road(
         >>> [text.get_text() for text in ax.texts][:2]
         ['01', 'the data']
     """
-    rows = -(-len(stops) // per_row)
+    stops = check_list("stops", stops, "pairs (number, words)")
+    if not stops or not all(isinstance(stop, Sequence) and len(stop) == 2 for stop in stops):
+        raise ValueError(f"stops={stops!r:.200}: expected a list of pairs (number, words), at least one")
+    rows = -(-len(stops) // check_count("per_row", per_row))
     ax = ax or new_axes(1.55 * per_row, 1.75 * rows)
     places = [(i % per_row, -(i // per_row)) for i in range(len(stops))]
     for row in range(rows):
@@ -307,8 +352,8 @@ def road(
     for (x, y), (number, words) in zip(places, stops, strict=True):
         color = PALETTE[0] if ready is None or number in ready else GREY
         ax.plot(x, y, "o", markersize=36, color=color, zorder=2)
-        ax.annotate(number, (x, y), ha="center", va="center", color="white", weight="bold", zorder=3)
-        ax.annotate(words, (x, y - 0.3), ha="center", va="top", color=DARK, fontsize=11)
+        ax.annotate(plain(number), (x, y), ha="center", va="center", color="white", weight="bold", zorder=3)
+        ax.annotate(plain(words), (x, y - 0.3), ha="center", va="top", color=DARK, fontsize=11)
     ax.set_xlim(-0.6, per_row - 0.4)
     ax.set_ylim(-rows + 0.2, 0.35)
     ax.axis("off")

@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_count, check_number, check_table
 from helpers.datasets.columns import label_matrix, label_names, refuse_other_rows
 from helpers.plots.charts import bars
-from helpers.plots.style import CLEAN, DARK, PALETTE, label_colors, name_points, new_axes, short
+from helpers.plots.style import CLEAN, DARK, PALETTE, label_colors, name_points, new_axes, plain, short
 
 
 def label_counts(frame: pd.DataFrame, *, labels: Iterable[str] | None = None, ax: Axes | None = None) -> Axes:
@@ -57,8 +57,9 @@ def lengths(
         >>> ax.get_xlabel()
         'characters (log axis)'
     """
+    sizes, bins = np.maximum(_checked_lengths(values), 1), check_count("bins", bins)
+    cuts = [check_number("cuts", cut, above=0) for cut in _listed("cuts", cuts)]
     ax = ax or new_axes()
-    sizes = np.maximum(np.asarray(values), 1)
     edges = np.geomspace(sizes.min(), sizes.max() + 1, bins + 1).tolist()
     ax.hist(sizes, bins=edges, color=PALETTE[5])
     ax.set_xscale("log")
@@ -66,8 +67,8 @@ def lengths(
     ax.margins(y=0.18)
     for cut in cuts:
         ax.axvline(cut, color=PALETTE[1], linewidth=1.5)
-        ax.annotate(f" {cut}", (cut, 0.99), xycoords=("data", "axes fraction"), va="top", color=PALETTE[1])
-    ax.set_xlabel(f"{unit} (log axis)")
+        ax.annotate(f" {cut:g}", (cut, 0.99), xycoords=("data", "axes fraction"), va="top", color=PALETTE[1])
+    ax.set_xlabel(f"{plain(unit)} (log axis)")
     ax.set_ylabel("comments")
     return ax
 
@@ -87,8 +88,9 @@ def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: A
         >>> [text.get_text() for text in ax.texts]
         ['128: 25.0%', '30: 50.0%']
     """
+    ordered = np.sort(_checked_lengths(values))
+    cuts = [check_number("cuts", cut, above=0) for cut in _listed("cuts", cuts)]
     ax = ax or new_axes()
-    ordered = np.sort(np.asarray(values))
     limits = np.unique(np.geomspace(8, max(ordered.max(), 16), 200).astype(int))
     ax.plot(limits, 1 - np.searchsorted(ordered, limits, side="right") / len(ordered), color=PALETTE[0], linewidth=2.5)
     ax.set_xscale("log", base=4)
@@ -96,9 +98,9 @@ def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: A
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     shares = {cut: float((ordered > cut).mean()) for cut in cuts}
     ax.plot(list(shares), list(shares.values()), "o", color=PALETTE[1])
-    names = [(f"{cut}: {share:.1%}", cut, share, PALETTE[1]) for cut, share in shares.items()]
+    names = [(f"{cut:g}: {share:.1%}", cut, share, PALETTE[1]) for cut, share in shares.items()]
     name_points(ax, names, right=7, up=10)
-    ax.set_xlabel(f"limit in {unit} (log axis)")
+    ax.set_xlabel(f"limit in {plain(unit)} (log axis)")
     ax.set_ylabel("comments that are cut")
     return ax
 
@@ -129,13 +131,13 @@ def lengths_by_label(
         >>> ax.get_yticklabels()[0].get_text().split()[0]
         'clean'
     """
-    ax = ax or new_axes()
-    names = label_names(frame, labels)
+    names, sizes = label_names(frame, labels), _checked_lengths(values)
     refuse_other_rows(frame, "values", values)
-    sizes, marks = as_numbers("values", values), label_matrix(frame, names)
-    if sizes.shape != (len(frame),):
+    if len(sizes) != len(frame):
         raise ValueError(f"values {sizes.shape}: expected one length per row of the table, ({len(frame)},)")
+    marks = label_matrix(frame, names)
     masks = {"clean": (marks == 0).all(axis=1), **dict(zip(names, (marks == 1).T, strict=True))}
+    ax = ax or new_axes()
     colors = {"clean": CLEAN, **label_colors(names)}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
     for place, (name, mask) in enumerate(masks.items()):
@@ -146,12 +148,12 @@ def lengths_by_label(
         ax.annotate(
             f"{middle:.0f}", (middle, place), xytext=(0, 8), textcoords="offset points", ha="center", color=DARK
         )
-    ax.set_yticks(range(len(masks)), [f"{name} (n={int(mask.sum()):,})" for name, mask in masks.items()])
+    ax.set_yticks(range(len(masks)), [f"{plain(name)} (n={int(mask.sum()):,})" for name, mask in masks.items()])
     ax.set_ylim(len(masks) - 0.4, -0.8)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel(f"{unit} (log axis; the number is the median)")
+    ax.set_xlabel(f"{plain(unit)} (log axis; the number is the median)")
     return ax
 
 
@@ -172,10 +174,27 @@ def marking_words(table: pd.DataFrame, *, most: int = 15, color: str | None = No
         >>> len(ax.patches)
         5
     """
-    top = table.head(most)[::-1]
+    check_table("table (of text.marking_words)", table, ["z", "marked", "others"])
+    top = table.head(check_count("most", most))[::-1]
     texts = [
         f"{int(inside):,} | {int(outside):,}" for inside, outside in zip(top["marked"], top["others"], strict=True)
     ]
     ax = bars(top["z"], texts=texts, colors=color, ax=ax)
     ax.set_xlabel("mark in standard deviations (texts with the label | others)")
     return ax
+
+
+def _checked_lengths(values: Sequence[int]) -> np.ndarray:
+    """(N,) finite lengths; ValueError for anything else."""
+    sizes = as_numbers("values", values)
+    if sizes.ndim != 1 or not sizes.size or not (np.isfinite(sizes) & (sizes >= 0)).all():
+        raise ValueError(f"values {sizes.shape}: expected (N,) lengths, at least one, each a number of 0 or more")
+    return sizes
+
+
+def _listed(name: str, values: Sequence[float]) -> list[float]:
+    """Numbers as a list; ValueError where they are none."""
+    numbers = as_numbers(name, list(values) if isinstance(values, Sequence) else values)
+    if numbers.ndim != 1:
+        raise ValueError(f"{name}={values!r:.200}: expected a list of numbers")
+    return numbers.tolist()

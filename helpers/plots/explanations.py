@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.transforms import Affine2D, ScaledTranslation, Transform
 
+from helpers.arguments import as_numbers, check_choice, check_count, check_list, check_number
 from helpers.plots.style import PALETTE, new_axes
 
 RAISES, LOWERS = PALETTE[1], PALETTE[0]
@@ -50,11 +51,13 @@ def word_weights(
         >>> [text.get_text() for text in ax.texts]
         ['You', 'are', 'unkind.']
     """
-    shown, values = [str(word) for word in words], np.asarray(weights, dtype=float)
+    shown = [str(word) for word in check_list("words", words, "words, in the order of the text")]
+    values = as_numbers("weights", weights)
     if values.shape != (len(shown),) or not np.isfinite(values).all():
-        raise ValueError(f"{len(shown)} words and weights {values.shape}: one for each, please, a finite number")
-    if per_line < 8 or not (largest is None or largest > 0):
-        raise ValueError(f"per_line={per_line} must be 8 or more, largest={largest} above 0")
+        raise ValueError(f"weights {values.shape}: expected {len(shown)} finite numbers, one per word")
+    per_line = check_count("per_line", per_line, at_least=8)
+    largest = None if largest is None else check_number("largest", largest, above=0)
+    key = bool(check_choice("key", key, (True, False)))
     depths = values / (largest or np.abs(values).max(initial=0) or 1)
     places = _places(shown, per_line)
     lines = 1 + max((row for row, _, _ in places), default=0) + KEY * key

@@ -1,6 +1,6 @@
 """Pictures of training and of scores."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -9,8 +9,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from helpers.arguments import as_numbers
-from helpers.plots.style import GREY, PALETTE, label_colors, new_axes
+from helpers.arguments import as_numbers, check_mapping, check_names, check_number, check_table
+from helpers.plots.style import GREY, PALETTE, label_colors, new_axes, plain
 
 
 def learning_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -28,6 +28,7 @@ def learning_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         >>> [text.get_text().strip() for text in ax.texts]
         ['train', 'valid', 'best']
     """
+    check_table("history (of loops.fit)", history, ["train_loss"])
     ax = ax or new_axes()
     for column, color in (("train_loss", PALETTE[0]), ("valid_loss", PALETTE[1])):
         if column in history:
@@ -58,12 +59,13 @@ def roc(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
         >>> ax.get_legend().get_texts()[0].get_text()
         'toxic 0.750'
     """
+    _check_curves(curves, ["fpr", "tpr"])
     ax = ax or new_axes(5.5, 5)
     colors = label_colors(list(curves))
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     for label, points in curves.items():
         area = np.trapezoid(points["tpr"], points["fpr"])
-        ax.plot(points["fpr"], points["tpr"], color=colors[label], linewidth=2, label=f"{label} {area:.3f}")
+        ax.plot(points["fpr"], points["tpr"], color=colors[label], linewidth=2, label=f"{plain(label)} {area:.3f}")
     ax.set_xlabel("share of the negatives flagged (false positive rate)")
     ax.set_ylabel("share of the positives found (recall)")
     ax.legend(loc="lower right")
@@ -71,7 +73,7 @@ def roc(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
 
 
 def precision_recall(
-    curves: dict[str, pd.DataFrame], *, rates: dict[str, float] | None = None, ax: Axes | None = None
+    curves: dict[str, pd.DataFrame], *, rates: Mapping[str, float] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Precision over recall, one curve a label; the rate of a label, what guessing reaches, as a dotted line.
 
@@ -87,12 +89,18 @@ def precision_recall(
         >>> ax.get_legend().get_texts()[0].get_text()
         'toxic'
     """
+    _check_curves(curves, ["recall", "precision"])
+    rates = {} if rates is None else check_mapping("rates", rates, keys="label")
+    if rates and (missing := [label for label in curves if label not in rates]):
+        raise ValueError(f"rates: expected one per curve, found none for {missing}")
     ax = ax or new_axes(5.5, 5)
     colors = label_colors(list(curves))
     for label, points in curves.items():
-        ax.step(points["recall"], points["precision"], where="post", color=colors[label], linewidth=2, label=label)
+        ax.step(
+            points["recall"], points["precision"], where="post", color=colors[label], linewidth=2, label=plain(label)
+        )
         if rates:
-            ax.axhline(rates[label], color=colors[label], linestyle=":", linewidth=1)
+            ax.axhline(check_number(f"rates[{label!r}]", rates[label]), color=colors[label], linestyle=":", linewidth=1)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
     ax.set_xlabel("share of the positives found (recall)")
     ax.set_ylabel("share of the flagged that are positive (precision)")
@@ -114,11 +122,12 @@ def reliability(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> A
         >>> ax.get_ylabel()
         'share of positives among these rows'
     """
+    _check_curves(curves, ["predicted", "observed", "rows"])
     ax = ax or new_axes(5.5, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     for place, (name, points) in enumerate(curves.items()):
         color = PALETTE[place % len(PALETTE)]
-        ax.plot(points["predicted"], points["observed"], color=color, linewidth=2, label=name)
+        ax.plot(points["predicted"], points["observed"], color=color, linewidth=2, label=plain(name))
         sizes = 12 + 200 * points["rows"] / points["rows"].sum()
         ax.scatter(points["predicted"], points["observed"], s=sizes, color=color, zorder=3)
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
@@ -153,20 +162,28 @@ def confusion(
         >>> [text.get_text() for text in ax.texts]
         ['2', '0', '1', '1']
     """
-    truth, said = as_numbers("targets", targets), as_numbers("flagged", flagged)
-    if truth.shape != said.shape or truth.shape[1:] != (len(labels),):
-        raise ValueError(f"targets {truth.shape}, flagged {said.shape} and {len(labels)} labels do not fit")
+    labels = check_names("labels", labels)
+    truth, predictions = as_numbers("targets", targets), as_numbers("flagged", flagged)
+    if truth.shape != predictions.shape or truth.shape[1:] != (len(labels),) or not len(truth):
+        shapes = f"targets {truth.shape}, flagged {predictions.shape} and {len(labels)} labels do not fit"
+        raise ValueError(f"{shapes}: expected (N, L), (N, L) and L labels")
     shown: Any = axes
     if axes is None:
         shown = np.ravel(plt.subplots(1, len(labels), figsize=(2.6 * len(labels), 2.6))[1])
     for place, (ax, label) in enumerate(zip(shown, labels, strict=True)):
         is_known = ~np.isnan(truth[:, place])
-        table = pd.crosstab(truth[is_known, place], said[is_known, place])
+        table = pd.crosstab(truth[is_known, place], predictions[is_known, place])
         table = table.reindex(index=[0.0, 1.0], columns=[0.0, 1.0], fill_value=0)
         shares = table.div(table.sum(axis=1).replace(0, 1), axis=0)
         sns.heatmap(shares, annot=table, fmt=",d", vmin=0, vmax=1, cmap="Blues", cbar=False, linewidths=1, ax=ax)
-        ax.set_title(label)
+        ax.set_title(plain(label))
         ax.set(xlabel="model says", ylabel="true" if place == 0 else "")
         ax.set_xticklabels(["no", "yes"])
         ax.set_yticklabels(["no", "yes"], rotation=0)
     return shown
+
+
+def _check_curves(curves: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> None:
+    """ValueError where curves are no dict of tables with these columns."""
+    for name, points in check_mapping("curves", curves).items():
+        as_numbers(f"curves[{name!r}]", check_table(f"curves[{name!r}]", points, columns)[list(columns)])

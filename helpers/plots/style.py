@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
 
+from helpers.arguments import check_names
 from helpers.datasets.comments import JIGSAW_LABELS
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#555555")
@@ -39,6 +40,12 @@ def use_style() -> None:
     )
 
 
+def plain(name: object) -> str:
+    """A name as matplotlib must get it so that it is drawn as it is: no formula from dollars, no name left out."""
+    text = str(name).replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text  # a legend leaves out what begins with an underscore
+
+
 def label_colors(labels: Sequence[str]) -> dict[str, str]:
     """A colour for each label: Jigsaw's six keep theirs for the whole course, others follow their place in the list.
 
@@ -47,6 +54,7 @@ def label_colors(labels: Sequence[str]) -> dict[str, str]:
         >>> plots.label_colors(["toxic", "kind"])
         {'toxic': '#0072B2', 'kind': '#D55E00'}
     """
+    labels = check_names("labels", labels)
     fixed = {name: color for name, color in zip(JIGSAW_LABELS, PALETTE, strict=False) if name in labels}
     free = [color for color in PALETTE if color not in fixed.values()]
     others = [label for label in labels if label not in fixed]
@@ -76,7 +84,7 @@ def name_points(ax: Axes, points: Iterable[tuple[str, float, float, str]], *, ri
         height = ax.transData.transform((ax.get_xlim()[0], y))[1] / pixels  # x may be a word
         lowest = max(height + up, lowest + 14)
         shift = (right, lowest - height)
-        ax.annotate(name, (x, y), xytext=shift, textcoords="offset points", va="center", color=color)
+        ax.annotate(plain(name), (x, y), xytext=shift, textcoords="offset points", va="center", color=color)
 
 
 def short(value: float) -> str:

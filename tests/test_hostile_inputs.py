@@ -1,0 +1,217 @@
+"""Whatever is passed to scores, losses, evaluation, plots and explorers: a result, or an error of ours that says why.
+
+Each public function is called once as it should be, then with every argument replaced by what people pass by mistake.
+An error must be raised on purpose: its last frame is a `raise` statement in `helpers`, not a line of a library, and not
+a line of ours on which an operation happened to fail.
+"""
+
+import ast
+import inspect
+import linecache
+import math
+import traceback
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+import helpers
+from helpers import evaluation, explore, losses, metrics, plots
+
+PACKAGE = Path(helpers.__file__).parent
+RNG = np.random.default_rng(0)
+TRUTH, SCORES = (RNG.random((40, 2)) < 0.5).astype(float), RNG.random((40, 2))
+ONE, ONE_SCORES = TRUTH[:, 0], SCORES[:, 0]
+LOGITS, TARGETS = torch.randn(8, 2), torch.arange(16).reshape(8, 2) % 3 % 2.0
+FRAME = pd.DataFrame({"a": [1, 0, 1, 0], "b": [0, 1, 1, 0]}, index=[1, 2, 3, 4])
+SERIES = pd.Series([1.0, 2.0], index=["x", "y"])
+RANKED = explore.rank(TRUTH, SCORES, labels=["a", "b"])
+GROUPS = pd.DataFrame({"g": RNG.random(40) < 0.5})
+BOTH = {"targets": TRUTH, "probabilities": SCORES}
+NAMED = {**BOTH, "labels": ["a", "b"]}
+HEADS = {"targets": TRUTH, "probabilities": {"a": SCORES[:, :1], "b": SCORES[:, 1:]}}
+LOSS = {"logits": LOGITS, "targets": TARGETS, "reduction": "mean"}
+CURVE = {"targets": ONE, "probabilities": ONE_SCORES}
+CALLS = {
+    metrics.auc_by_head: HEADS,
+    metrics.auc_by_label: NAMED,
+    metrics.coverage_error: BOTH,
+    metrics.f1: {**BOTH, "average": "macro", "threshold": 0.5},
+    metrics.hamming_loss: {**BOTH, "threshold": 0.5},
+    metrics.label_accuracy: {**BOTH, "threshold": 0.5},
+    metrics.label_ranking_average_precision: BOTH,
+    metrics.label_report: {**NAMED, "threshold": [0.5, 0.4]},
+    metrics.mean_auc: NAMED,
+    metrics.mean_average_precision: NAMED,
+    metrics.mean_head_auc: HEADS,
+    metrics.precision_recall_points: {"targets": ONE, "scores": ONE_SCORES},
+    metrics.ranking_loss: BOTH,
+    metrics.roc_points: {"targets": ONE, "scores": ONE_SCORES},
+    metrics.subset_accuracy: {**BOTH, "threshold": 0.5},
+    losses.asymmetric: {**LOSS, "gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05},
+    losses.bce: LOSS,
+    losses.class_weights_from_counts: {"labels": TARGETS, "heads": {"a": 1, "b": 2}},
+    losses.focal: {**LOSS, "gamma": 2.0, "alpha": 0.25},
+    losses.multi_head: {
+        "logits": {"a": LOGITS[:, :1], "b": torch.randn(8, 3)},
+        "labels": TARGETS,
+        "head_weights": {"a": 1.0, "b": 2.0},
+        "class_weights": {"a": 2.0, "b": [1.0, 1.0, 2.0]},
+        "reduction": "mean",
+    },
+    losses.pos_weight_from_counts: {"targets": TARGETS},
+    losses.weighted_bce: {**LOSS, "pos_weight": torch.ones(2)},
+    evaluation.bias_report: {**CURVE, "groups": GROUPS, "least": 2, "threshold": 0.5},
+    evaluation.bias_score: {
+        "report": evaluation.bias_report(**CURVE, groups=GROUPS, least=1),
+        "overall_auc": 0.9,
+        "power": -5,
+    },
+    evaluation.bootstrap: {**NAMED, "metric": "auc", "against": SCORES, "resamples": 5, "level": 0.9, "seed": 0},
+    evaluation.brier: NAMED,
+    evaluation.calibration_error: {**BOTH, "bins": 5, "binning": "width"},
+    evaluation.fit_calibration: {**NAMED, "method": "platt", "shared": False, "ids": list(range(40))},
+    evaluation.generalized_mean: {"values": [0.5, 0.6], "power": -5},
+    evaluation.mentions: {"texts": ["a b", "c"], "terms": {"g": ["a"]}},
+    evaluation.reliability: {**CURVE, "bins": 5, "binning": "mass"},
+    evaluation.resample_weights: {"rows": 4, "resamples": 3, "seed": 0},
+    evaluation.tune_thresholds: {**NAMED, "objective": "f1", "ids": list(range(40)), "beta": 1.0, "costs": (1.0, 1.0)},
+    plots.bars: {"values": SERIES, "texts": ["1", "2"]},
+    plots.columns: {"values": SERIES, "texts": ["1", "2"]},
+    plots.compare: {"tables": {"m": FRAME, "n": FRAME}},
+    plots.confusion: {"targets": TRUTH, "flagged": SCORES > 0.5, "labels": ["a", "b"]},
+    plots.heads: {"layers": ["1", "2"], "sizes": {"a": 1, "b": 3}, "classes": {"b": ["x", "y", "z"]}},
+    plots.heat_map: {"table": FRAME, "limits": (0, 1)},
+    plots.histograms: {"table": FRAME, "bins": 5},
+    plots.intervals: {"table": pd.DataFrame({"value": [0.9], "low": [0.8], "high": [0.95]}, index=["x"])},
+    plots.label_colors: {"labels": ["a", "b"]},
+    plots.label_counts: {"frame": FRAME, "labels": ["a", "b"]},
+    plots.learning_curves: {"history": pd.DataFrame({"train_loss": [0.6], "valid_loss": [0.5]}, index=[1])},
+    plots.lengths: {"values": [1, 5, 9], "unit": "u", "cuts": [3], "bins": 4},
+    plots.lengths_by_label: {"frame": FRAME, "values": [1, 5, 9, 4], "unit": "u", "labels": ["a", "b"]},
+    plots.lines: {"table": FRAME},
+    plots.marking_words: {"table": pd.DataFrame({"z": [3.0], "marked": [3], "others": [0]}, index=["w"]), "most": 2},
+    plots.precision_recall: {"curves": {"a": metrics.precision_recall_points(ONE, ONE_SCORES)}, "rates": {"a": 0.5}},
+    plots.reliability: {"curves": {"a": evaluation.reliability(ONE, ONE_SCORES, bins=3)}},
+    plots.road: {"stops": [("1", "x"), ("2", "y")], "per_row": 2},
+    plots.roc: {"curves": {"a": metrics.roc_points(ONE, ONE_SCORES)}},
+    plots.share_longer: {"values": [10, 20, 40], "unit": "u", "cuts": [30]},
+    plots.spread: {"values": {"a": [1, 2]}, "target": 1.5, "unit": "u", "name": "n"},
+    plots.word_weights: {"words": ["a", "b"], "weights": [0.1, -0.2], "largest": 1.0, "per_line": 20, "key": True},
+    explore.LabelExplorer: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"], "measure": "shares"},
+    explore.ThresholdExplorer: {**NAMED, "start": 0.5, "tuned": [0.4, 0.6], "label": "a"},
+    explore.company: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"]},
+    explore.curve: {"ranked": RANKED, "label": "a", "points": 5},
+    explore.decisions: {"ranked": RANKED, "threshold": 0.5},
+    explore.rank: NAMED,
+    explore.totals: {"table": explore.decisions(RANKED)},
+}
+HOSTILE = [
+    None,
+    "toxic",
+    "\ud800",
+    b"x",
+    3,
+    0,
+    -1,
+    2.5,
+    math.nan,
+    math.inf,
+    1j,
+    True,
+    object(),
+    [],
+    ["x"],
+    ["x", "y"],
+    [1, 2],
+    [["x"], "y"],
+    {},
+    {"q": 1},
+    {"a", "b"},
+    np.array(2.0),
+    np.zeros(3),
+    np.zeros((2, 2, 2)),
+    np.array(["a", None], dtype=object),
+    torch.zeros(2),
+    pd.DataFrame(),
+    pd.DataFrame({"q": ["z", "w"]}),
+    pd.DataFrame({"a": [math.nan] * 4, "b": [math.nan] * 4}),
+    pd.Series(["z", "w"]),
+]
+
+
+def raised_on_purpose(error):
+    """Whether the last frame is a `raise` statement of the package."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if PACKAGE not in Path(frame.filename).parents or not isinstance(error, ValueError | TypeError):
+        return False
+    lines = "".join(linecache.getlines(frame.filename))
+    statements = [node for node in ast.walk(ast.parse(lines)) if isinstance(node, ast.Raise)]
+    return any(node.lineno <= frame.lineno <= node.end_lineno for node in statements)
+
+
+def test_every_public_function_is_called():
+    for module in (metrics, losses, evaluation, plots, explore):
+        public = {getattr(module, name) for name in module.__all__}
+        made_by_others = {evaluation.Calibration, explore.Ranked, plots.use_style}
+        assert {found for found in public if callable(found)} - made_by_others <= set(CALLS)
+
+
+@pytest.mark.parametrize("function", CALLS, ids=lambda function: f"{function.__module__}.{function.__name__}")
+def test_an_error_is_one_of_ours(function):
+    good = CALLS[function]
+    assert set(good) <= set(inspect.signature(function).parameters)
+    leaks = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        function(**good)
+        for name in good:
+            for value in HOSTILE:
+                try:
+                    function(**{**good, name: value})
+                except Exception as error:
+                    if not raised_on_purpose(error):
+                        leaks.append(f"{name}={value!r:.40}: {type(error).__name__}: {error!s:.80}")
+            plt.close("all")
+    assert not leaks, "\n".join(leaks)
+
+
+def drawn(figure):
+    """The texts of a figure as a reader sees them, after it was drawn."""
+    FigureCanvasAgg(figure).draw()
+    texts = [text for text in figure.findobj(plt.Text) if text.get_text()]
+    return {text.get_text().replace(r"\$", "$").removeprefix("\u200b") for text in texts}
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "under $50 or $60", "_hidden", "a_b$c", "$"])
+def test_names_are_drawn_as_they_are(name):
+    """Not as formulas between dollars, and also where they begin with an underscore."""
+    table = pd.DataFrame({name: [0.5, 0.25], "b": [0.25, 0.5]}, index=["x", "y"])
+    points = metrics.roc_points(ONE, ONE_SCORES)
+    pictures = [
+        plots.bars(table.iloc[0]),
+        plots.columns(table.iloc[0]),
+        plots.heat_map(table),
+        plots.lines(table),
+        plots.histograms(table),
+        plots.compare({name: table, "other": table})[0],
+        plots.spread({name: [1, 2]}, target=1.5, unit=name),
+        plots.roc({name: points}),
+        plots.reliability({name: evaluation.reliability(ONE, ONE_SCORES, bins=3)}),
+        plots.precision_recall({name: metrics.precision_recall_points(ONE, ONE_SCORES)}),
+        plots.label_counts(pd.DataFrame({name: [1, 0]}), labels=[name]),
+        plots.heads([name], {name: 1}),
+        plots.road([("1", name)]),
+        plots.word_weights([name], [1.0]),
+    ]
+    figures = [ax.figure for ax in pictures]
+    figures.append(explore.ThresholdExplorer(TRUTH, SCORES, labels=[name, "b"]).figure())
+    figures.append(explore.LabelExplorer(table.round().astype(int), ["b"], labels=[name, "b"]).figure())
+    for figure in figures:
+        assert any(name in text for text in drawn(figure)), drawn(figure)
+    plt.close("all")
