@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def check_mapping(name: str, value: Any, *, keys: str = "name") -> Mapping[Any, 
     return value
 
 
-def check_table(name: str, value: Any, columns: Sequence[Any] = (), *, empty: bool = False) -> "pd.DataFrame":  # noqa: ANN401
+def check_table(name: str, value: Any, columns: Iterable[Any] = (), *, empty: bool = False) -> "pd.DataFrame":  # noqa: ANN401
     """Return a DataFrame that has rows and the columns that are needed, or refuse it by name.
 
     Args:
@@ -299,9 +299,9 @@ def check_table(name: str, value: Any, columns: Sequence[Any] = (), *, empty: bo
 
     if not isinstance(value, pd.DataFrame):
         raise ValueError(f"{name} is a {type(value).__name__}: expected a DataFrame")
-    found = list(value.columns)
+    found, columns = list(value.columns), list(columns)
     if any(found.count(column) != 1 for column in columns):
-        raise ValueError(f"{name}: expected the columns {list(columns)}, found {found}")
+        raise ValueError(f"{name}: expected the columns {columns}, found {found}")
     if not empty and not (len(value) and found):
         raise ValueError(f"{name} has the shape {value.shape}: expected at least one row and one column")
     return value

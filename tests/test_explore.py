@@ -224,13 +224,13 @@ def test_many_labels_and_odd_names(scored):
     [
         ({"probabilities": np.zeros((4, 3))}, r"targets \(4, 2\) and probabilities \(4, 3\)"),
         ({"probabilities": np.full((4, 2), 1.5)}, r"row 0, label 0 .* is 1\.5"),
-        ({"start": [0.5, 0.5, 0.5]}, r"threshold has shape \(3,\): give one number, or 2"),
+        ({"start": [0.5, 0.5, 0.5]}, r"threshold has shape \(3,\): expected one number, or 2"),
         (
             {"tuned": pd.Series([0.5, 0.5], index=["b", "a"])},
             r"threshold is for \['b', 'a'\], the labels are \['a', 'b'\]",
         ),
         ({"start": -0.1}, "each must lie in"),
-        ({"label": "c"}, r"label 'c' is not among the labels \['a', 'b'\]"),
+        ({"label": "c"}, "label='c': expected 'a' or 'b'"),
     ],
     ids=["shapes", "values", "start", "tuned", "range", "label"],
 )
@@ -301,7 +301,7 @@ def test_the_picture_says_the_shares(comments):
     assert f"{row['share_of_label']:.0%} of {int(row['label_rows']):,}" in [text.get_text() for text in right.texts]
     colors = plots.label_colors(LABELS)
     assert matplotlib.colors.to_hex(left.containers[-1][-1].get_facecolor()).upper() == colors["toxic"]
-    with pytest.raises(ValueError, match=r"measure='odds': take one of shares, counts, lift"):
+    with pytest.raises(ValueError, match="measure='odds': expected 'shares' or 'counts' or 'lift'"):
         company_picture(table, ["severe_toxic"], LABELS, "odds")
 
 
@@ -320,9 +320,9 @@ def test_examples_cannot_run_and_are_masked_on_request():
     ("chosen", "options", "message"),
     [
         (["c"], {}, r"chosen labels \['c'\] are not among the labels \['a', 'b'\]"),
-        (["a", "a"], {}, "each only once"),
+        (["a", "a"], {}, r"chosen=\['a', 'a'\]: expected a list of different names"),
         (["a"], {"labels": ["a", "d"]}, r"labels \['d'\] are no columns: the table has \['a', 'b'\]"),
-        (["a"], {"measure": "odds"}, "take one of shares, counts, lift"),
+        (["a"], {"measure": "odds"}, "expected 'shares'"),
     ],
 )
 def test_labels_that_do_not_fit_are_named(chosen, options, message):

@@ -335,11 +335,11 @@ def test_words_of_all_kinds_are_drawn():
 @pytest.mark.parametrize(
     ("words", "weights", "options", "message"),
     [
-        (["a", "b"], [1.0], {}, r"2 words and weights \(1,\): one for each"),
-        (["a"], [np.nan], {}, "a finite number"),
+        (["a", "b"], [1.0], {}, r"weights \(1,\): expected 2 finite numbers, one per word"),
+        (["a"], [np.nan], {}, "expected 1 finite numbers"),
         (["a"], [[1.0]], {}, r"weights \(1, 1\)"),
-        (["a"], [1.0], {"largest": 0}, "largest=0 above 0"),
-        (["a"], [1.0], {"per_line": 7}, "per_line=7 must be 8 or more"),
+        (["a"], [1.0], {"largest": 0}, "largest=0: expected a number, above 0"),
+        (["a"], [1.0], {"per_line": 7}, "per_line=7: expected a whole number, at least 8"),
     ],
 )
 def test_words_and_weights_that_do_not_fit_are_refused(words, weights, options, message):

@@ -39,7 +39,7 @@ def label_counts(frame: pd.DataFrame, *, labels: Iterable[str] | None = None, ax
 
 
 def lengths(
-    values: Sequence[int], *, unit: str, cuts: Sequence[int] = (), bins: int = 60, ax: Axes | None = None
+    values: Sequence[int], *, unit: str, cuts: Sequence[float] = (), bins: int = 60, ax: Axes | None = None
 ) -> Axes:
     """Histogram of lengths on a log axis; each cut is a line.
 
@@ -73,7 +73,7 @@ def lengths(
     return ax
 
 
-def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[int], ax: Axes | None = None) -> Axes:
+def share_longer(values: Sequence[int], *, unit: str, cuts: Sequence[float], ax: Axes | None = None) -> Axes:
     """The share of texts longer than a limit, as a curve over the limit, with marked points.
 
     Args:
