@@ -103,8 +103,9 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:  # noq
             ...
         ValueError: keep='end': expected 'head' or 'tail'
     """
-    # An array or a table compares element by element, so only plain values are looked up.
-    if not (value is None or isinstance(value, str | int | float)) or value not in choices:
+    # An array or a table compares element by element, so only single values are looked up.
+    single = getattr(value, "__hash__", None) is not None and getattr(value, "ndim", 0) == 0
+    if not single or value not in choices:
         raise ValueError(f"{name}={value!r}: expected {' or '.join(map(repr, choices))}")
     return value
 

@@ -223,7 +223,7 @@ def refuse_other_rows(frame: pd.DataFrame, name: str, values: object) -> None:
 
 def column_list(name: str, value: Iterable[Any] | None) -> list[Any]:
     """Return column names as a list; DataError where one name is passed, a set, or a name twice."""
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
         raise DataError(f"{name}={value!r}: expected a list of column names, such as {name}=[{value!r}]")
     if isinstance(value, set | frozenset):
         raise DataError(f"{name}={value!r}: a set has no order; pass a list of column names")
