@@ -183,7 +183,7 @@ def test_bad_files_are_named(tokenizer, tmp_path, table):
         make(path)
     with pytest.raises(ValueError, match="see the docstring"):
         loaders.TokenStream(made, 3, shuffle=True, ranks=2)
-    with pytest.raises(ValueError, match="rank=2 of ranks=2"):
+    with pytest.raises(ValueError, match="rank=2: expected a whole number, from 0 to 1"):
         loaders.EpochBatchSampler(5, 2, shuffle=True, rank=2, ranks=2)
 
 

@@ -2,6 +2,7 @@
 
 from helpers.loaders.files import ArrowRows, TokenFiles, file_loader, open_tokens
 from helpers.loaders.making import label_columns, tokenize_files
+from helpers.loaders.ordering import check_batch, in_row_order
 from helpers.loaders.rows import ArrayRows, Batch, BatchLoader, SparseRows, array_loader, loader_of, sparse_loader
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
 from helpers.loaders.streams import StreamLoader, TokenStream
@@ -21,7 +22,9 @@ __all__ = [
     "TokenStream",
     "Tokens",
     "array_loader",
+    "check_batch",
     "file_loader",
+    "in_row_order",
     "label_columns",
     "loader_of",
     "open_tokens",

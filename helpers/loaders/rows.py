@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -220,9 +221,18 @@ def _in_order(rows: SparseRows | ArrayRows, batch_size: int, *, shuffle: bool, s
 
 
 class BatchLoader(DataLoader[Batch]):
-    """A loader that knows how many batches of its epoch it has given, so that a run can be taken up after them.
+    """A loader whose batches know their rows, and which knows how many of its epoch it has given.
 
-    It is what `torchdata` and Lightning call stateful. Its batch sampler is an `EpochBatchSampler`.
+    Each iteration of a shuffled loader is a new epoch, beginning with epoch 0; `set_epoch` chooses the next one.
+    It is what `torchdata` and Lightning call stateful: a run can be resumed in the middle of an epoch. Its batch
+    sampler is an `EpochBatchSampler`.
+
+    Args:
+        dataset: gives whole batches by `__getitems__`.
+        options: of torch's DataLoader: `batch_sampler`, `num_workers` and others.
+
+    Raises:
+        ValueError: a data set that gives single rows.
 
     Examples:
         >>> import numpy as np
@@ -238,7 +248,8 @@ class BatchLoader(DataLoader[Batch]):
     """
 
     batch_sampler: Any  # an EpochBatchSampler, or what Lightning wraps one in
-    given = 0
+    position = ("place",)  # names of what an iteration changes
+    place = (0, 0)  # epoch of the iteration that gave the last batch, and the number of its batches so far
 
     def __init__(self, dataset: Dataset[Batch], **options: Any) -> None:  # noqa: ANN401
         if not callable(getattr(dataset, "__getitems__", None)):
@@ -255,16 +266,24 @@ class BatchLoader(DataLoader[Batch]):
         return DataLoader._get_iterator(reader)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # a generator does all that is asked of it
-        self.given = self.batch_sampler.skip
+        # What stands here runs when the first batch is asked for, as in the sampler.
+        epoch, given = self.batch_sampler.epoch, self.batch_sampler.skip
         for batch in super().__iter__():
-            self.given += 1
+            given += 1
+            self.place = epoch, given
             yield batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of an epoch, as the sampler's `set_epoch` does."""
+        self.batch_sampler.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int]:
         """The epoch, its batches that were given, and what their order depends on."""
-        done = self.given >= len(self)
-        place = {"epoch": self.batch_sampler.epoch + done, "batches": 0 if done else self.given}
-        return place | self.batch_sampler.identity()
+        sampler = self.batch_sampler
+        epoch, given = (sampler.epoch, sampler.skip) if sampler.chosen else self.place
+        if given >= len(self):
+            epoch, given = epoch + 1, 0
+        return {"epoch": epoch, "batches": given} | sampler.identity()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Make the next iteration begin where `state_dict` was called.
@@ -273,8 +292,22 @@ class BatchLoader(DataLoader[Batch]):
             ValueError: the state is that of other batches.
         """
         refuse_other_batches(state, self.batch_sampler.identity())
+        if not {"epoch", "batches"} <= state.keys():
+            raise ValueError(f"expected a state with `epoch` and `batches`, got {sorted(state)}")
         self.batch_sampler.start(state["epoch"], skip=state["batches"])
-        self.given = state["batches"]
+
+
+@contextmanager
+def same_epoch(loader: Any) -> Iterator[None]:  # noqa: ANN401
+    """Leave a loader at its place in its run: iterations within cost no epoch."""
+    sampler = getattr(loader, "batch_sampler", None)
+    parts = [part for part in (loader, sampler) if isinstance(part, BatchLoader | EpochBatchSampler)]
+    before = [{name: getattr(part, name) for name in part.position} for part in parts]
+    try:
+        yield
+    finally:
+        for part, values in zip(parts, before, strict=True):
+            vars(part).update(values)
 
 
 class _Positioned(Dataset[Batch]):
@@ -283,10 +316,13 @@ class _Positioned(Dataset[Batch]):
     def __init__(self, source: Any) -> None:  # noqa: ANN401
         self.source = source
 
-    def __getitems__(self, rows: Sequence[int]) -> Batch:
+    def __getitems__(self, rows: Sequence[int]) -> Any:  # noqa: ANN401
         source = self.source
         numbers = row_numbers(rows, len(source))
-        inputs, labels = source.__getitems__(numbers)
+        batch = source.__getitems__(numbers)
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            return batch  # `check_batch` says what it should be
+        inputs, labels = batch
         if len(labels) != len(numbers):
             raise ValueError(
                 f"{type(source).__name__}: asked for {len(numbers)} rows, got {len(labels)} rows of labels"
@@ -313,7 +349,7 @@ def refuse_other_batches(state: dict[str, int], own: dict[str, int]) -> None:
     """ValueError that names what differs between a saved state and a loader."""
     if other := {name: (state[name], own[name]) for name in own if state.get(name, own[name]) != own[name]}:
         words = ", ".join(f"{name} was {before} and is {now}" for name, (before, now) in other.items())
-        raise ValueError(f"the run cannot be taken up in the middle of an epoch: {words}. Set them back, or begin anew")
+        raise ValueError(f"the run cannot be resumed in the middle of an epoch: {words}. Set them back, or begin anew")
 
 
 def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) -> BatchLoader:  # noqa: ANN401

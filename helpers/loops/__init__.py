@@ -1,7 +1,7 @@
 """The loop in the open: fit, evaluate, predict, under the one contract `(inputs, labels)` and `model(**inputs)`."""
 
 from helpers.loops.checkpoints import CheckpointError, load_best
-from helpers.loops.evaluation import evaluate, features, logits, predict, predict_labels
+from helpers.loops.evaluation import evaluate, features, logits, predict, predict_labels, predict_share
 from helpers.loops.fingerprints import fingerprint, refuse_other
 from helpers.loops.fitting import Fit, LossError, fit
 from helpers.loops.schedules import linear_warmup
@@ -22,5 +22,6 @@ __all__ = [
     "logits",
     "predict",
     "predict_labels",
+    "predict_share",
     "refuse_other",
 ]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from helpers import loaders, models
-from helpers.loops.evaluation import Loss, Precision, _outputs
+from helpers.loops.evaluation import Loss, Precision, outputs_once
 from helpers.loops.fitting import Fit, fit
 from helpers.loops.schedules import linear_warmup
 
@@ -69,7 +69,7 @@ def fit_head(
     """
     module: Any = model
     with torch.inference_mode():
-        features, labels = _outputs(module, loader, device, precision, call=model.features)
+        features, labels = outputs_once(module, loader, device, precision, call=model.features)
     assert isinstance(features, Tensor)
     features, labels = features.clone(), labels.float().clone()
     labels[labels < 0] = torch.nan
