@@ -1,7 +1,8 @@
-"""Texts before a model sees them: cleaning for bags of words, token counts, words that mark a label, safe display."""
+"""Texts before a model sees them: cleaning, tokens and their counts, words that mark a label, safe display."""
 
 import html
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import pandas as pd
 import regex
 
 from helpers import config, folders
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_count, check_number
+from helpers.text_checks import as_texts as as_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -22,12 +24,91 @@ _STEPS = (
     (regex.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"), " ipaddress "),
     (regex.compile(r"(?<=[\p{L}\p{M}])['’](?=\p{L})"), ""),
     (regex.compile(r"\p{N}+"), " number "),
-    (regex.compile(r"[^\p{L}\p{M}]+"), " "),
+    (regex.compile(r"[^\p{L}\p{M}\u200c\u200d]+"), " "),
+    (
+        regex.compile(r"(?<![\p{L}\p{M}\u200c\u200d])[\p{M}\u200c\u200d]+|[\u200c\u200d]+(?![\p{L}\p{M}\u200c\u200d])"),
+        " ",
+    ),
     (regex.compile(r"(\p{L})\1{2,}"), r"\1\1"),
 )
 
 _LEAST_VOCABULARY = 100
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+
+# The token pattern. On ASCII it is `_ASCII_TOKEN`, and where `_SPECIAL` finds nothing `_SIMPLE_TOKEN`: the same tokens,
+# several times as fast.
+_UNSPACED = r"[\p{L}&&[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]"  # scripts without spaces
+_INSIDE = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[\u20e3{_UNSPACED}]]"
+_TOKEN = regex.compile(
+    r"[#*0-9]\u20e3|\p{Regional_Indicator}{1,2}"  # a keycap; a flag
+    rf"|{_UNSPACED}\p{{M}}*"  # one letter of a script without spaces
+    rf"|[[\p{{L}}\p{{N}}]--{_UNSPACED}]{_INSIDE}*(?:[\u200c\u200d]+{_INSIDE}+)*"  # a word or a number
+    r"|[\p{Extended_Pictographic}\p{Emoji_Modifier}](?:\p{Emoji_Modifier}|[\U000e0020-\U000e007f]+)?"  # an emoji
+    r"(?:\u200d\p{Extended_Pictographic}\p{Emoji_Modifier}?)*",
+    regex.V1,
+)
+_SIMPLE_TOKEN = regex.compile(r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*")
+_ASCII_TOKEN = re.compile(r"[a-z0-9]+")
+_SPECIAL = re.compile(
+    "[©®\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u200c\u200d\u203c\u2049\u20e3\u2100-\u318f\u3192-\uabff"
+    "\uf900-\ufaff\U00010000-\U0010ffff]"
+)
+
+
+def normalize(text: str) -> str:
+    """Bring a text to one Unicode form and lower case, so that what people read as the same is the same.
+
+    Composed and decomposed accents become one (NFC), lower case is casefold (`Straße` and `STRASSE` become `strasse`),
+    and three invisible signs go: the soft hyphen and the two selectors that choose between the black and the coloured
+    picture of an emoji.
+
+    Raises:
+        ValueError: not one text.
+
+    Examples:
+        >>> from helpers import text
+        >>> text.normalize("Ame\u0301lie") == text.normalize("AM\u00c9LIE") == "am\u00e9lie"
+        True
+    """
+    _check_one(text)
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return folded.replace("\ufe0f", "").replace("\ufe0e", "").replace("\u00ad", "")
+
+
+def tokens(text: str) -> list[str]:
+    """Split a text into the tokens that this package counts, in every script: words, numbers and emoji.
+
+    The text is normalized first (`normalize`). Then a token is
+
+    - a word: letters of any script with their accents and vowel signs, and digits; joiners inside a word (Persian,
+      Bengali) are part of it. Words of a single letter count. Apostrophes, hyphens, `_` and all other signs separate
+      words, as in scikit-learn's default: `don't` is `don` and `t`, which bigrams put together again;
+    - an emoji, with its skin tone and all that is joined to it; a flag; a keycap;
+    - in scripts that put no spaces between words (Chinese characters, Hiragana, Thai, Lao, Khmer, Burmese) each letter
+      with its marks. Finding words there takes a dictionary; single letters with n-grams are the usual baseline.
+
+    Give it to scikit-learn as `CountVectorizer(tokenizer=text.tokens, token_pattern=None)`. The vectorizers' default
+    pattern drops words of one letter and emoji, and breaks Hindi, Bengali or Tamil words at each vowel sign.
+
+    Examples:
+        >>> from helpers import text
+        >>> text.tokens("I don't know 👍🏽")
+        ['i', 'don', 't', 'know', '👍🏽']
+        >>> text.tokens("हिन्दी में 2 शब्द"), text.tokens("再见!")
+        (['हिन्दी', 'में', '2', 'शब्द'], ['再', '见'])
+    """
+    text = normalize(text)
+    if text.isascii():
+        return _ASCII_TOKEN.findall(text)
+    return (_TOKEN if _SPECIAL.search(text) else _SIMPLE_TOKEN).findall(text)
+
+
+def _check_one(text: str) -> None:
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise ValueError(f"text is of type {kind}: expected one string; apply the function to a column with its map")
 
 
 def clean_text(text: str) -> str:
@@ -38,14 +119,18 @@ def clean_text(text: str) -> str:
     letter or accent, emoji included, becomes a space; a letter repeated three times or more is kept twice (`stoooop`
     becomes `stoop`); spaces are single.
 
-    Letters of every script stay. Cleaning twice changes nothing. It is for counts only: BERT's tokenizer was trained on
-    text as people write it, and case, signs and spelling are part of what it reads.
+    Letters of every script stay, with their marks and the joiners between them. Cleaning twice changes nothing. It is
+    for counts only: BERT's tokenizer was trained on text as people write it, and case, signs and spelling are part of
+    what it reads.
 
     Args:
         text: any text.
 
     Returns:
         The words, separated by single spaces; "" when there is none.
+
+    Raises:
+        ValueError: not one text.
 
     Examples:
         >>> from helpers import text
@@ -54,6 +139,7 @@ def clean_text(text: str) -> str:
         >>> text.clean_text(":-)")
         ''
     """
+    _check_one(text)
     while True:
         cleaned = _clean_once(text)
         if cleaned == text:
@@ -110,31 +196,6 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
         ) from error
 
 
-def as_texts(texts: Iterable[str]) -> list[str]:
-    """A list of texts, which is what a tokenizer takes (it refuses a Series).
-
-    Raises:
-        ValueError: one text instead of several, or an entry that is no text (its number is named).
-
-    Examples:
-        >>> import pandas as pd
-        >>> from helpers import text
-        >>> text.as_texts(pd.Series(["one", "two"]))
-        ['one', 'two']
-        >>> text.as_texts(["one", None])
-        Traceback (most recent call last):
-            ...
-        ValueError: text 1 (counted from 0) is None, not a text
-    """
-    if isinstance(texts, str):
-        raise ValueError("texts must be several texts, not one: put it into a list")
-    texts = list(texts)
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(f"text {number} (counted from 0) is {text!r}, not a text")
-    return texts
-
-
 def token_counts(
     texts: Iterable[str], tokenizer: "PreTrainedTokenizerBase | None" = None, *, batch_size: int = 1000
 ) -> np.ndarray:
@@ -149,15 +210,14 @@ def token_counts(
         (N,) int array.
 
     Raises:
-        ValueError: one text instead of several, an entry that is no text (its number is named).
+        ValueError: texts as in `as_texts`, or a batch size below 1.
 
     Examples:
         >>> from helpers import text
         >>> text.token_counts(["hello", "hello there, you"]).tolist()
         [3, 6]
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} must be 1 or more")
+    check_count("batch_size", batch_size)
     texts, counts = as_texts(texts), []
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer()
     for start in range(0, len(texts), batch_size):
@@ -173,54 +233,51 @@ def token_counts(
 
 
 def marking_words(
-    texts: Sequence[str], marked: Sequence[bool], *, prior: float = 500.0, min_rows: int = 5
+    texts: Iterable[str], marked: Iterable[bool], *, prior: float = 500.0, min_rows: int = 5
 ) -> pd.DataFrame:
     """Words that tell two groups of texts apart: log-odds with an informative Dirichlet prior.
 
     Raw counts favour frequent words and raw ratios favour rare ones. Here each group's word rates are first drawn
     towards the rates of all texts, with the weight of `prior` words, and the log-odds ratio is divided by its standard
     deviation (Monroe, Colaresi, Quinn 2008, "Fightin' Words", equations 15-22). A word counts once a text, so that one
-    text that repeats a word 200 times does not decide.
+    text that repeats a word 200 times does not decide. Words are those of `tokens`.
 
     Args:
         texts: N texts, cleaned with `clean_text` or not.
-        marked: (N,) True for texts of the group of interest.
-        prior: weight of the prior, in words.
+        marked: (N,) True or 1 for texts of the group of interest.
+        prior: weight of the prior, in words; above 0.
         min_rows: words in fewer texts are left out.
 
     Returns:
         Indexed by word, strongest mark first: `z` (standard deviations), `marked` and `others` (texts with the word).
 
     Raises:
-        ValueError: the lengths differ, an entry of `marked` is unknown, one of the groups is empty, or no word stands
-            in `min_rows` texts.
+        ValueError: texts as in `as_texts`, two Series with different indexes, lengths that differ, an entry of
+            `marked` that is unknown, an empty group, fewer than two words in `min_rows` texts, a number out of range.
 
     Examples:
         >>> from helpers import text
         >>> texts = ["you fool", "what a fool", "what a day", "you are kind"]
         >>> table = text.marking_words(texts, [True, True, False, False], prior=10, min_rows=2)
         >>> table.index.tolist()
-        ['fool', 'what', 'you']
+        ['fool', 'a', 'what', 'you']
         >>> table.loc["fool", ["marked", "others"]].astype(int).tolist()
         [2, 0]
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    chosen = as_numbers("marked", marked)
+    check_number("prior", prior, above=0)
+    check_count("min_rows", min_rows)
+    chosen, texts = _marks(texts, marked), as_texts(texts)
     if chosen.shape != (len(texts),):
         raise ValueError(f"{len(texts)} texts, and marked has shape {chosen.shape}")
-    if not np.isin(chosen, (0, 1)).all():
-        raise ValueError("marked holds other values than True and False; leave out rows whose label is unknown")
-    chosen = chosen.astype(bool)
     if not chosen.any() or chosen.all():
         raise ValueError(f"{chosen.sum()} of {len(texts)} texts are marked: both groups need at least one text")
-    vectorizer = CountVectorizer(binary=True, analyzer=_long_words)
+    vectorizer = CountVectorizer(binary=True, analyzer=tokens)
     counts = vectorizer.fit_transform(texts)
     kept = np.asarray(counts.sum(axis=0)).ravel() >= min_rows
-    if kept.sum() < 2 or prior <= 0:
-        raise ValueError(
-            f"{kept.sum()} words stand in {min_rows} texts or more, prior={prior}: lower min_rows or mend prior"
-        )
+    if kept.sum() < 2:
+        raise ValueError(f"{kept.sum()} words stand in {min_rows} texts or more, and two are needed: lower min_rows")
     counts = counts[:, kept]
     inside, outside = (np.asarray(counts[rows].sum(axis=0)).ravel() for rows in (chosen, ~chosen))
     background = prior * (inside + outside) / (inside + outside).sum()
@@ -233,8 +290,16 @@ def marking_words(
     return table.sort_values("z", ascending=False, kind="stable")
 
 
-def _long_words(text: str) -> list[str]:
-    return [word for word in _WORD.findall(text.lower()) if len(word) > 1]
+def _marks(texts: Iterable[str], marked: Iterable[bool]) -> np.ndarray:
+    """(N,) bool."""
+    named = [each.index for each in (texts, marked) if isinstance(each, pd.Series)]
+    named = [index for index in named if not index.equals(pd.RangeIndex(len(index)))]
+    if len(named) == 2 and len(named[0]) == len(named[1]) and not named[0].equals(named[1]):
+        raise ValueError("texts and marked have different indexes: select both from one table, in the same order")
+    values = as_numbers("marked", marked)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError("marked holds other values than True and False; leave out rows whose label is unknown")
+    return values.astype(bool)
 
 
 def mask(text: str) -> str:
@@ -245,6 +310,7 @@ def mask(text: str) -> str:
         >>> text.mask("You silly old goat!")
         'Y** s**** o** g***!'
     """
+    _check_one(text)
     return _WORD.sub(lambda word: word[0][0] + "*" * (len(word[0]) - 1), text)
 
 
@@ -268,6 +334,9 @@ def as_html(
     Returns:
         HTML for `IPython.display.HTML`.
 
+    Raises:
+        ValueError: no table, a column that it does not have, an entry that is no text, or `most` below 1.
+
     Examples:
         >>> import pandas as pd
         >>> from helpers import text
@@ -277,6 +346,7 @@ def as_html(
     """
     from helpers.datasets.columns import column_list, comment_texts, label_matrix  # which imports this module
 
+    check_count("most", most)
     names = [] if labels is None else column_list("labels", labels)
     verdicts = [_verdict(row, names) for row in label_matrix(frame, names)] if names else [""] * len(frame)
     items = []

@@ -1,12 +1,17 @@
 import os
+import pickle
 import subprocess
 import sys
+import unicodedata
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import CountVectorizer
 
 from helpers import config, text
 
@@ -22,7 +27,8 @@ from helpers import config, text
         ("Straße, naïve, İstanbul", "strasse naïve i̇stanbul"),
         ("हिन्दी में", "हिन्दी में"),
         ("l'été d’hier", "lété dhier"),
-        ("😀 !!! ...", ""),
+        ("😀 ❤️ !!! ...", ""),
+        ("می‌خواهم، র‍্যাব!", "می‌خواهم র‍্যাব"),
         ("", ""),
     ],
 )
@@ -163,3 +169,125 @@ def test_as_html_shows_unknown_labels_and_lets_no_formula_be_typeset():
 def test_token_counts_name_what_is_no_text(texts, said):
     with pytest.raises(ValueError, match=said):
         text.token_counts(texts)
+
+
+TOKENS = [
+    ("L'été, naïve façade d’Amélie", ["l", "été", "naïve", "façade", "d", "amélie"]),
+    ("Ο ΣΊΣΥΦΟΣ ήταν εδώ", ["ο", "σίσυφοσ", "ήταν", "εδώ"]),
+    ("Ёлка стоит в углу 5 дней", ["ёлка", "стоит", "в", "углу", "5", "дней"]),
+    ("كِتَابٌ جديد، شكرًا", ["كِتَابٌ", "جديد", "شكرًا"]),
+    ("می‌خواهم بروم", ["می\u200cخواهم", "بروم"]),
+    ("שָׁלוֹם לכולם", ["שָׁלוֹם", "לכולם"]),
+    ("क़िताब में १२ पन्ने", ["क़िताब", "में", "१२", "पन्ने"]),
+    ("র‍্যাব আজ বাংলায়", ["র\u200d্যাব", "আজ", "বাংলায়"]),
+    ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+    ("ที่นี่ ๕ คน", ["ที่", "นี่", "๕", "ค", "น"]),
+    ("我们去公园3次。", ["我", "们", "去", "公", "园", "3", "次"]),
+    ("二〇二六年", ["二", "〇", "二", "六", "年"]),
+    ("오늘은 좋다", ["오늘은", "좋다"]),
+    ("コーヒーを飲む", ["コーヒー", "を", "飲", "む"]),
+    ("ភាសា ລາວ မြန်မာ", ["ភា", "សា", "ລ", "າ", "ວ", "မြ", "န်", "မာ"]),
+    ("u r 2 good_at x²", ["u", "r", "2", "good", "at", "x²"]),
+    ("I don't, we’ll", ["i", "don", "t", "we", "ll"]),
+    ("Straße STRASSE stra\u00dfe co\u00adop", ["strasse", "strasse", "strasse", "coop"]),
+    (
+        "❤️❤ 👍🏽👍 👩‍👩‍👧‍👦 🇩🇪🇫🇷 🏴󠁧󠁢󠁳󠁣󠁴󠁿 1️⃣2️⃣ #️⃣",
+        ["❤", "❤", "👍🏽", "👍", "👩‍👩‍👧‍👦", "🇩🇪", "🇫🇷", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "1\u20e3", "2\u20e3", "#\u20e3"],
+    ),
+    ("🧑🏽‍🤝‍🧑🏿 🏳️‍🌈 ☺", ["🧑🏽‍🤝‍🧑🏿", "🏳\u200d🌈", "☺"]),
+    ("... \u0301 \u200d !? :-) $ \ud83d", []),
+]
+
+
+@pytest.mark.parametrize(("raw", "expected"), TOKENS)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_tokens_of_every_script(raw, expected, form):
+    assert text.tokens(unicodedata.normalize(form, raw)) == [unicodedata.normalize("NFC", each) for each in expected]
+
+
+ANY = st.text(st.one_of(st.characters(), st.sampled_from("aé'_1\u0301\u200d\u200c\ufe0f\u20e3👍🏽🇩ป่去हि")))
+
+
+@given(ANY)
+@settings(max_examples=1000)
+def test_no_letter_and_no_number_is_lost_and_tokens_of_tokens_are_the_same(raw):
+    found = text.tokens(raw)
+    letters = [each for each in text.normalize(raw) if each.isalnum() or regex.match(r"\p{ExtPict}", each)]
+    assert [each for each in "".join(found) if each.isalnum() or regex.match(r"\p{ExtPict}", each)] == letters
+    assert text.tokens(" ".join(found)) == found
+    assert all(each and " " not in each for each in found)
+
+
+@given(ANY)
+@settings(max_examples=500)
+def test_canonically_equivalent_texts_have_the_same_tokens(raw):
+    assert text.tokens(unicodedata.normalize("NFD", raw)) == text.tokens(raw)
+
+
+def test_the_fast_patterns_find_what_the_whole_one_finds():
+    special = [chr(code) for code in range(0x110000) if text._SPECIAL.search(chr(code))]
+    assert all(
+        text._TOKEN.findall(chr(c)) == text._SIMPLE_TOKEN.findall(chr(c))
+        for c in set(range(0x110000)) - {*map(ord, special)}
+    )
+    joined = "".join(chr(code) for code in range(0x110000) if not text._SPECIAL.search(chr(code)))
+    assert text._TOKEN.findall(joined) == text._SIMPLE_TOKEN.findall(joined)
+    ascii_only = "".join(map(chr, range(128))).lower() * 2
+    assert text._TOKEN.findall(ascii_only) == text._ASCII_TOKEN.findall(ascii_only)
+
+
+def test_a_vectorizer_takes_the_tokens_without_a_warning_and_can_be_pickled():
+    with warnings.catch_warnings(action="error"):
+        counter = CountVectorizer(tokenizer=text.tokens, token_pattern=None).fit(["I am हिन्दी 😀", "I"])
+    assert pickle.loads(pickle.dumps(counter)).transform(["i 😀 😀"]).toarray().tolist() == [[0, 1, 0, 2]]
+
+
+@pytest.mark.parametrize("function", [text.tokens, text.normalize, text.clean_text, text.mask])
+@pytest.mark.parametrize("wrong", [None, 3, b"x", ["a"], pd.Series(["a"]), pd.NA])
+def test_a_function_of_one_text_names_what_is_none(function, wrong):
+    with pytest.raises(ValueError, match=f"text is of type {type(wrong).__name__}: expected one string"):
+        function(wrong)
+
+
+def test_marking_words_counts_emoji_and_single_letters():
+    table = text.marking_words(["u 😀", "u 😀 b", "b", "b c"], pd.Series([True, True, False, False]), min_rows=1)
+    assert set(table.index) == {"u", "😀", "b", "c"}
+    assert table.loc[["u", "😀"], "others"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["boolean", "Int8", "float32", "bool[pyarrow]", "category", object])
+def test_marking_words_takes_marks_of_any_dtype(dtype):
+    texts, marked = ["a b", "a c", "b c", "c"], pd.Series([1, 1, 0, 0])
+    expected = text.marking_words(texts, [True, True, False, False], min_rows=1)
+    pd.testing.assert_frame_equal(text.marking_words(texts, marked.astype(dtype), min_rows=1), expected)
+    with pytest.raises(ValueError, match="leave out rows whose label is unknown"):
+        text.marking_words(texts, pd.Series([1, pd.NA, 0, 0], dtype="Int8"), min_rows=1)
+
+
+def test_marking_words_refuses_rows_in_another_order():
+    with pytest.raises(ValueError, match="different indexes"):
+        text.marking_words(pd.Series(["a", "b"], index=[5, 6]), pd.Series([True, False], index=[6, 5]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: text.marking_words(["a", "b"], [1, 0], prior=0), "prior=0: expected a number, above 0"),
+        (lambda: text.marking_words(["a", "b"], [1, 0], min_rows=1.5), "min_rows=1.5: expected a whole number"),
+        (lambda: text.token_counts(["a"], batch_size=np.nan), "batch_size=nan: expected a whole number"),
+        (lambda: text.marking_words(pd.DataFrame({"body": ["a", "b"]}), [1, 0]), r"table\['body'\]"),
+        (lambda: text.token_counts(pd.DataFrame({"body": ["a"]})), r"table\['body'\]"),
+        (lambda: text.as_html(["a"]), "frame: expected a pandas DataFrame, got list"),
+        (lambda: text.as_html(pd.DataFrame({"comment_text": ["a"]}), most=0), "most=0: expected a whole number"),
+    ],
+)
+def test_what_does_not_fit_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_as_html_shows_another_column_and_unknown_labels_of_nullable_types():
+    frame = pd.DataFrame({"body": ["a", "b"], "rude": pd.array([pd.NA, 1], dtype="Int8")})
+    shown = text.as_html(frame, labels=["rude"], text="body")
+    assert "<b>rude?</b>" in shown
+    assert "<b>rude</b>" in shown

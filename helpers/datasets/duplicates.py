@@ -1,36 +1,34 @@
 """Rows that say the same: exact duplicates by their words, near-duplicates by MinHash and an exact check."""
 
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import regex
 from scipy.cluster.hierarchy import DisjointSet
 
 from helpers.arguments import check_count, check_number
 from helpers.datasets.reading import DataError
-from helpers.text import as_texts
+from helpers.text import as_texts, tokens
 
-_WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")
-_ASCII_WORD = re.compile(r"\w+", re.ASCII)
 _SIGNATURE = 128
 _MIXERS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], dtype=np.uint64)
 _CHUNK = 5000
 _MAX_CANDIDATES = 2_000_000
 
 
-def duplicate_groups(texts: Sequence[str]) -> np.ndarray:
-    """Group rows whose words are the same, whatever their case, spacing and punctuation.
+def duplicate_groups(texts: Iterable[str]) -> np.ndarray:
+    """Group rows whose tokens (`text.tokens`) are the same, whatever their case, spacing and punctuation.
 
-    A text without any word (only signs or emoji) is compared as it stands.
+    A text without any token (only signs) is compared as it stands.
 
     Args:
         texts: N texts.
 
     Returns:
         (N,) group numbers from 0, in order of first appearance.
+
+    Raises:
+        ValueError: texts as in `text.as_texts`.
 
     Examples:
         >>> from helpers import datasets
@@ -40,12 +38,12 @@ def duplicate_groups(texts: Sequence[str]) -> np.ndarray:
     return pd.factorize(np.array(_keys(texts), dtype=object))[0]
 
 
-def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0) -> pd.DataFrame:
-    """Pairs of texts whose sets of word 3-grams have a Jaccard similarity above the threshold.
+def near_duplicate_pairs(texts: Iterable[str], *, threshold: float = 0.8, seed: int = 0) -> pd.DataFrame:
+    """Pairs of texts whose sets of token 3-grams have a Jaccard similarity above the threshold.
 
     Candidates come from MinHash signatures in bands (Broder 1997; library: rensa), which find a pair at the threshold
     with a probability above 0.999; each candidate is then checked exactly, so no pair is reported wrongly. Of texts
-    that share all their words only the first is compared.
+    that share all their tokens only the first is compared.
 
     Args:
         texts: N texts.
@@ -56,7 +54,7 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: 
         `first`, `second` (row positions, first < second) and `jaccard`, most similar first.
 
     Raises:
-        ValueError: the threshold is out of range, or an entry is no text.
+        ValueError: texts as in `text.as_texts`, or the threshold is out of range.
         DataError: the texts follow a template, so that millions of pairs are similar.
 
     Examples:
@@ -85,7 +83,7 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float = 0.8, seed: 
     return table.sort_values(["jaccard", "first", "second"], ascending=[False, True, True], ignore_index=True)
 
 
-def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0) -> np.ndarray:
+def near_duplicate_groups(texts: Iterable[str], *, threshold: float = 0.8, seed: int = 0) -> np.ndarray:
     """Group rows that are linked by duplicates and near-duplicates, also over several steps.
 
     Args:
@@ -97,7 +95,7 @@ def near_duplicate_groups(texts: Sequence[str], *, threshold: float = 0.8, seed:
         (N,) group numbers from 0, in order of first appearance.
 
     Raises:
-        ValueError: the threshold is out of range, or an entry is no text.
+        ValueError: texts as in `text.as_texts`, or the threshold is out of range.
 
     Examples:
         >>> from helpers import datasets
@@ -123,7 +121,7 @@ def _checked(threshold: float, seed: int) -> tuple[float, int]:
 
 
 class _Shingles:
-    """Sets of word 3-grams of texts, made when first asked for."""
+    """Sets of token 3-grams of texts, made when first asked for."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
@@ -140,15 +138,9 @@ class _Shingles:
         return shared / (len(a) + len(b) - shared)
 
 
-def _keys(texts: Sequence[str]) -> list[str]:
-    """The words of each text, joined by spaces; combining marks belong to their word."""
-    return [" ".join(_words(text)) or text.strip() for text in as_texts(texts)]
-
-
-def _words(text: str) -> list[str]:
-    if text.isascii():
-        return _ASCII_WORD.findall(text.lower())
-    return _WORD.findall(unicodedata.normalize("NFC", text).casefold())
+def _keys(texts: Iterable[str]) -> list[str]:
+    """The tokens of each text, joined by spaces."""
+    return [" ".join(tokens(each)) or each.strip() for each in as_texts(texts)]
 
 
 def _shingles(key: str) -> set[str]:

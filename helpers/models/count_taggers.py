@@ -13,20 +13,26 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from helpers import config, text
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_choice, check_count, check_number
+from helpers.metrics.checks import check_same_rows
 from helpers.models.saving import whole_folder
 from helpers.tagger_settings import checked_thresholds, thresholds_as_json
+from helpers.text_checks import warn_of_unknown
 
 WEIGHTS, SETTINGS, VOCABULARY = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS, config.TAGGER_VOCABULARY
 KIND = "counts"
+TOKEN_PATTERN = 2  # version of `text.tokens`, stored with a tagger; 1 was scikit-learn's own pattern
+UNKNOWN_TOKENS = 0.8  # share of its tokens from which a text is unknown; of held-out English none comes near
+LEAST_UNKNOWN = 3  # tokens: fewer are no more than a few mistyped words
 
 
 class CountTagger:
     """Any number of labels over counts, each learnt from the rows in which it is known.
 
-    Two sets of features side by side: TF-IDF of single words and pairs of words, and TF-IDF of the pieces of words, of
-    two to five letters, by which a word that was mistyped or never seen resembles others. Both with logarithmic counts
-    and rows of length one. On them a logistic regression for each label (one rung beyond the ladder of notebook 02).
+    Two sets of features side by side: TF-IDF of single tokens and pairs of tokens (`text.tokens`: words of every
+    script, numbers, emoji), and TF-IDF of the pieces of words, of two to five letters, by which a word that was
+    mistyped or never seen resembles others. Both over normalized text (`text.normalize`), with logarithmic counts and
+    rows of length one. On them a logistic regression for each label.
 
     Args:
         C: inverse strength of the L2 penalty.
@@ -38,6 +44,11 @@ class CountTagger:
         vectorizers: the fitted TF-IDF vectorizers.
         coef: (L, F) weights.
         intercept: (L,).
+        token_pattern: version of the pattern by which texts are split: 2 is `text.tokens`; a folder that was saved
+            before it existed has 1, scikit-learn's pattern, and predicts with that as it did.
+
+    Raises:
+        ValueError: C is not above 0, or min_rows is below 1.
 
     Examples:
         >>> import pandas as pd
@@ -50,27 +61,30 @@ class CountTagger:
     """
 
     def __init__(self, C: float = 20.0, *, pieces: bool = True, min_rows: int = 2) -> None:  # noqa: N803
-        if not C > 0 or min_rows < 1:
-            raise ValueError(f"C={C}, min_rows={min_rows}: above 0, and 1 or more")
-        self.C, self.pieces, self.min_rows = C, pieces, min_rows
+        self.C, self.min_rows = check_number("C", C, above=0), check_count("min_rows", min_rows)
+        self.pieces, self.token_pattern = bool(check_choice("pieces", pieces, (True, False))), TOKEN_PATTERN
         self.labels: list[str] = []
         self.vectorizers: list[TfidfVectorizer] = []
         self.coef, self.intercept = np.zeros((0, 0)), np.zeros(0)
 
     def fit(self, texts: Iterable[str], targets: pd.DataFrame) -> "CountTagger":
-        """Learn vocabulary and weights, from training rows alone.
+        """Learn vocabulary and weights, from the training set alone.
 
         Args:
             texts: N texts.
-            targets: (N, L) of 0, 1 and NaN (unknown), a column a label.
+            targets: (N, L) of 0, 1 and missing values (unknown), one column per label.
 
         Raises:
-            ValueError: another number of texts than rows, other values, two labels of one name, no word in any
-                text or no piece of a word in `min_rows` texts, or labels of which fewer than two classes are known
-                (they are named).
+            ValueError: texts as in `text.as_texts`, or none; targets that are no table with a column per label;
+                another number of texts than rows, or rows in another order; other values; two labels of one name; no
+                token in any text or no piece of a word in `min_rows` texts; or labels of which fewer than two classes
+                are known (they are named).
         """
-        texts = text.as_texts(texts)
-        truth = as_numbers("targets", targets)
+        if not isinstance(targets, pd.DataFrame):
+            raise ValueError(_targets_hint(targets))
+        if isinstance(texts, pd.Series):
+            check_same_rows(texts=texts, targets=targets)
+        texts, truth = text.as_texts(texts, allow_empty=False), as_numbers("targets", targets)
         if len(texts) != len(truth) or not truth.size:
             raise ValueError(f"{len(texts)} texts, and targets have shape {truth.shape}: (N, L) is needed")
         if not np.isin(truth[~np.isnan(truth)], (0, 1)).all():
@@ -88,7 +102,7 @@ class CountTagger:
                 f"{lacking} have one class only, or none, among the {len(truth):,} training rows, so nothing can be "
                 "learnt: collect examples, join the label with another, or leave it out (drop=[...] when loading)"
             )
-        vectorizers = [_vectorizer(**options) for options in self._options()]
+        vectorizers = [_vectorizer(TOKEN_PATTERN, **options) for options in self._options()]
         try:
             counts = sparse.hstack([each.fit_transform(texts) for each in vectorizers], format="csr")
         except ValueError as error:
@@ -97,7 +111,7 @@ class CountTagger:
                 "texts, min_rows=1 or pieces=False"
             ) from error
         lines = [self._line(counts, column) for column in truth.T]
-        self.labels, self.vectorizers = names, vectorizers
+        self.labels, self.vectorizers, self.token_pattern = names, vectorizers, TOKEN_PATTERN
         self.coef = np.concatenate([line.coef_ for line in lines]).astype(np.float32)
         self.intercept = np.concatenate([line.intercept_ for line in lines]).astype(np.float32)
         return self
@@ -105,19 +119,29 @@ class CountTagger:
     def predict(self, texts: Iterable[str]) -> pd.DataFrame:
         """Probabilities of texts, (N, L) float32, a column a label.
 
+        Warns when most tokens of texts are not in the vocabulary.
+
         Args:
             texts: a list or a Series, whose index the answer gets.
 
         Raises:
-            ValueError: the tagger was not fitted; one text instead of several, or an entry that is no text.
+            ValueError: the tagger was not fitted, or texts as in `text.as_texts`.
         """
         if not self.labels:
             raise ValueError("the tagger has learnt nothing yet: call fit first")
         index = texts.index if isinstance(texts, pd.Series) else None
-        return pd.DataFrame(self.probabilities(text.as_texts(texts)), columns=self.labels, index=index)
+        texts = text.as_texts(texts)
+        warn_of_unknown(self.mostly_unknown(texts), source="the vocabulary")
+        return pd.DataFrame(self.probabilities(texts), columns=self.labels, index=index)
+
+    def mostly_unknown(self, texts: list[str]) -> np.ndarray:
+        """(N,) bool, True for texts whose tokens are mostly not in the vocabulary."""
+        known = self.vectorizers[0].vocabulary_
+        missing = [[token not in known for token in text.tokens(each)] for each in texts]
+        return np.array([sum(own) >= max(LEAST_UNKNOWN, UNKNOWN_TOKENS * len(own)) for own in missing], dtype=bool)
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
-        """As `predict`, as an array."""
+        """As `predict`, as an array, and without its warning."""
         if not texts:
             return np.zeros((0, len(self.labels)), dtype=np.float32)
         counts = sparse.hstack([each.transform(texts) for each in self.vectorizers], format="csr")
@@ -130,13 +154,24 @@ class CountTagger:
 
     def _line(self, counts: sparse.csr_matrix, column: np.ndarray) -> LogisticRegression:
         known = ~np.isnan(column)
-        return LogisticRegression(C=self.C, solver="liblinear", dual=True, max_iter=1000).fit(
+        return LogisticRegression(C=self.C, solver="liblinear", dual=True, max_iter=1000, random_state=0).fit(
             counts[known], column[known]
         )
 
 
-def _vectorizer(**options: object) -> TfidfVectorizer:
-    return TfidfVectorizer(sublinear_tf=True, **options)
+def _vectorizer(token_pattern: int, **options: object) -> TfidfVectorizer:
+    if token_pattern == 1:
+        return TfidfVectorizer(sublinear_tf=True, **options)
+    own: dict[str, Any] = {"lowercase": False, "tokenizer": text.tokens, "token_pattern": None}
+    own = {"preprocessor": text.normalize} if "analyzer" in options else own
+    return TfidfVectorizer(sublinear_tf=True, **own, **options)
+
+
+def _targets_hint(targets: Any) -> str:  # noqa: ANN401
+    kind, shape = type(targets).__name__, np.shape(targets)
+    name = getattr(targets, "name", None) if isinstance(targets, pd.Series) else None
+    hint = f"such as table[[{name or 'toxic'!r}]]" if name or len(shape) < 2 else "pd.DataFrame(targets, columns=[...])"
+    return f"targets are a {kind} of shape {shape}: expected a DataFrame with one column per label, {hint}"
 
 
 def save_counts(folder: str | Path, tagger: CountTagger, *, thresholds: Mapping[str, float] | None = None) -> Path:
@@ -167,6 +202,7 @@ def save_counts(folder: str | Path, tagger: CountTagger, *, thresholds: Mapping[
         raise ValueError("the tagger has learnt nothing yet: call fit first")
     filled = checked_thresholds(tagger.labels, {} if thresholds is None else thresholds)
     options = {"C": tagger.C, "pieces": tagger.pieces, "min_rows": tagger.min_rows}
+    options |= {"token_pattern": tagger.token_pattern}
     settings = {"kind": KIND, "labels": tagger.labels, "thresholds": thresholds_as_json(filled), "options": options}
     arrays = {"coef": tagger.coef, "intercept": tagger.intercept}
     terms = []
@@ -206,14 +242,19 @@ def load_counts(folder: str | Path) -> tuple[CountTagger, dict[str, float]]:
             )
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        tagger = CountTagger(**settings["options"])
+        options = dict(settings["options"])
+        pattern = options.pop("token_pattern", 1)
+        if pattern not in (1, TOKEN_PATTERN):
+            raise ValueError(f"token pattern {pattern!r} is of another version: 1 to {TOKEN_PATTERN} are known")
+        tagger = CountTagger(**options)
+        tagger.token_pattern = pattern
         labels = [str(name) for name in settings["labels"]]
         thresholds = checked_thresholds(labels, {k: float(v) for k, v in settings["thresholds"].items()})
         terms = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
         arrays = load_file(folder / WEIGHTS)
         tagger.coef, tagger.intercept = arrays["coef"], arrays["intercept"]
-        for number, (options, own) in enumerate(zip(tagger._options(), terms, strict=True)):
-            tagger.vectorizers.append(_vectorizer(**options, vocabulary=own))
+        for number, (own, vocabulary) in enumerate(zip(tagger._options(), terms, strict=True)):
+            tagger.vectorizers.append(_vectorizer(pattern, **own, vocabulary=vocabulary))
             tagger.vectorizers[-1].idf_ = arrays[f"idf_{number}"]
         if tagger.coef.shape != (len(labels), sum(map(len, terms))) or tagger.intercept.shape != (len(labels),):
             raise ValueError(f"weights {tagger.coef.shape} are not for {len(labels)} labels and these words")
