@@ -39,7 +39,7 @@ def launch(place, name, *, processes=1, launcher=None, die=None, watch=False, re
     folder = place / name
     folder.mkdir(exist_ok=True)
     data = {"train": str(place / "train.csv"), "valid": str(place / "valid.csv"), "encoder": str(place / "encoder")}
-    data |= {"max_tokens": 48, "batch_size": 33, "cache": str(place / "cache"), "shards": 4}
+    data |= {"max_tokens": 48, "batch_size": 33, "cache": str(place / "cache")}
     kept = {"dirpath": str(folder), "filename": "best", "save_last": True, "every_n_train_steps": 2}
     saving = {"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": kept}
     trainer = {"max_epochs": 2, "accelerator": "cpu", "devices": processes, "gradient_clip_val": 1.0}
@@ -145,16 +145,6 @@ def test_a_killed_process_and_the_run_taken_up_end_where_the_undisturbed_run_end
     assert whole["global_step"] == again["global_step"] == 26
     assert apart(whole, again) < 1e-7
     assert apart(whole, kept) > 1e-4
-
-
-def test_a_stream_is_shared_once_an_epoch_where_a_process_runs_out_of_rows(place):
-    launch(place, "flow", processes=2, watch=True, data={"stream": True, "batch_size": 34, "shards": 3})
-    lines = [line for rank in (0, 1) for line in (place / "flow" / f"rank{rank}.txt").read_text().splitlines()]
-    alone = Counter(line.split(" ", 2)[2] for line in (place / "one" / "rank0.txt").read_text().splitlines())
-    for epoch in "01":
-        seen = Counter(line.split(" ", 2)[2] for line in lines if line.startswith(epoch))
-        assert sum(seen.values()) == TRAIN
-        assert {row: 2 * times for row, times in seen.items()} == alone
 
 
 def test_accumulated_batches_with_unknown_labels_end_alike_too(place):

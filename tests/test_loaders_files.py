@@ -1,9 +1,14 @@
-"""Token ids on disk: made once, the same as in memory, refused where they cannot be trusted; shared and taken up."""
+"""Token ids on disk: made once, in the order of the files, refused where they cannot be trusted, shared and resumed."""
 
 import os
-import time
-from collections import Counter
-from itertools import islice
+import pickle
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from itertools import chain, islice, pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from helpers import datasets, loaders, text
+from helpers import datasets, loaders, loops, losses, text
 from helpers.datasets import DataError
-from helpers.loaders import tables
+from helpers.loaders import files, tables
 
+ROOT = Path(__file__).parent.parent
 LABELS = ["rude", "kind"]
 
 
@@ -38,102 +44,363 @@ def write(table, path):
     return path
 
 
-def rows_of(batches):
-    """Every row as token ids and labels, with how often it came."""
-    found = Counter()
-    for inputs, labels in batches:
-        for ids, mask, marks in zip(inputs["input_ids"], inputs["attention_mask"], labels, strict=True):
-            found[tuple(ids[mask.bool()].tolist()), str(marks.tolist())] += 1
-    return found
+def batches_of(loader):
+    """Every batch as plain lists: token ids, labels (None where unknown), rows."""
+    return [(batch[0]["input_ids"].tolist(), plain(batch[1]), batch.rows.tolist()) for batch in loader]
+
+
+def plain(labels):
+    return [[None if value != value else value for value in row] for row in labels.tolist()]
 
 
 @pytest.fixture(scope="module", params=["rows.csv", "rows.parquet"])
 def tokens(request, table, tokenizer, tmp_path_factory):
+    """The rows in three files, one of them a single row."""
     folder = tmp_path_factory.mktemp("files")
-    return loaders.tokenize_files(write(table, folder / request.param), tokenizer, cache=folder / "c", max_tokens=32)
+    path = folder / request.param
+    parts = table[:300], table[300:301], table[301:]
+    paths = [write(part, path.with_stem(f"part{place}")) for place, part in enumerate(parts)]
+    return loaders.tokenize_files(paths, tokenizer, cache=folder / "c", max_tokens=32)
 
 
-def test_rows_are_those_of_a_table_in_memory(tokens, table, tokenizer):
-    made = loaders.tokenize(table["comment_text"], tokenizer, max_tokens=32)
+@pytest.fixture(scope="module")
+def in_memory(table, tokenizer):
+    return loaders.tokenize(table["comment_text"], tokenizer, max_tokens=32), table[LABELS]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"shuffle": True, "seed": 3}, {"bucket": False}, {"batch_size": 7, "rank": 1, "ranks": 3}], ids=str
+)
+def test_batches_are_those_of_a_table_in_memory(options, tokens, in_memory):
     assert tokens.labels == LABELS
-    assert tokens.cut == made.cut > 0
-    assert max(tokens.rows) - min(tokens.rows) <= 1
-    expected = rows_of(loaders.token_loader(made, table[LABELS]))
-    assert rows_of(loaders.file_loader(tokens)) == expected
-    assert rows_of(loaders.file_loader(tokens, shuffle=True, bucket=False)) == expected
-    assert rows_of(loaders.StreamLoader(loaders.TokenStream(tokens, 30, shuffle=True))) == expected
-    assert rows_of(loaders.StreamLoader(loaders.TokenStream(tokens, 30, shuffle=False))) == expected
+    assert tokens.cut == in_memory[0].cut > 0
+    assert tokens.lengths.tolist() == in_memory[0].lengths.tolist()
+    assert batches_of(loaders.file_loader(tokens, **options)) == batches_of(loaders.token_loader(*in_memory, **options))
+
+
+def test_rows_lie_in_the_order_of_the_files(tokens, in_memory, table):
+    made, labels = in_memory
+    ids = [made.ids[start:stop].tolist() for start, stop in pairwise(made.offsets)]
+    assert tokens.table["input_ids"][:] == ids
+    assert tokens.table["labels"][:] == labels.to_numpy().tolist()
+    assert tokens.table["truncated"][:] == made.truncated.tolist()
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 16, 40])
-@pytest.mark.parametrize("way", ["file_loader", "stream"])
-def test_processes_share_all_rows_in_equally_many_batches(tokens, ranks, way):
-    size, found, batches = 3 * ranks, Counter(), []
-    for rank in range(ranks):
-        options = {"batch_size": size, "shuffle": True, "rank": rank, "ranks": ranks}
-        if way == "stream":
-            stream = loaders.TokenStream(tokens, pool=4, **options)
-            batches.append(list(loaders.StreamLoader(stream)))
-            assert len(batches[-1]) == len(stream)
-        else:
-            batches.append(list(loaders.file_loader(tokens, **options)))
-        found += rows_of(batches[-1])
-    assert found == rows_of(loaders.file_loader(tokens))
-    assert len({len(own) for own in batches}) == 1
-    assert max(len(labels) for own in batches for _, labels in own) == 3
+def test_processes_share_all_rows_in_equally_many_batches(tokens, ranks):
+    options = {"batch_size": 3 * ranks, "shuffle": True, "ranks": ranks}
+    shares = [batches_of(loaders.file_loader(tokens, rank=rank, **options)) for rank in range(ranks)]
+    whole = batches_of(loaders.file_loader(tokens, batch_size=3 * ranks, shuffle=True))
+    assert {len(own) for own in shares} == {len(whole)}
+    for number, (_, _, rows) in enumerate(whole):
+        assert [own[number][2] for own in shares] == [rows[rank::ranks] for rank in range(ranks)]
+    assert sorted(row for _, _, rows in whole for row in rows) == list(range(len(tokens)))
 
 
 @pytest.mark.parametrize("skip", [0, 1, 17])
-@pytest.mark.parametrize("way", ["file_loader", "stream"])
-def test_an_epoch_is_taken_up_in_its_middle(tokens, skip, way):
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_an_epoch_is_resumed_in_its_middle(tokens, skip, ranks):
     def loader():
-        if way == "stream":
-            return loaders.StreamLoader(loaders.TokenStream(tokens, 32, shuffle=True, pool=5))
-        return loaders.file_loader(tokens, shuffle=True)
+        return loaders.file_loader(tokens, shuffle=True, rank=ranks - 1, ranks=ranks)
 
     first = loader()
     first.load_state_dict({"epoch": 3, "batches": 0})
-    whole = list(first)
+    whole = batches_of(first)
     assert first.state_dict().items() >= {"epoch": 4, "batches": 0}.items()
     broken, again = loader(), loader()
     broken.load_state_dict({"epoch": 3, "batches": 0})
-    batches = list(islice(broken, skip))
+    batches = batches_of(islice(broken, skip))
     assert broken.state_dict().items() >= {"epoch": 3, "batches": skip}.items()
     again.load_state_dict({"epoch": 3, "batches": skip})
-    rest = list(again)
-    assert len(batches) + len(rest) == len(whole)
-    for (one, _), (other, _) in zip(whole, batches + rest, strict=True):
-        assert torch.equal(one["input_ids"], other["input_ids"])
+    assert batches + batches_of(again) == whole
+    assert whole != batches_of(loader())
 
 
-def test_epochs_differ_and_a_stream_mixes_its_file(tokens):
-    stream = loaders.StreamLoader(loaders.TokenStream(tokens, 32, shuffle=True))
-    one = [inputs["input_ids"].tolist() for inputs, _ in stream]
-    stream.set_epoch(1)
-    assert one != [inputs["input_ids"].tolist() for inputs, _ in stream]
+class Net(torch.nn.Module):
+    """The mean of learned numbers of the tokens."""
+
+    def __init__(self, entries):
+        super().__init__()
+        self.numbers = torch.nn.Embedding(entries, 2)
+
+    def forward(self, input_ids, attention_mask):
+        return (self.numbers(input_ids) * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("stop", [1, 20, 45])
+def test_a_run_over_files_that_was_stopped_ends_with_the_same_bits(stop, tokens, tokenizer, tmp_path):
+    def run(folder, stop=None):
+        torch.manual_seed(0)
+        model, steps = Net(len(tokenizer)), 0
+
+        def loss(logits, targets):
+            nonlocal steps
+            steps += 1
+            if steps == stop:
+                raise RuntimeError("the power failed")
+            return losses.bce(logits, targets)
+
+        options = {"checkpoint_every": 4, "progress": False, "epochs": 2, "folder": folder}
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+        loops.fit(model, loaders.file_loader(tokens, shuffle=True), loss=loss, optimizer=optimizer, **options)
+        return model.numbers.weight
+
+    with pytest.raises(RuntimeError, match="the power failed"):
+        run(tmp_path / "stopped", stop)
+    assert torch.equal(run(tmp_path / "stopped"), run(tmp_path / "whole"))
+
+
+def test_token_ids_survive_pickling_and_files_that_are_mapped_anew(tokens, in_memory, monkeypatch):
+    monkeypatch.setattr(files, "REOPEN_AFTER", 100)
+    copy, before = pickle.loads(pickle.dumps(tokens)), tokens.table
+    for source in (tokens, copy):
+        assert batches_of(loaders.file_loader(source)) == batches_of(loaders.token_loader(*in_memory))
+    assert tokens.table is not before
+    assert tokens.table["input_ids"][:] == before["input_ids"][:]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux says what is mapped")
+def test_pages_that_were_read_do_not_stay_in_memory(tokenizer, tmp_path, monkeypatch):
+    rows = pd.DataFrame({"comment_text": [" ".join(["goat", "boat"] * 60)] * 20_000, "toxic": 0})
+    tokens = loaders.tokenize_files(write(rows, tmp_path / "rows.csv"), tokenizer, cache=tmp_path / "c")
+
+    def mapped():
+        """Bytes of the files that count as memory of this process."""
+        found, ours = 0, False
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                ours = str(tmp_path) in line
+            elif ours and line.startswith("Rss:"):
+                found += 1024 * int(line.split()[1])
+        return found
+
+    def most(reopen_after):
+        monkeypatch.setattr(files, "REOPEN_AFTER", reopen_after)
+        return max(mapped() for _ in loaders.file_loader(tokens, batch_size=500, shuffle=True))
+
+    assert most(500) < most(10**9) / 2
+
+
+def names_of(folder):
+    return sorted(path.name for path in folder.glob("*.json"))
 
 
 def test_what_was_made_is_opened_and_what_changed_is_made_anew(table, tokenizer, tmp_path):
+    cache, path = tmp_path / "c", write(table.head(50), tmp_path / "rows.csv")
+
+    def make(path=path, tokenizer=tokenizer, **options):
+        return loaders.tokenize_files(path, tokenizer, cache=cache, **options)
+
+    first = make()
+    (arrow,) = (Path(part["filename"]) for part in first.table.cache_files)
+    stamp = arrow.stat().st_mtime_ns
+    copy = tmp_path / "elsewhere.csv"
+    copy.write_bytes(path.read_bytes())
+    used = text.load_tokenizer()
+    used(["one", "two words"], padding=True, truncation=True, max_length=3)
+    for options in ({}, {"path": copy}, {"path": [str(path)]}, {"tokenizer": used}, {"labels": LABELS}):
+        again = make(**options)
+        assert again.table.cache_files == first.table.cache_files, options
+        assert again.table["input_ids"][:] == first.table["input_ids"][:]
+    assert arrow.stat().st_mtime_ns == stamp
+    other = text.load_tokenizer()
+    other.add_tokens(["goat"])
+    for options in ({"max_tokens": 64}, {"labels": ["kind"]}, {"labels": LABELS[::-1]}, {"tokenizer": other}):
+        before = names_of(cache)
+        make(**options)
+        assert len(names_of(cache)) == len(before) + 1, options
+    before = names_of(cache)
+    make([path, copy])
+    assert len(names_of(cache)) == len(before) + 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_one_changed_cell_is_seen_where_size_and_time_are_the_same(kind, tokenizer, tmp_path):
+    rows = pd.DataFrame({"comment_text": ["You are kind", "Go away"], "rude": [0, 1]})
+    path = tmp_path / f"rows.{kind}"
+    plain = {"compression": None, "use_dictionary": False, "write_statistics": False}
+
+    def store(rows):
+        rows.to_parquet(path, **plain) if kind == "parquet" else rows.to_csv(path, index=False)
+        os.utime(path, ns=(10**18, 10**18))
+        return path.stat().st_size, path.stat().st_mtime_ns
+
+    def made():
+        return loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c").table[:]
+
+    stats = store(rows)
+    first = made()
+    for column, changed in (("comment_text", ["You are mean", "Go away"]), ("rude", [1, 1])):
+        assert store(rows.assign(**{column: changed})) == stats
+        assert made() != first, column
+    store(rows)
+    assert made() == first
+
+
+def test_another_process_opens_what_this_one_made(table, tokenizer, tmp_path):
     path = write(table.head(50), tmp_path / "rows.csv")
     first = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
-    stamp = first.files[0].stat().st_mtime_ns
-    again = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
-    assert again == first
-    assert again.files[0].stat().st_mtime_ns == stamp
-    folders = {first.folder}
-    for changed in ({"max_tokens": 64}, {"labels": ["kind"]}, {"shards": 3}):
-        folders.add(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c", **changed).folder)
-    write(table.head(51), path)
-    folders.add(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c").folder)
-    assert len(folders) == 5
-    assert not list((tmp_path / "c").glob(".making-*"))
+    before = names_of(tmp_path / "c")
+    done = start(path, tmp_path / "c")
+    assert done.communicate()[0] == f"{len(str(first.table[:]))} 50\n"
+    assert names_of(tmp_path / "c") == before
 
 
-def test_a_broken_making_leaves_nothing_behind(table, tokenizer, tmp_path):
+MAKE = """
+import os, signal, sys
+from helpers import loaders, text
+from helpers.loaders import arrow
+path, cache, die_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+rows = arrow._rows
+def dying(*arguments):
+    for number, row in enumerate(rows(*arguments)):
+        if number == die_at:
+            print("dying", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield row
+arrow._rows = dying
+tokens = loaders.tokenize_files(path, text.load_tokenizer(), cache=cache)
+print(len(str(tokens.table[:])), len(tokens))
+"""
+
+
+def start(path, cache, die_at=-1, **environment):
+    """Another process that makes token ids, and may be killed at a row."""
+    command = [sys.executable, "-c", MAKE, str(path), str(cache), str(die_at)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    return subprocess.Popen(command, env=os.environ | environment, **options)
+
+
+def test_what_a_killed_process_left_is_not_taken_for_whole_and_is_removed(table, tokenizer, tmp_path):
+    path, cache = write(table, tmp_path / "rows.csv"), tmp_path / "c"
+    killed = start(path, cache, die_at=1_100)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = cache.rglob("*.incomplete")
+    shutil.copytree(left, kept := tmp_path / "kept")
+    other = write(table.head(20), tmp_path / "other.csv")  # the next one to come removes it, whatever it makes
+    assert len(loaders.tokenize_files(other, tokenizer, cache=cache)) == 20
+    assert not list(cache.rglob("*.incomplete"))
+    shutil.copytree(kept, left)
+    tokens = loaders.tokenize_files(path, tokenizer, cache=cache)
+    expected = loaders.tokenize(table["comment_text"], tokenizer)
+    assert list(chain.from_iterable(tokens.table["input_ids"][:])) == expected.ids.tolist()
+    assert not list(cache.rglob("*.incomplete"))
+
+
+def test_processes_that_make_the_same_at_once_get_the_same(table, tokenizer, tmp_path):
+    path, cache = write(table, tmp_path / "rows.csv"), tmp_path / "c"
+    found = [started.communicate() for started in [start(path, cache) for _ in range(2)]]
+    tokens = loaders.tokenize_files(path, tokenizer, cache=cache)
+    expected = f"{len(str(tokens.table[:]))} {len(table)}\n"
+    assert found == [(expected, "")] * 2  # and nothing is printed: neither progress bars nor warnings
+    assert len(names_of(cache)) == 1
+    assert not [path for path in cache.rglob("*") if path.suffix in (".part", ".incomplete")]
+
+
+def test_a_broken_making_leaves_no_table_behind(table, tokenizer, tmp_path):
     path = write(table.head(1_100).assign(rude=[*[0] * 1_099, 7]), tmp_path / "rows.csv")
     with pytest.raises(DataError, match=r"rows.csv: row 1100: column rude holds '7'"):
         loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
-    assert not list((tmp_path / "c").iterdir())
+    assert not [path for path in (tmp_path / "c").rglob("*") if path.suffix in (".arrow", ".json", ".incomplete")]
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(table, tmp_path):
+    path = write(table.head(1_100), tmp_path / "rows.csv")
+
+    class Meddling(type(text.load_tokenizer())):
+        def __call__(self, texts, **options):
+            if len(texts) == 1_000:
+                with path.open("a") as file:
+                    file.write("9,more,0,1\n")
+            return super().__call__(texts, **options)
+
+    meddling = Meddling.from_pretrained(text.load_tokenizer().name_or_path)
+    with pytest.raises(DataError, match=r"rows.csv: the file was changed while it was read"):
+        loaders.tokenize_files(path, meddling, cache=tmp_path / "c")
+    assert not names_of(tmp_path / "c")
+
+
+def damage_cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage_flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def damage_empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_flip, damage_empty, Path.unlink])
+@pytest.mark.parametrize("name", ["generator-train.arrow", "dataset_info.json", "*.json"])
+def test_a_damaged_cache_is_refused_by_name(damage, name, table, tokenizer, tmp_path):
+    path = write(table.head(300), tmp_path / "rows.csv")
+
+    def make():
+        return loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
+
+    whole = make().table[:]
+    (found,) = (tmp_path / "c").glob(name) if name == "*.json" else (tmp_path / "c").rglob(name)
+    damage(found)
+    if name == "*.json" and damage is Path.unlink:  # only the digests are gone
+        assert make().table[:] == whole
+        assert found.is_file()
+        return
+    with pytest.raises(DataError, match=rf"{found.name}: not as it was written, the cache is damaged; delete .*c and"):
+        make()
+    shutil.rmtree(tmp_path / "c")
+    assert make().table[:] == whole
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_empty, Path.unlink])
+@pytest.mark.parametrize("name", ["generator-train.arrow", "dataset_info.json"])
+def test_a_damaged_cache_without_digests_is_refused_or_made_anew(damage, name, table, tokenizer, tmp_path):
+    path = write(table.head(300), tmp_path / "rows.csv")
+    whole = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c").table[:]
+    next((tmp_path / "c").glob("*.json")).unlink()
+    damage(next((tmp_path / "c").rglob(name)))
+    try:
+        again = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
+    except (DataError, OSError) as error:
+        assert "delete it" in str(error)
+    else:
+        assert again.table[:] == whole
+
+
+def test_a_cache_that_cannot_be_written_is_named(table, tokenizer, tmp_path):
+    path = write(table, tmp_path / "rows.csv")
+    for cache in (path, path / "c"):
+        with pytest.raises(OSError, match=rf"{re.escape(str(cache))}: token ids cannot be written .* cache="):
+            loaders.tokenize_files(path, tokenizer, cache=cache)
+    full = """
+import resource, signal, sys
+from helpers import loaders, text
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # as on a disk that is full
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+try:
+    loaders.tokenize_files(sys.argv[1], text.load_tokenizer(), cache=sys.argv[2])
+except OSError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", full, str(path), str(tmp_path / "c")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert f"{tmp_path / 'c'}: token ids cannot be written" in done.stdout, done.stderr
+    assert not names_of(tmp_path / "c")
+    assert len(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")) == len(table)
+
+
+def test_nothing_is_written_outside_the_cache(table, tmp_path):
+    path, home = write(table.head(20), tmp_path / "rows.csv"), tmp_path / "home"
+    home.mkdir()
+    caches = {name: str(home / name) for name in ("HF_HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    (home / "TMPDIR").mkdir()
+    done = start(path, tmp_path / "c", HOME=str(home), **caches)
+    assert done.communicate()[0].endswith(" 20\n")
+    assert [found.name for found in home.rglob("*")] == ["TMPDIR"]
 
 
 @pytest.mark.parametrize(
@@ -161,9 +428,9 @@ def test_bad_files_are_named(tokenizer, tmp_path, table):
     (tmp_path / "rows.json").write_text("{}")
     with pytest.raises(DataError, match=r"rows.json: a .csv or a .parquet file is needed"):
         make(tmp_path / "rows.json")
-    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match=r"torn.parquet: not a readable parquet file"):
-        make(tmp_path / "torn.parquet")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"cut.parquet: not a readable parquet file"):
+        make(tmp_path / "cut.parquet")
     path = write(table.head(5), tmp_path / "rows.csv")
     with pytest.raises(DataError, match=r"rows.csv: missing column message; found id, comment_text"):
         make(path, text="message")
@@ -172,19 +439,36 @@ def test_bad_files_are_named(tokenizer, tmp_path, table):
     with pytest.raises(DataError, match="no label column beside comment_text, id, rude, kind"):
         make(path, ignore=["id", "rude", "kind"])
     with pytest.raises(DataError, match=r"empty.csv: no rows"):
-        make(write(table.head(0), tmp_path / "empty.csv"))
-    with pytest.raises(ValueError, match="shards=0"):
-        make(path, shards=0)
-    with pytest.raises(FileNotFoundError, match=r"index.json is missing: make the folder"):
-        loaders.open_tokens(tmp_path)
-    made = make(path)
-    made.files[0].unlink()
-    with pytest.raises(FileNotFoundError, match=r"tokens-00000.arrow is missing: delete"):
-        make(path)
-    with pytest.raises(ValueError, match="see the docstring"):
-        loaders.TokenStream(made, 3, shuffle=True, ranks=2)
+        make([path, write(table.head(0), tmp_path / "empty.csv")])
+    with pytest.raises(ValueError, match=r"files=\[\]: expected at least one file"):
+        make([])
+    with pytest.raises(ValueError, match=r"labels=\['rude', 'rude'\].*expected different names"):
+        make(path, labels=["rude", "rude"])
+    with pytest.raises(ValueError, match="expected different names"):
+        make(path, labels=["comment_text"])
+    with pytest.raises(ValueError, match="max_tokens=2"):
+        make(path, max_tokens=2)
     with pytest.raises(ValueError, match="rank=2: expected a whole number, from 0 to 1"):
-        loaders.EpochBatchSampler(5, 2, shuffle=True, rank=2, ranks=2)
+        loaders.file_loader(make(path), rank=2, ranks=2)
+
+
+def test_files_with_other_columns_are_named(tokenizer, tmp_path, table):
+    first = write(table.head(5), tmp_path / "first.csv")
+    for change, message in (
+        (table.head(5).drop(columns="kind"), "missing column kind"),
+        (table.head(5).rename(columns={"comment_text": "message"}), "missing column comment_text"),
+        (table.head(5).assign(cruel=0), r"column cruel is not in .*first.csv; name the labels"),
+    ):
+        second = write(change, tmp_path / "second.csv")
+        with pytest.raises(DataError, match=rf"second.csv: {message}"):
+            loaders.tokenize_files([first, second], tokenizer, cache=tmp_path / "c")
+    assert len(loaders.tokenize_files([first, second], tokenizer, cache=tmp_path / "c", labels=LABELS)) == 10
+    second = write(table.iloc[5:8][["kind", "rude", "comment_text"]], tmp_path / "second.csv")  # in another order
+    made = loaders.tokenize_files([first, second], tokenizer, cache=tmp_path / "c")
+    assert made.table["labels"][:] == table[LABELS].head(8).to_numpy().tolist()
+    write(table.head(5).set_index("id"), tmp_path / "index.csv").write_text(",comment_text,rude\n0,a,1\n1,b,0\n")
+    with pytest.raises(DataError, match=r"index.csv: a column has no name \(a saved index\?\)"):
+        loaders.tokenize_files(tmp_path / "index.csv", tokenizer, cache=tmp_path / "c")
 
 
 @pytest.mark.parametrize(
@@ -267,38 +551,32 @@ def test_an_index_that_pandas_kept_is_no_column(tmp_path):
     assert loaders.label_columns([tmp_path / "rows.parquet"], **options) == ["toxic"]
 
 
-def test_words_that_pandas_takes_for_nothing_stay_words_and_booleans_are_labels(tokenizer, tmp_path):
+def test_words_that_pandas_takes_for_nothing_stay_words(tokenizer, tmp_path):
     (tmp_path / "rows.csv").write_text("comment_text,toxic\nNA,1\nnull,0\nNaN,\n")
     made = loaders.tokenize_files(tmp_path / "rows.csv", tokenizer, cache=tmp_path / "c")
-    assert made.table()["labels"][:] == [[1], [0], [-1]]
-    pd.DataFrame({"comment_text": ["a", "b"], "toxic": [True, False]}).to_parquet(tmp_path / "rows.parquet")
-    made = loaders.tokenize_files(tmp_path / "rows.parquet", tokenizer, cache=tmp_path / "c", shards=1)
-    assert made.table()["labels"][:] == [[1], [0]]
+    assert made.table["labels"][:] == [[1], [0], [-1]]
+    assert made.table["input_ids"][:] == tokenizer(["NA", "null", "NaN"])["input_ids"]
 
 
-def test_a_torn_or_broken_folder_is_named_or_made_anew(table, tokenizer, tmp_path):
-    path = write(table.head(300), tmp_path / "rows.csv")
-    made = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c", shards=2)
-    (made.folder / "index.json").unlink()  # half deleted
-    again = loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c", shards=2)
-    assert again == made
-    whole = made.files[1].read_bytes()
-    made.files[1].write_bytes(whole[: len(whole) // 2])
-    for use in (loaders.ArrowRows, lambda tokens: list(loaders.TokenStream(tokens, 8, shuffle=False))):
-        with pytest.raises(DataError, match=r"tokens-00001.arrow: torn .*; delete"):
-            use(made)
-
-
-def test_what_a_killed_process_left_is_cleared_after_a_day(table, tokenizer, tmp_path):
-    path = write(table.head(20), tmp_path / "rows.csv")
-    for name, age in (("old", 2 * 86_400), ("young", 60)):
-        left = tmp_path / "c" / f".making-{name}"
-        left.mkdir(parents=True)
-        (left / "tokens-00000.arrow").write_bytes(b"half")
-        for found in (left / "tokens-00000.arrow", left):
-            os.utime(found, (time.time() - age,) * 2)
-    loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")
-    assert [found.name for found in (tmp_path / "c").glob(".making-*")] == [".making-young"]
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (pd.Series([True, False]), [1, 0]),
+        (pd.Series([True, None], dtype="boolean"), [1, -1]),
+        (pd.Series([1, None], dtype="Int64"), [1, -1]),
+        (pd.Series([1.0, np.nan]), [1, -1]),
+        (pd.Series([1, -1], dtype=np.int8), [1, -1]),
+        (pd.Series(["0", "1"], dtype="category"), [0, 1]),
+        (pd.Series([0, 1], dtype="category"), [0, 1]),
+        (pd.Series([0, None], dtype=pd.ArrowDtype(pa.uint8())), [0, -1]),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "")),
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_labels_of_every_type(cells, expected, kind, tokenizer, tmp_path):
+    rows = pd.DataFrame({"comment_text": ["a", "b"], "toxic": cells})
+    made = loaders.tokenize_files(write(rows, tmp_path / f"rows.{kind}"), tokenizer, cache=tmp_path / "c")
+    assert [mark for (mark,) in made.table["labels"][:]] == expected
 
 
 def test_a_column_twice_and_an_empty_file_are_refused(tokenizer, tmp_path):
@@ -309,14 +587,6 @@ def test_a_column_twice_and_an_empty_file_are_refused(tokenizer, tmp_path):
         (tmp_path / "rows.csv").write_text(content)
         with pytest.raises(DataError, match=rf"rows.csv: {message}"):
             loaders.tokenize_files(tmp_path / "rows.csv", tokenizer, cache=tmp_path / "c")
-
-
-def test_a_stream_refuses_workers_and_other_batches(tokens):
-    stream = loaders.TokenStream(tokens, 32, shuffle=True)
-    with pytest.raises(ValueError, match="every worker would give all batches"):
-        next(iter(torch.utils.data.DataLoader(stream, batch_size=None, num_workers=2)))
-    with pytest.raises(ValueError, match="ranks was 2 and is 1"):
-        loaders.StreamLoader(stream).load_state_dict({"epoch": 0, "batches": 3, "ranks": 2})
 
 
 def test_no_network_is_tried(table, tokenizer, tmp_path, monkeypatch):
@@ -330,4 +600,4 @@ def test_no_network_is_tried(table, tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     for kind in ("csv", "parquet"):
         path = write(table.head(20), tmp_path / f"rows.{kind}")
-        assert len(loaders.ArrowRows(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c"))) == 20
+        assert len(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c")) == 20

@@ -304,10 +304,8 @@ def test_rows_are_split_balanced_and_limited(encoder):
 
 def test_data_that_do_not_go_together_are_refused(parts, encoder, tmp_path):
     parts[0].to_csv(tmp_path / "rows.csv", index=False)
-    with pytest.raises(ValueError, match="files can be a stream and must be shared out"):
+    with pytest.raises(ValueError, match="files must be split beforehand"):
         tagging.CommentDataModule(str(tmp_path / "rows.csv"), 0.2, encoder=encoder)
-    with pytest.raises(ValueError, match="a table can be shared out and is no stream"):
-        tagging.CommentDataModule(parts[0], parts[1], stream=True)
     data = tagging.CommentDataModule(*parts[:2], encoder=encoder)
     data.setup()
     with pytest.raises(ValueError, match=r"there are no test rows: name them, CommentDataModule\(..., test="):
@@ -317,11 +315,11 @@ def test_data_that_do_not_go_together_are_refused(parts, encoder, tmp_path):
         data.train_dataloader()
 
 
-def test_a_stream_trains_on_every_row_and_is_taken_up(parts, encoder, tmp_path):
+def test_a_run_over_files_is_resumed_in_the_middle_of_an_epoch(parts, encoder, tmp_path):
     paths = [tmp_path / "train.csv", tmp_path / "valid.csv"]
     for part, path in zip(parts, paths, strict=False):
         part.to_csv(path, index=False)
-    options = {"encoder": encoder, "max_tokens": 24, "stream": True, "shards": 3, "cache": tmp_path / "c"}
+    options = {"encoder": encoder, "max_tokens": 24, "cache": tmp_path / "c"}
 
     def run(name, **more):
         saving = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / name, save_last=True, every_n_train_steps=2)

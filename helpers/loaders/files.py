@@ -1,8 +1,6 @@
-"""Token ids on disk, kept as memory-mapped Arrow by `tokenize_files`: opened, and read in batches."""
+"""Token ids of CSV and Parquet files: made once, kept as memory-mapped Arrow, in the order of the files."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,151 +9,181 @@ import torch
 from torch.utils.data import Dataset
 
 from helpers.datasets.reading import DataError
-from helpers.loaders.rows import Batch
+from helpers.loaders.rows import Batch, row_numbers
+from helpers.loaders.tables import column_names
 from helpers.loaders.tokens import loader_by_length, padded
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow as pa
     from torch.utils.data import DataLoader
+    from transformers import PreTrainedTokenizerBase
 
-INDEX = "index.json"
-
-
-def arrow_name(place: int) -> str:
-    """Name of the Arrow file of a number."""
-    return f"tokens-{place:05d}.arrow"
+REOPEN_AFTER = 4_096  # rows; each may bring 64 KiB of its file into memory
 
 
-@dataclass(frozen=True)
-class TokenFiles:
-    r"""Token ids of N texts in a folder of Arrow files, as `tokenize_files` makes it.
+class TokenFiles(Dataset[Batch]):
+    r"""Token ids and labels of N texts on disk, as `tokenize_files` makes them, padded a batch at a time.
 
     Attributes:
-        folder: of the files.
+        table: a Hugging Face `datasets.Dataset`, memory-mapped, one row per text in the order of the files: `input_ids`
+            (without padding), `labels` (int8, -1 unknown), `truncated` (whether the text lost its end).
         labels: names of the L labels.
-        rows: rows of each file.
         pad_id: what to pad with.
-        cut: number of texts that lost their end.
-        max_tokens: length at which texts were cut.
 
     Examples:
         >>> from pathlib import Path
         >>> from helpers import loaders, text
-        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n3,Hello there,-1\n")
-        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=2)
-        >>> tokens.labels, tokens.rows  # rows of each file
-        (['rude'], [2, 1])
-        >>> tokens.table()["length"][:]
-        [4, 4, 4]
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away now,1\n3,Hello there,-1\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache")
+        >>> tokens.table["labels"][:], tokens.lengths.tolist(), tokens.cut
+        ([[0], [1], [-1]], [4, 5, 4], 0)
+        >>> inputs, labels = tokens[1]  # a batch of one row
+        >>> len(tokens), tuple(inputs["input_ids"].shape), labels.tolist()
+        (3, (1, 5), [[1.0]])
     """
 
-    folder: Path
-    labels: list[str]
-    rows: list[int]
-    pad_id: int
-    cut: int
-    max_tokens: int
-
-    @property
-    def files(self) -> list[Path]:
-        """The Arrow files, in order."""
-        return [self.folder / arrow_name(place) for place in range(len(self.rows))]
-
-    def table(self) -> "datasets.Dataset":
-        """All rows as a Hugging Face dataset, memory-mapped: input_ids, length, labels (int8, -1 unknown)."""
-        import datasets
-
-        return datasets.concatenate_datasets([self.open_file(place) for place in range(len(self.rows))])
-
-    def open_file(self, place: int) -> "datasets.Dataset":
-        """One of the files, memory-mapped.
-
-        Raises:
-            DataError: the file is torn.
-        """
-        import datasets
-        import pyarrow as pa
-
-        path = self.files[place]
-        try:
-            found = datasets.Dataset.from_file(str(path))
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{path}: torn ({error}); delete {self.folder} and make it again") from error
-        if len(found) != self.rows[place]:
-            rows = f"{len(found)} rows, and {self.rows[place]} were written"
-            raise DataError(f"{path}: torn ({rows}); delete {self.folder} and make it again")
-        return found
-
-
-def open_tokens(folder: str | Path) -> TokenFiles:
-    r"""What `tokenize_files` wrote into a folder.
-
-    Raises:
-        FileNotFoundError: the folder holds no such thing; the missing file is named.
-
-    Examples:
-        >>> from pathlib import Path
-        >>> from helpers import loaders, text
-        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n")
-        >>> made = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1)
-        >>> loaders.open_tokens(made.folder) == made
-        True
-    """
-    folder = Path(folder)
-    if not (folder / INDEX).is_file():
-        raise FileNotFoundError(f"{folder / INDEX} is missing: make the folder with loaders.tokenize_files")
-    found = TokenFiles(folder=folder, **json.loads((folder / INDEX).read_text(encoding="utf-8")))
-    for path in found.files:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: delete {folder} and make it again")
-    return found
-
-
-class ArrowRows(Dataset[Batch]):
-    r"""Rows of memory-mapped Arrow files, padded a batch at a time.
-
-    Args:
-        tokens: as `tokenize_files` gives them.
-
-    Examples:
-        >>> from pathlib import Path
-        >>> from helpers import loaders, text
-        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away now,1\n")
-        >>> rows = loaders.ArrowRows(loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1))
-        >>> inputs, labels = rows[1]  # a batch of one row
-        >>> len(rows), tuple(inputs["input_ids"].shape), labels.tolist()
-        (2, (1, 5), [[1.0]])
-    """
-
-    def __init__(self, tokens: TokenFiles) -> None:
-        self.tokens, self.table = tokens, tokens.table().with_format("arrow")
+    def __init__(self, table: "datasets.Dataset", labels: Sequence[str], pad_id: int) -> None:
+        self.table, self.labels, self.pad_id = table, list(labels), pad_id
+        self.given = 0  # rows since the files were opened
 
     @property
     def lengths(self) -> np.ndarray:
-        """(N,) tokens of each row."""
-        return self.table.data.column("length").to_numpy()
+        """(N,) tokens of each text."""
+        import pyarrow.compute as pc
+
+        return pc.list_value_length(self.table.data.column("input_ids")).to_numpy()
+
+    @property
+    def cut(self) -> int:
+        """Number of texts that lost their end."""
+        import pyarrow.compute as pc
+
+        return pc.sum(self.table.data.column("truncated")).as_py()
 
     def __len__(self) -> int:
         return len(self.table)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        return batch_of(self.table[[int(row) for row in rows]], self.tokens)
+        numbers = row_numbers(rows, len(self))
+        part = self.table.with_format("arrow")[numbers.tolist()]
+        ids = part.column("input_ids").combine_chunks()
+        offsets, values = ids.offsets.to_numpy(), ids.values.to_numpy(zero_copy_only=False)
+        inputs = padded(values, offsets[:-1], np.diff(offsets), self.pad_id)
+        flat = part.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        labels = flat.reshape(len(numbers), len(self.labels)).astype(np.float32)
+        labels[labels < 0] = np.nan
+        self._release(len(numbers))
+        return Batch((inputs, torch.from_numpy(labels)))
+
+    def _release(self, rows: int) -> None:
+        """Map the files anew from time to time: pages that were read count as memory of the process until then."""
+        import datasets
+
+        self.given += rows
+        if self.given >= REOPEN_AFTER:
+            parts = [datasets.Dataset.from_file(part["filename"]) for part in self.table.cache_files]
+            self.table, self.given = datasets.concatenate_datasets(parts), 0
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
 
 
-def batch_of(table: "pa.Table", tokens: TokenFiles) -> Batch:
-    """Rows of an Arrow table as a batch."""
-    ids = table.column("input_ids").combine_chunks()
-    offsets = ids.offsets.to_numpy()
-    values = ids.values.to_numpy(zero_copy_only=False)
-    inputs = padded(values, offsets[:-1], np.diff(offsets), tokens.pad_id)
-    flat = table.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    labels = flat.reshape(len(table), len(tokens.labels)).astype(np.float32)
-    labels[labels < 0] = np.nan
-    return Batch((inputs, torch.from_numpy(labels)))
+def tokenize_files(
+    files: str | Path | Sequence[str | Path],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    cache: str | Path,
+    text: str = "comment_text",
+    labels: Sequence[str] | None = None,
+    ignore: Sequence[str] = ("id",),
+    max_tokens: int = 128,
+) -> TokenFiles:
+    r"""Tokenize the texts of CSV or Parquet files once, and keep the token ids on disk.
+
+    Rows come in the order of the files. Files are read some rows at a time, so that their size does not matter. What
+    was made is opened again as long as the bytes of the files, the tokenizer and the settings are the same, wherever
+    the files lie; anything else is made anew. Several processes may ask for the same files: one of them makes the token
+    ids, the others wait for it. Nothing is written outside `cache`, which may be deleted at any time.
+
+    Args:
+        files: one or several `.csv` or `.parquet` files with the same columns.
+        tokenizer: a fast one.
+        cache: folder of the token ids.
+        text: the column that holds the text.
+        labels: label columns; None takes all but `text` and `ignore`. 0, 1, true or false; -1 or empty where unknown.
+        ignore: columns that are no labels; they need not be there.
+        max_tokens: length at which texts are truncated.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: columns, texts or labels that cannot be trusted, with file, row and column; a damaged cache.
+        OSError: the cache cannot be written.
+        ValueError: no files, or as `tokenize`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders, text
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache")
+        >>> tokens.labels, len(tokens)
+        (['rude'], 2)
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,perhaps\n")
+        >>> loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache")
+        Traceback (most recent call last):
+            ...
+        helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'perhaps' where a label is 0 or 1 ...
+    """
+    from helpers.loaders.arrow import make_table
+
+    paths = [Path(path) for path in ([files] if isinstance(files, str | Path) else files)]
+    if not paths:
+        raise ValueError(f"files={files!r}: expected at least one file")
+    names = label_columns(paths, text=text, labels=labels, ignore=ignore)
+    table = make_table(paths, tokenizer, cache=Path(cache).expanduser(), text=text, labels=names, max_tokens=max_tokens)
+    return TokenFiles(table, names, tokenizer.pad_token_id or 0)
+
+
+def label_columns(
+    files: Sequence[str | Path], *, text: str, labels: Sequence[str] | None, ignore: Sequence[str]
+) -> list[str]:
+    r"""The label columns of CSV or Parquet files, after a look at the header of every file.
+
+    Args:
+        files: with the same columns.
+        text: the column that holds the text.
+        labels: label columns; None takes all but `text` and `ignore`.
+        ignore: columns that are no labels; they need not be there.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DataError: a column is missing, has no name or stands in some files only, or no label column is left; the
+            message names the file.
+        ValueError: a label that is named twice, or that is the text.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import loaders
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude,kind\n1,Thank you,0,1\n")
+        >>> loaders.label_columns(["mine.csv"], text="comment_text", labels=None, ignore=["id"])
+        ['rude', 'kind']
+    """
+    if labels is not None and len({text, *labels}) != 1 + len(labels):
+        raise ValueError(f"labels={list(labels)}, text={text!r}: expected different names")
+    first: list[str] = []
+    for path in map(Path, files):
+        columns = column_names(path)
+        others = [name for name in columns if name not in (text, *ignore)]
+        first = first or others
+        wanted = list(labels) if labels is not None else first
+        if missing := [name for name in (text, *wanted) if name not in columns]:
+            raise DataError(f"{path}: missing column {', '.join(missing)}; found {', '.join(columns)}")
+        if labels is None and (more := [name for name in others if name not in first]):
+            raise DataError(f"{path}: column {', '.join(more)} is not in {files[0]}; name the labels, labels=[...]")
+    if not wanted:
+        raise DataError(f"{files[0]}: no label column beside {', '.join([text, *ignore])}")
+    if "" in wanted:
+        raise DataError(f"{files[0]}: a column has no name (a saved index?); name the labels, labels=[...]")
+    return wanted
 
 
 def file_loader(
@@ -175,7 +203,7 @@ def file_loader(
         batch_size: rows a batch, of all processes together.
         shuffle: a new order each epoch, for training.
         seed: of the orders.
-        bucket: batches of about equal lengths.
+        bucket: batches of about equal lengths; `loops.predict` puts the rows back into the order of the files.
         rank: number of this process, from 0.
         ranks: number of processes that train together; each gets its share of every batch.
 
@@ -185,12 +213,13 @@ def file_loader(
     Examples:
         >>> from pathlib import Path
         >>> from helpers import loaders, text
-        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,1\n3,Hello there,-1\n")
-        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache", shards=1)
-        >>> for inputs, labels in loaders.file_loader(tokens, batch_size=2):
-        ...     print(tuple(inputs["input_ids"].shape), labels.flatten().tolist())
-        (2, 4) [0.0, 1.0]
-        (1, 4) [nan]
+        >>> _ = Path("mine.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away now,1\n3,Hello there,-1\n")
+        >>> tokens = loaders.tokenize_files("mine.csv", text.load_tokenizer(), cache="cache")
+        >>> for batch in loaders.file_loader(tokens, batch_size=2):  # the longest first
+        ...     inputs, labels = batch
+        ...     print(tuple(inputs["input_ids"].shape), labels.flatten().tolist(), batch.rows.tolist())
+        (2, 5) [1.0, 0.0] [1, 0]
+        (1, 4) [nan] [2]
     """
-    rows, order = ArrowRows(tokens), {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
-    return loader_by_length(rows, rows.lengths, batch_size, bucket=bucket, **order)
+    order = {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
+    return loader_by_length(tokens, tokens.lengths, batch_size, bucket=bucket, **order)

@@ -30,7 +30,7 @@ class Tokens:
         text: (W,) int64, the number of the text that a window belongs to, ascending.
         n_texts: N.
         pad_id: what to pad with.
-        cut: number of texts that lost their end, or their beginning where the tail was kept.
+        truncated: (N,) bool, whether a text lost its end, or its beginning where the tail was kept.
 
     Examples:
         >>> from helpers import loaders, text
@@ -44,7 +44,12 @@ class Tokens:
     text: np.ndarray
     n_texts: int
     pad_id: int
-    cut: int
+    truncated: np.ndarray
+
+    @property
+    def cut(self) -> int:
+        """Number of texts that lost their end, or their beginning where the tail was kept."""
+        return int(np.sum(self.truncated))
 
     @property
     def lengths(self) -> np.ndarray:
@@ -112,7 +117,7 @@ def tokenize(
         raise ValueError(f"keep={keep!r}: 'head' or 'tail'")
     options = {"truncation": True, "max_length": max_tokens, "stride": overlap if windows else 0}
     options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
-    ids, lengths, owners, cut = [], [], [], 0
+    ids, lengths, owners, truncated = [], [], [], np.zeros(len(texts), dtype=bool)
     for start in range(0, len(texts), batch_size):
         with _cutting(tokenizer, "head" if windows else keep):
             found = tokenizer(texts[start : start + batch_size], **options)
@@ -121,11 +126,12 @@ def tokenize(
         ids.append(np.fromiter(chain.from_iterable(parts), dtype=np.int32))
         lengths += [len(part) for part in parts]
         owners.append(np.array(owner, dtype=np.int64) + start)
-        full = (place for place, part in enumerate(parts) if len(part) == max_tokens and not windows)
-        cut += sum(bool(found.encodings[place].overflowing) for place in full)
+        for place, part in enumerate(parts):
+            if len(part) == max_tokens and not windows:
+                truncated[start + place] = bool(found.encodings[place].overflowing)
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     pad = tokenizer.pad_token_id or 0
-    return Tokens(np.concatenate(ids), offsets, np.concatenate(owners), len(texts), pad, cut)
+    return Tokens(np.concatenate(ids), offsets, np.concatenate(owners), len(texts), pad, truncated)
 
 
 @contextmanager

@@ -37,14 +37,12 @@ class CommentDataModule(pl.LightningDataModule):
         batch_size: rows a step, of all processes together.
         read_batch_size: rows a batch of valid and test rows; None takes batch_size.
         bucket: batches of about equal lengths.
-        stream: read train files as a stream, for data whose order alone would not fit into memory.
-        shards: number of Arrow files, see `loaders.tokenize_files`.
         cache: folder of the token ids of files.
         seed: of the split and of the orders.
 
     Raises:
-        ValueError: a number out of its range; shares of a source that is a file, a stream of one that is a table, rows
-            to draw of files; a test table that is also the valid or the train table.
+        ValueError: a number out of its range; shares of a source that is a file, rows to draw of files; a test table
+            that is also the valid or the train table.
         DataError: a table lacks a label, or holds other values in it than 0, 1 and NaN.
 
     Examples:
@@ -73,8 +71,6 @@ class CommentDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         read_batch_size: int | None = None,
         bucket: bool = True,
-        stream: bool = False,
-        shards: int = 16,
         cache: str | Path = CACHE,
         seed: int = 0,
     ) -> None:
@@ -99,23 +95,18 @@ class CommentDataModule(pl.LightningDataModule):
                 raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
         shares = [name for name, source in self.sources.items() if isinstance(source, float)]
         in_memory = isinstance(self.sources["train"], pd.DataFrame)
-        if (shares and not in_memory) or (stream and in_memory) or "train" in shares:
+        if (shares and not in_memory) or "train" in shares:
             raise ValueError(
-                f"train is {'a table' if in_memory else 'files'}, {shares} are shares of it, stream={stream}: a table "
-                "can be shared out and is no stream, files can be a stream and must be shared out beforehand"
+                f"train is {'a table' if in_memory else 'files'}, {shares} are shares of it: a table can be split, "
+                "files must be split beforehand"
             )
         if not in_memory and (clean is not None or max_rows is not None):
             raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
         self.text = text
-        self.file_options: dict[str, Any] = {
-            "text": text,
-            "ignore": tuple(ignore),
-            "cache": str(cache),
-            "shards": shards,
-        }
+        self.file_options: dict[str, Any] = {"text": text, "ignore": tuple(ignore), "cache": str(cache)}
         self.encoder, self.given_labels, self.max_tokens, self.seed = str(encoder), labels, max_tokens, seed
         self.batch_size, self.read_batch_size = batch_size, read_batch_size or batch_size
-        self.bucket, self.stream = bucket, stream
+        self.bucket = bucket
         if in_memory:
             self._share_out(max_rows, clean)
         for name, source in self.sources.items():
@@ -196,9 +187,6 @@ class CommentDataModule(pl.LightningDataModule):
         if batch_size < place["ranks"]:
             raise ValueError(f"batch_size={batch_size} is the rows of all {place['ranks']} processes together")
         options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
-        if name == "train" and self.stream:
-            assert isinstance(tokens, loaders.TokenFiles)
-            return loaders.StreamLoader(loaders.TokenStream(tokens, **options))
         options["bucket"] = self.bucket if bucket is None else bucket
         if isinstance(tokens, loaders.TokenFiles):
             return loaders.file_loader(tokens, **options)
