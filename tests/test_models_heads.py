@@ -192,7 +192,11 @@ def test_probabilities_and_labels_of_both_kinds():
     assert models.predict_labels(logits, threshold={}).tolist() == models.predict_labels(logits).tolist()
     both = {"yes": logits["yes"], "too": -logits["yes"]}
     assert models.predict_labels(both, threshold={"yes": 0.2}).tolist() == [[1, 1], [1, 1], [1, 0]]
-    for threshold, message in [(1.5, "1.5 must be"), ({"which": 0.5}, "no binary heads"), ({"yes": -1}, "-1 must be")]:
+    for threshold, message in [
+        (1.5, "threshold=1.5"),
+        ({"which": 0.5}, "no binary heads"),
+        ({"yes": -1}, "threshold=-1"),
+    ]:
         with pytest.raises(ValueError, match=message):
             models.predict_labels(logits, threshold=threshold)
 
@@ -217,13 +221,64 @@ def test_shapes_that_do_not_fit_are_named():
         models.RecurrentSequence(5)(torch.zeros(1, 3, 5), torch.tensor([[0, 1, 1]]))
     with pytest.raises(ValueError, match="same width"):
         models.MultiHead.from_linear_heads(models.MLP(), {"a": nn.Linear(3, 1), "b": nn.Linear(4, 1)})
-    for build in (
-        lambda: models.MLP(hidden=()),
-        lambda: models.PooledSequence(5, pooling="sum"),
-        lambda: models.RecurrentSequence(5, cell="rnn"),
-    ):
-        with pytest.raises(ValueError, match="1 or more"):
-            build()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: models.MLP(hidden=()), "one width or more"),
+        (lambda: models.MLP(hidden=8), "one width or more"),
+        (lambda: models.MLP(hidden=(8, 2.5)), r"hidden=2\.5: expected a whole number, at least 1"),
+        (lambda: models.MLP(0), "n_features=0"),
+        (lambda: models.MLP(4, n_labels=0), "n_labels=0"),
+        (lambda: models.PooledSequence(5, pooling="sum"), "expected 'mean' or 'max'"),
+        (lambda: models.RecurrentSequence(5, cell="rnn"), "expected 'gru' or 'lstm'"),
+        (lambda: models.RecurrentSequence(5, hidden=True), "hidden=True"),
+        (lambda: models.MultiHead(heads={"a": 2.5}), r"heads\['a'\]=2\.5: expected a whole number"),
+        (lambda: models.MultiHead(heads={7: 1}), "head 7: expected a name"),
+        (lambda: models.MultiHead(heads={"a": 1}, dropout=float("nan")), "dropout=nan"),
+        (lambda: models.MultiHead(models.MLP(4, n_labels=2), heads={"a": 1}), "the width of MLP's features is unknown"),
+        (lambda: models.FastDropout(float("nan")), "p=nan"),
+        (lambda: models.head_probabilities(torch.zeros(2, 1)), "logits is a Tensor"),
+        (lambda: models.predict_labels({"a": torch.zeros(3)}), r"logits of head 'a' are torch\.Size\(\[3\]\)"),
+        (lambda: models.predict_labels({"a": torch.zeros(3, 1)}, threshold=float("nan")), "threshold=nan"),
+        (lambda: models.predict_labels({"a": torch.zeros(3, 1)}, threshold={"a": -0.1}), "threshold=-0.1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_an_mlp_with_labels_ends_in_a_linear_layer_and_learns_rare_labels():
+    """Logits below 0 can be reached: a ReLU at the end could predict no probability below 0.5."""
+    torch.manual_seed(0)
+    features = torch.randn(512, 4)
+    labels = (features[:, :1] > 1.5).float()
+    loader = loaders.array_loader({"features": features}, labels, batch_size=64, shuffle=True)
+    model = models.MLP(4, hidden=(16,), n_labels=1)
+    assert not hasattr(model, "width")
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    loops.fit(model, loader, loss=losses.bce, optimizer=optimizer, epochs=10, progress=False)
+    assert model(features).min() < -1
+    assert models.MLP(4, hidden=(16,))(features).min() == 0
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        models.MLP(4, hidden=(8, 1)),
+        models.CountMLP(4, None, hidden=(8, 1)),
+        models.PooledSequence(4),
+        models.RecurrentSequence(4, hidden=1),
+        torch.compile(models.MLP(4, hidden=(8, 1))),
+    ],
+)
+def test_a_backbone_is_not_trained_as_a_classifier(backbone):
+    loader = loaders.array_loader({"features": torch.randn(8, 4)}, torch.zeros(8, 1))
+    optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1))])
+    with pytest.raises(ValueError, match=r"gives features \(B, \d\), not logits: .*into models\.MultiHead"):
+        loops.fit(backbone, loader, loss=losses.bce, optimizer=optimizer, epochs=1, progress=False)
 
 
 def test_weights_of_other_heads_are_refused(tmp_path):

@@ -12,7 +12,17 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification, BertModel, DistilBertConfig, DistilBertModel
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    DistilBertConfig,
+    DistilBertModel,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from helpers import config, loaders, loops, losses, models
 
@@ -124,6 +134,42 @@ def test_attention_is_not_dropped_unless_asked_for(folder, packaged):
     assert kinds == {models.FastDropout}
 
 
+def test_whether_attention_is_dropped_can_be_seen(folder):
+    assert "attention_dropout=0.0" in repr(models.BertTagger(models.load_encoder(folder).model, 1))
+    kept = models.BertTagger(models.load_encoder(folder, attention_dropout=None).model, 1)
+    assert "attention_dropout=0.1" in repr(kept)
+    for wrong in (-0.1, 1, float("nan"), "none"):
+        with pytest.raises(ValueError, match="attention_dropout="):
+            models.load_encoder(folder, attention_dropout=wrong)
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("bert", 24), ("roberta", 22), ("distilbert", 24), ("deberta", None)])
+def test_a_text_beyond_the_positions_is_refused_with_the_limit(kind, limit, tmp_path, packaged):
+    sizes = {"vocab_size": 30522, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 8, "max_position_embeddings": 24}
+    if kind == "deberta":
+        made = DebertaV2Model(DebertaV2Config(**sizes, position_biased_input=False, relative_attention=True))
+    elif kind == "roberta":
+        made = RobertaModel(RobertaConfig(**sizes))
+    elif kind == "distilbert":
+        small = {"vocab_size": 30522, "dim": 8, "n_heads": 2, "n_layers": 1, "hidden_dim": 8}
+        made = DistilBertModel(DistilBertConfig(**small, max_position_embeddings=24))
+    else:
+        made = BertModel(BertConfig(**sizes))
+    tagger = models.BertTagger(made, 1).eval()
+    ids = torch.full((2, limit or 40), 200)
+    assert tagger(input_ids=ids, attention_mask=torch.ones_like(ids)).shape == (2, 1)
+    if limit is None:
+        return
+    longer = torch.full((2, limit + 1), 200)
+    with pytest.raises(ValueError, match=rf"{limit + 1} tokens per text and .* reads {limit} at most: pass max_tokens"):
+        tagger(input_ids=longer, attention_mask=torch.ones_like(longer))
+    with pytest.raises(ValueError, match=rf"max_tokens={limit + 1}: expected a whole number, from 3 to {limit}"):
+        models.save_tagger(tmp_path / "mine", tagger, packaged.tokenizer, labels=["a"], max_tokens=limit + 1)
+    with pytest.raises(ValueError, match=r"input_ids \(22,\): expected \(B, T\)"):
+        tagger(input_ids=ids[0, :22], attention_mask=torch.ones(22))
+
+
 def test_what_is_nowhere_or_corrupt_is_refused_with_three_ways_out(folder, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for name in ("no/such-encoder", folder.parent / "nothing"):
@@ -166,8 +212,17 @@ def test_poolings_are_what_they_say(packaged):
     torch.testing.assert_close(found["cls"], hidden[:, 0])
     with pytest.raises(ValueError, match="DistilBertModel has no pooler"):
         models.BertTagger(DistilBertModel(DistilBertConfig(dim=24, n_heads=2, n_layers=1)), 2, pooling="pooler")
-    with pytest.raises(ValueError, match="pooling='max', n_labels=2"):
-        models.BertTagger(encoder, 2, pooling="max")
+    for wrong, message in [
+        (lambda: models.BertTagger(encoder, 2, pooling="max"), "pooling='max': expected 'mean' or 'cls' or 'pooler'"),
+        (lambda: models.BertTagger(encoder, 2.0), r"n_labels=2\.0"),
+        (lambda: models.BertTagger(encoder, 2, dropout=1), "dropout=1: expected a number, at least 0 and below 1"),
+        (lambda: models.BertTagger(encoder, 2, dropout=float("nan")), "dropout=nan"),
+        (lambda: models.BertTagger(packaged, 2), r"got Encoder, whose \.model is one"),
+        (lambda: models.BertTagger("bert-base-cased", 2), "got str"),
+        (lambda: models.BertTagger(encoder, 2).unfreeze_last(1.5), r"n=1\.5"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            wrong()
 
 
 def trained(tagger):

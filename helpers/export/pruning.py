@@ -11,6 +11,7 @@ from torch.nn.utils import prune, skip_init
 from torch.utils.data import DataLoader
 
 from helpers import losses
+from helpers.arguments import check_count, check_number
 from helpers.models.taggers import BertTagger
 
 
@@ -36,11 +37,10 @@ def prune_weights(tagger: BertTagger, share: float) -> BertTagger:
         >>> round(export.share_of_zeros(pruned), 2)
         0.4
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share={share} must be from 0 to 1")
+    share = check_number("share", share, at_least=0, at_most=1)
     pruned = copy.deepcopy(tagger)
     matrices = [(m, "weight") for layer in pruned.layers() for m in layer.modules() if isinstance(m, nn.Linear)]
-    prune.global_unstructured(matrices, prune.L1Unstructured, amount=float(share))
+    prune.global_unstructured(matrices, prune.L1Unstructured, amount=share)
     for module, name in matrices:
         prune.remove(module, name)  # makes the zeros part of the weights
     return pruned
@@ -76,7 +76,8 @@ def head_importance(
 
     Args:
         tagger: of the BERT family, with `attention.output.dense` in each layer.
-        loader: of `(inputs, labels)`; take rows that the model was trained on, or validation rows, never test rows.
+        loader: of `(inputs, labels)`, which are moved to the tagger's device; take rows that the model was trained on,
+            or validation rows, never test rows.
         loss: of logits and labels, a mean over the rows of a batch.
         batches: how many to look at; None takes all.
 
@@ -93,7 +94,8 @@ def head_importance(
         >>> importance.shape, bool((importance >= 0).all())
         (torch.Size([2, 4]), True)
     """
-    tagger = copy.deepcopy(tagger).eval()
+    batches = None if batches is None else check_count("batches", batches)
+    tagger, device = copy.deepcopy(tagger).eval(), next(tagger.parameters()).device
     blocks = [_attention(layer) for layer in tagger.layers()]
     sums, seen = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks)), 0
     kept: dict[int, torch.Tensor] = {}
@@ -110,7 +112,8 @@ def head_importance(
     for place, (_, dense) in enumerate(blocks):
         dense.register_forward_pre_hook(keep(place))
     for inputs, labels in islice(loader, batches):
-        loss(tagger(**inputs), labels).backward()
+        moved_inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+        loss(tagger(**moved_inputs), labels.to(device)).backward()
         for place, (block, _) in enumerate(blocks):
             vectors = kept[place]  # (B, T, heads * size)
             shape = (*vectors.shape[:2], block.num_attention_heads, block.attention_head_size)

@@ -106,7 +106,7 @@ def predict(
         >>> import torch
         >>> from helpers import loaders, loops, models
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
-        >>> probabilities = loops.predict(models.MLP(4, hidden=(8, 2)), loader)
+        >>> probabilities = loops.predict(models.MLP(4, hidden=(8,), n_labels=2), loader)
         >>> probabilities.shape, bool(((probabilities >= 0) & (probabilities <= 1)).all())
         ((5, 2), True)
     """
@@ -157,7 +157,7 @@ def logits(
         >>> import torch
         >>> from scipy.special import expit
         >>> from helpers import loaders, loops, models
-        >>> model = models.MLP(4, hidden=(8, 2))
+        >>> model = models.MLP(4, hidden=(8,), n_labels=2)
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
         >>> found = loops.logits(model, loader)
         >>> bool(abs(expit(found) - loops.predict(model, loader)).max() < 1e-6)

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from helpers.loops import checkpoints
 from helpers.loops.evaluation import Batch, Loss, Precision, autocast, evaluate, known, move
+from helpers.models.heads import refuse_backbone
 
 BETTER = {"valid_loss": -1, "valid_auc": 1}
 
@@ -32,7 +33,7 @@ class LossError(FloatingPointError):
         >>> import torch
         >>> from helpers import loaders, loops, losses, models
         >>> rows = loaders.array_loader({"features": torch.full((8, 4), float("inf"))}, torch.zeros(8, 1))
-        >>> model = models.MLP(4, hidden=(8, 1))
+        >>> model = models.MLP(4, hidden=(8,), n_labels=1)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> loops.fit(model, rows, loss=losses.bce, optimizer=optimizer, epochs=1, progress=False)
         Traceback (most recent call last):
@@ -138,6 +139,7 @@ def fit(
         raise ValueError(f"monitor={monitor!r}, epochs={epochs}, accumulate={accumulate}: see the docstring of fit")
     if patience is not None and valid is None:
         raise ValueError("patience needs valid: without validation rows there is nothing to watch")
+    refuse_backbone(model)
     autocast(device, precision)  # refuses an unknown precision before anything is trained
     run = _Run(model.to(device), train, loss, optimizer, schedule, clip_norm, accumulate, device, precision, progress)
     run.folder = Path(folder) if folder is not None else None

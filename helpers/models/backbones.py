@@ -1,21 +1,26 @@
 """Networks that turn an input into features (B, width), for the heads of `MultiHead` to read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from helpers.arguments import check_choice, check_count
+
 
 class MLP(nn.Module):
-    """Linear layers with ReLU after each: dense features in, the last layer's activations out.
+    """Linear layers with a ReLU after each hidden one: dense features in, logits or activations out.
 
-    The default is the published multi-head tutorial's, 12-32-64-128-256.
+    With `n_labels` it is a classifier, whose last layer is linear. Without, it is a backbone for `MultiHead`, which
+    ends in a ReLU and has a `width`: its output is never negative, so it cannot be trained as logits, and `loops.fit`
+    refuses it. The default is the published multi-head tutorial's backbone, 12-32-64-128-256.
 
     Args:
         n_features: width of the input.
-        hidden: widths of the layers; the last one is the `width` of the output.
+        hidden: widths of the hidden layers; without `n_labels` the last one is the `width` of the output.
+        n_labels: number of logits, L; None gives a backbone. As in `CountMLP`.
 
     Raises:
         ValueError: no layer, or a width below 1.
@@ -23,22 +28,31 @@ class MLP(nn.Module):
     Examples:
         >>> import torch
         >>> from helpers import models
+        >>> classifier = models.MLP(12, hidden=(32, 64), n_labels=6)
+        >>> classifier(torch.zeros(5, 12)).shape
+        torch.Size([5, 6])
         >>> backbone = models.MLP(12, hidden=(32, 64))
         >>> backbone(torch.zeros(5, 12)).shape, backbone.width
         (torch.Size([5, 64]), 64)
     """
 
-    def __init__(self, n_features: int = 12, hidden: Sequence[int] = (32, 64, 128, 256)) -> None:
+    def __init__(
+        self, n_features: int = 12, hidden: Sequence[int] = (32, 64, 128, 256), *, n_labels: int | None = None
+    ) -> None:
         super().__init__()
-        if not hidden or min(n_features, *hidden) < 1:
-            raise ValueError(f"n_features={n_features}, hidden={tuple(hidden)}: all must be 1 or more")
-        widths = [n_features, *hidden]
-        layers = [(nn.Linear(a, b), nn.ReLU(inplace=True)) for a, b in pairwise(widths)]
-        self.layers = nn.Sequential(*(part for pair in layers for part in pair))
-        self.n_features, self.width = n_features, widths[-1]
+        self.n_features = check_count("n_features", n_features)
+        widths = [self.n_features, *(check_count("hidden", width) for width in _listed("hidden", hidden))]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+        if n_labels is None:
+            self.width = widths[-1]
+        else:
+            layers.append(nn.Linear(widths[-1], check_count("n_labels", n_labels)))
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Activations (B, width) for features (B, n_features).
+        """Logits (B, n_labels) or activations (B, width) for features (B, n_features).
 
         Raises:
             ValueError: features of another shape.
@@ -71,8 +85,8 @@ class PooledSequence(nn.Module):
 
     def __init__(self, n_features: int, *, pooling: Literal["mean", "max"] = "mean") -> None:
         super().__init__()
-        if pooling not in ("mean", "max") or n_features < 1:
-            raise ValueError(f"n_features={n_features}, pooling={pooling!r}: 1 or more, and 'mean' or 'max'")
+        n_features = check_count("n_features", n_features)
+        check_choice("pooling", pooling, ("mean", "max"))
         self.n_features, self.width, self.pooling = n_features, n_features, pooling
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -124,8 +138,8 @@ class RecurrentSequence(nn.Module):
         bidirectional: bool = True,
     ) -> None:
         super().__init__()
-        if cell not in ("gru", "lstm") or min(n_features, hidden) < 1:
-            raise ValueError(f"n_features={n_features}, hidden={hidden}, cell={cell!r}: 1 or more, 'gru' or 'lstm'")
+        n_features, hidden = check_count("n_features", n_features), check_count("hidden", hidden)
+        check_choice("cell", cell, ("gru", "lstm"))
         kind = nn.GRU if cell == "gru" else nn.LSTM
         self.recurrent = kind(n_features, hidden, batch_first=True, bidirectional=bidirectional)
         self.n_features, self.width = n_features, hidden * (2 if bidirectional else 1)
@@ -200,6 +214,12 @@ def mean_pool(features: Tensor, mask: Tensor) -> Tensor:
     """
     present = (mask != 0).unsqueeze(2)
     return features.masked_fill(~present, 0).sum(dim=1) / present.sum(dim=1).clamp(min=1)
+
+
+def _listed(name: str, widths: Sequence[int]) -> list[int]:
+    if isinstance(widths, str | bytes) or not isinstance(widths, Iterable) or not list(widths):
+        raise ValueError(f"{name}={widths!r}: expected one width or more, such as (32, 64)")
+    return list(widths)
 
 
 def _checked_mask(features: Tensor, mask: Tensor | None, width: int) -> Tensor:

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from helpers import config, text
+from helpers import config, folders, text
 from helpers.arguments import as_numbers, check_choice, check_count, check_number
 from helpers.metrics.checks import check_same_rows
 from helpers.models.saving import whole_folder
@@ -231,10 +231,13 @@ def load_counts(folder: str | Path) -> tuple[CountTagger, dict[str, float]]:
         >>> again.labels, thresholds
         (['goat'], {'goat': 0.5})
     """
+    return folders.read_whole(folder, lambda: _read_counts(Path(folder)))
+
+
+def _read_counts(folder: Path) -> tuple[CountTagger, dict[str, float]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    folder = Path(folder)
     for name in (SETTINGS, WEIGHTS, VOCABULARY):
         if not (folder / name).is_file():
             raise FileNotFoundError(

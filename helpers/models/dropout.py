@@ -5,6 +5,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from helpers.arguments import check_number
+
 Model = TypeVar("Model", bound=nn.Module)
 _LEVELS = 2**16  # of 16 random bits
 
@@ -26,6 +28,9 @@ class FastDropout(nn.Dropout):
         >>> bool((dropout.eval()(torch.ones(9)) == 1).all())  # in evaluation mode it does nothing
         True
     """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__(check_number("p", p, at_least=0, at_most=1), inplace)
 
     def forward(self, input: Tensor) -> Tensor:
         """The input (any shape), a share `p` of its numbers 0 and the others scaled up, in training mode."""

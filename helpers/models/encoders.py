@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT's name, and DistilBERT's
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")  # BERT's name, and DistilBERT's
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -77,7 +77,7 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
         _refuse_pickled(Path(source))
         settings = AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
         vars(settings).pop("auto_map", None)  # of an architecture that transformers has: nothing will use it
-        for setting in _ATTENTION_DROPOUT:
+        for setting in ATTENTION_DROPOUT:
             if attention_dropout is not None and hasattr(settings, setting):
                 setattr(settings, setting, attention_dropout)
         # safetensors only: other formats may run code when they are read.
@@ -136,11 +136,25 @@ def longest_input(encoder: nn.Module) -> int | None:
         >>> longest_input(RobertaModel(RobertaConfig(max_position_embeddings=514, **settings)))  # two have another use
         512
     """
+    found = position_limit(encoder)
+    return found if found is not None else getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
+
+
+def position_limit(encoder: nn.Module) -> int | None:
+    """Return how many positions an encoder's table has for tokens; None where positions are not looked up in a table.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers.models.encoders import position_limit
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> position_limit(BertModel(settings))
+        512
+    """
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Embedding) and name.endswith("position_embeddings"):
-            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            before = 0 if module.padding_idx is None else module.padding_idx + 1  # RoBERTa counts from there
             return module.num_embeddings - before
-    return getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
+    return None
 
 
 def _refuse_pickled(folder: Path) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from helpers.models.backbones import MLP, EncoderBackbone
+from helpers.arguments import check_count, check_number
+from helpers.models.backbones import MLP, EncoderBackbone, PooledSequence, RecurrentSequence
+from helpers.models.counts import CountMLP
+from helpers.models.weights import unwrapped
 
 
 class MultiHead(nn.Module):
@@ -31,7 +34,8 @@ class MultiHead(nn.Module):
         dropout: probability that a feature is dropped before the heads.
 
     Raises:
-        ValueError: no heads, a size below 1, a name that is no text, or a backbone of unknown width.
+        ValueError: no heads, a size below 1, a name that is no text, a backbone of unknown width, or dropout not from 0
+            to below 1.
 
     Examples:
         >>> import torch
@@ -57,8 +61,8 @@ class MultiHead(nn.Module):
         backbone = MLP() if backbone is None else backbone
         is_encoder = hasattr(backbone, "get_input_embeddings") and hasattr(backbone.config, "hidden_size")
         self.backbone = EncoderBackbone(backbone) if is_encoder and width is None else backbone
-        self.width = width or _width(self.backbone)
-        self.dropout = nn.Dropout(dropout)
+        self.width = _width(self.backbone) if width is None else check_count("width", width)
+        self.dropout = nn.Dropout(check_number("dropout", dropout, at_least=0, below=1))
         self.projection = nn.Linear(self.width, sum(self.heads.values()))
         self._names, self._sizes = tuple(self.heads), list(self.heads.values())
 
@@ -139,6 +143,7 @@ def head_probabilities(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         >>> models.head_probabilities({"toxic": torch.zeros(1, 1), "level": torch.zeros(1, 4)})
         {'toxic': tensor([[0.5000]]), 'level': tensor([[0.2500, 0.2500, 0.2500, 0.2500]])}
     """
+    _check_logits(logits)
     return {
         name: out.float().sigmoid() if out.shape[1] == 1 else out.float().softmax(dim=1) for name, out in logits.items()
     }
@@ -165,12 +170,12 @@ def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[s
         >>> models.predict_labels(logits, threshold={"toxic": 0.9})[:, 0]
         tensor([0, 0])
     """
+    _check_logits(logits)
     by_head = threshold if isinstance(threshold, Mapping) else {}
     if foreign := [name for name in by_head if name not in logits or logits[name].shape[1] > 1]:
         raise ValueError(f"threshold names {foreign}, which are no binary heads of {list(logits)}")
     for value in by_head.values() if isinstance(threshold, Mapping) else [threshold]:
-        if not 0 <= value <= 1:
-            raise ValueError(f"threshold {value} must be from 0 to 1")
+        check_number("threshold", value, at_least=0, at_most=1)
     common = 0.5 if isinstance(threshold, Mapping) else threshold
     columns = [
         (out[:, 0].float().sigmoid() >= by_head.get(name, common)).long() if out.shape[1] == 1 else out.argmax(dim=1)
@@ -182,12 +187,41 @@ def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[s
 def _checked_heads(heads: Mapping[str, int]) -> dict[str, int]:
     if not isinstance(heads, Mapping) or not heads:
         raise ValueError(f"heads must be a mapping such as {{'toxic': 1, 'level': 3}}, found {heads!r}")
-    for name, size in heads.items():
-        if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ValueError(
-                f"head {name!r}: {size!r}: a name and a size are needed, 1 (binary) or the classes' number"
-            )
-    return dict(heads)
+    if unnamed := [name for name in heads if not isinstance(name, str) or not name]:
+        raise ValueError(f"head {unnamed[0]!r}: expected a name that is a text")
+    return {name: check_count(f"heads[{name!r}]", size) for name, size in heads.items()}
+
+
+def _check_logits(logits: Mapping[str, Tensor]) -> None:
+    if not isinstance(logits, Mapping) or not logits:
+        raise ValueError(f"logits is a {type(logits).__name__}: expected {{head: (B, C)}}, as MultiHead gives it")
+    if bad := {name: getattr(out, "shape", out) for name, out in logits.items() if getattr(out, "ndim", 0) != 2}:
+        name, shape = next(iter(bad.items()))
+        raise ValueError(f"logits of head {name!r} are {shape}: expected (B, C)")
+
+
+def refuse_backbone(model: nn.Module) -> None:
+    """Refuse to train features as logits: a backbone that ends in a ReLU, or has no head, is no classifier.
+
+    Raises:
+        ValueError: the model is a backbone; the message says how to get logits.
+
+    Examples:
+        >>> from helpers import models
+        >>> from helpers.models.heads import refuse_backbone
+        >>> refuse_backbone(models.MLP(4, hidden=(8,), n_labels=1))
+        >>> refuse_backbone(models.MLP(4, hidden=(8, 1)))
+        Traceback (most recent call last):
+            ...
+        ValueError: MLP gives features (B, 1), not logits: pass n_labels=, or put it into models.MultiHead
+    """
+    plain = unwrapped(model)
+    if not isinstance(plain, MLP | CountMLP | PooledSequence | RecurrentSequence | EncoderBackbone):
+        return
+    if (width := getattr(plain, "width", None)) is not None:
+        way = "pass n_labels=, or put" if isinstance(plain, MLP | CountMLP) else "put"
+        name = type(plain).__name__
+        raise ValueError(f"{name} gives features (B, {width}), not logits: {way} it into models.MultiHead")
 
 
 def _width(backbone: nn.Module) -> int:
@@ -196,6 +230,6 @@ def _width(backbone: nn.Module) -> int:
         found = next((m.out_features for m in reversed(list(backbone.modules())) if hasattr(m, "out_features")), None)
     if not isinstance(found, int):
         raise ValueError(
-            f"the width of {type(backbone).__name__}'s features is unknown: give width= (a CountMLP: n_labels=None)"
+            f"the width of {type(backbone).__name__}'s features is unknown: pass width= (MLP, CountMLP: n_labels=None)"
         )
     return found

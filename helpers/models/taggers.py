@@ -6,7 +6,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from helpers.arguments import check_choice, check_count, check_number
 from helpers.models.backbones import mean_pool
+from helpers.models.encoders import ATTENTION_DROPOUT, position_limit
 
 Pooling = Literal["mean", "cls", "pooler"]
 
@@ -25,7 +27,8 @@ class BertTagger(nn.Module):
         dropout: probability that a feature is dropped before the linear layer.
 
     Raises:
-        ValueError: another pooling, an encoder without a pooler where it is asked for, or n_labels below 1.
+        ValueError: another pooling, an encoder without a pooler where it is asked for, n_labels below 1, or dropout not
+            from 0 to below 1.
 
     Examples:
         >>> import torch
@@ -43,14 +46,19 @@ class BertTagger(nn.Module):
 
     def __init__(self, encoder: nn.Module, n_labels: int, *, pooling: Pooling = "mean", dropout: float = 0.1) -> None:
         super().__init__()
-        if pooling not in ("mean", "cls", "pooler") or n_labels < 1:
-            raise ValueError(f"pooling={pooling!r}, n_labels={n_labels}: 'mean', 'cls' or 'pooler', and 1 or more")
+        if not isinstance(encoder, nn.Module) or not hasattr(encoder, "config"):
+            hint = ", whose .model is one" if isinstance(getattr(encoder, "model", None), nn.Module) else ""
+            raise ValueError(f"encoder: expected a model of transformers, got {type(encoder).__name__}{hint}")
+        check_choice("pooling", pooling, ("mean", "cls", "pooler"))
+        n_labels = check_count("n_labels", n_labels)
+        dropout = check_number("dropout", dropout, at_least=0, below=1)
         pooler = getattr(encoder, "pooler", None)
         if pooling == "pooler" and pooler is None:
-            raise ValueError(f"{type(encoder).__name__} has no pooler: take pooling='mean' or 'cls'")
+            raise ValueError(f"{type(encoder).__name__} has no pooler: pass pooling='mean' or 'cls'")
         if pooler is not None:
             pooler.requires_grad_(pooling == "pooler")  # else it takes no part, and would get no gradient
         self.encoder, self.pooling = encoder, pooling
+        self._positions = position_limit(encoder)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.encoder.config.hidden_size, n_labels)
         nn.init.normal_(self.head.weight, std=getattr(self.encoder.config, "initializer_range", 0.02))
@@ -59,7 +67,19 @@ class BertTagger(nn.Module):
         self.matrices = frozenset(name for name, weight in self.named_parameters() if weight.ndim > 1)
 
     def features(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
-        """Pooled vectors (B, H) of token ids (B, T), whose mask (B, T) is 0 on padding."""
+        """Pooled vectors (B, H) of token ids (B, T), whose mask (B, T) is 0 on padding.
+
+        Raises:
+            ValueError: ids of another shape, or texts longer than the encoder has positions for.
+        """
+        if input_ids.ndim != 2:
+            raise ValueError(f"input_ids {tuple(input_ids.shape)}: expected (B, T), one row per text")
+        if self._positions is not None and input_ids.shape[1] > self._positions:
+            raise ValueError(
+                f"input_ids has {input_ids.shape[1]} tokens per text and {type(self.encoder).__name__} reads "
+                f"{self._positions} at most: pass max_tokens={self._positions} to loaders.tokenize, and windows=True "
+                "to read all of a longer text"
+            )
         given = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
         if self.pooling == "pooler":
             return given.pooler_output
@@ -68,7 +88,11 @@ class BertTagger(nn.Module):
         return mean_pool(given.last_hidden_state, attention_mask)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
-        """Logits (B, L)."""
+        """Logits (B, L).
+
+        Raises:
+            ValueError: as `features`.
+        """
         pooled = self.features(input_ids, attention_mask, **inputs)
         # In bfloat16 logits near -7, those of rare labels, would come in steps of 1/32: many ties.
         with torch.autocast(pooled.device.type, enabled=False):
@@ -97,8 +121,8 @@ class BertTagger(nn.Module):
         Raises:
             ValueError: n below 0 or more than the encoder has.
         """
-        layers = self.layers()
-        if not 0 <= n <= len(layers):
+        layers, n = self.layers(), check_count("n", n, at_least=0)
+        if n > len(layers):
             raise ValueError(f"n={n}: the encoder has {len(layers)} layers")
         self.freeze()
         used = [self.encoder.pooler] if self.pooling == "pooler" else []
@@ -112,6 +136,12 @@ class BertTagger(nn.Module):
         if self.pooling != "pooler" and getattr(self.encoder, "pooler", None) is not None:
             self.encoder.pooler.requires_grad_(False)
         self.train(self.training)
+
+    def extra_repr(self) -> str:
+        """Pooling, and the dropout of attention, which `load_encoder` switches off, for print(tagger)."""
+        found = [getattr(self.encoder.config, name, None) for name in ATTENTION_DROPOUT]
+        attention = next((value for value in found if value is not None), None)
+        return f"pooling={self.pooling!r}, attention_dropout={attention}"
 
     def train(self, mode: bool = True) -> "BertTagger":
         """As in torch, but frozen parts of the encoder stay in evaluation mode: no dropout, the same features."""
