@@ -36,7 +36,7 @@ class _ByPosition(nn.Module):
 def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Path:
     """Write a tagger as ONNX, with tokenizer, labels and thresholds, into a folder that `Predictor.load` reads.
 
-    Source: `torch.onnx.export`; `onnxruntime.quantization.quantize_dynamic`, with one scale a column of each
+    Source: `torch.onnx.export`; `onnxruntime.quantization.quantize_dynamic`, with one scale per column of each
     matrix that multiplies, and one for the table of embeddings.
 
     Args:
