@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_choice
 from helpers.loaders.rows import Batch, loader_of, row_numbers
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
 from helpers.text import as_texts
@@ -279,9 +279,9 @@ def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mea
         >>> loaders.pool_windows(logits, tokens).tolist()  # the largest of each text
         [[1], [2]]
     """
-    values = np.asarray(values)
-    if len(values) != len(tokens.text) or how not in ("max", "mean"):
-        raise ValueError(f"values {values.shape} for {len(tokens.text)} windows, how={how!r}: 'max' or 'mean'")
+    values, _ = np.asarray(values), check_choice("how", how, ("max", "mean"))
+    if values.ndim == 0 or len(values) != len(tokens.text):
+        raise ValueError(f"values of shape {values.shape} for {len(tokens.text)} windows: expected one row per window")
     starts = np.flatnonzero(np.append(True, tokens.text[1:] != tokens.text[:-1]))
     pooled = (np.maximum if how == "max" else np.add).reduceat(values, starts, axis=0)
     if how == "max":
