@@ -4,10 +4,12 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from helpers.arguments import check_number
 from helpers.export.predictor import Predictor
 
 if TYPE_CHECKING:
     from gradio import Blocks
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _ROW = """\
 <tr><th scope="row">{label}</th><td style="width:55%"><div style="position:relative;height:1.1em;background:#8883">
@@ -19,16 +21,34 @@ _ROW = """\
 _GIVEN, _NOT = "#D55E00", "#56B4E9"  # told apart by the colour-blind too (Okabe and Ito)
 
 
-def demo(predictor: Predictor, *, examples: Sequence[str] = (), title: str = "Try the tagger") -> "Blocks":
-    """A page that asks a predictor; nothing is started yet.
+MAX_CHARACTERS = 100_000  # of a text
+MAX_BYTES = 2**21  # of a request: such a text, each character as two escapes of JSON, and the thresholds
+MAX_WAITING = 64  # requests in the queue
+_LOCAL = ("localhost", "127.0.0.1", "[::1]", "::1")
+
+
+def demo(
+    predictor: Predictor,
+    *,
+    examples: Sequence[str] = (),
+    title: str = "Try the tagger",
+    allowed_hosts: Sequence[str] = (),
+) -> "Blocks":
+    """Build a page on which people try a predictor; nothing is started yet.
 
     `demo(predictor).launch(server_name="127.0.0.1", share=False)` opens it to this computer alone (on Colab, without
     `share=False`, Gradio opens it to the world), and `.close()` ends it. What is typed is neither kept nor sent on.
+
+    The server refuses texts of more than 100,000 characters, requests of more than 2 MB, any file, and a request when
+    64 are waiting. Until you open the page to others, by `share=True` or another `server_name`, it also refuses
+    requests whose Host header names another computer. A website sends such requests when it has pointed its own name to
+    your computer (DNS rebinding).
 
     Args:
         predictor: as `Predictor.load` gives it.
         examples: texts to try with one click.
         title: of the page.
+        allowed_hosts: further names in the Host header, that of a proxy for example; "*" allows all.
 
     Raises:
         ImportError: Gradio is not installed (extra `demo`).
@@ -42,7 +62,7 @@ def demo(predictor: Predictor, *, examples: Sequence[str] = (), title: str = "Tr
         gradio.Markdown(f"# {title}")
         with gradio.Row():
             with gradio.Column(scale=3):
-                text = gradio.Textbox(label="Text", lines=4, max_length=100_000, elem_id="text")
+                text = gradio.Textbox(label="Text", lines=4, max_length=MAX_CHARACTERS, elem_id="text")
                 answer = gradio.HTML(_table(predictor, [], []), elem_id="answer")
                 if examples:
                     gradio.Examples([[example] for example in examples], [text])
@@ -51,21 +71,54 @@ def demo(predictor: Predictor, *, examples: Sequence[str] = (), title: str = "Tr
                 sliders = [
                     gradio.Slider(0, 1, limit, step=0.01, label=label) for label, limit in _limits(predictor).items()
                 ]
-        found = gradio.State([])
+        probabilities = gradio.State([])
 
-        def ask(words: str, *limits: float) -> tuple[list[float], str]:
-            probabilities = predictor.predict([words]).iloc[0].tolist() if words.strip() else []
-            return probabilities, _table(predictor, probabilities, limits)
+        def ask(words: str | None, *limits: float) -> tuple[list[float], str]:
+            show([], *limits)  # refuses thresholds before the model runs
+            if len(words or "") > MAX_CHARACTERS:
+                size = f"the text has {len(words or ''):,} characters; at most {MAX_CHARACTERS:,} are read"
+                raise gradio.Error(size, print_exception=False)
+            found = predictor.predict([words]).iloc[0].tolist() if words and words.strip() else []
+            return found, show(found, *limits)
+
+        def show(found: list[float], *limits: float) -> str:
+            try:
+                limits = tuple(check_number("threshold", limit, at_least=0, at_most=1) for limit in limits)
+            except ValueError as error:
+                raise gradio.Error(html.escape(str(error)), print_exception=False) from error
+            return _table(predictor, found, limits)
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-        text.change(ask, [text, *sliders], [found, answer], **quiet)
+        text.change(ask, [text, *sliders], [probabilities, answer], **quiet)
         for slider in sliders:
-            slider.change(
-                lambda probabilities, *limits: _table(predictor, probabilities, limits),
-                [found, *sliders],
-                answer,
-                **quiet,
-            )
+            slider.change(show, [probabilities, *sliders], answer, api_visibility="private", **quiet)
+    return _guarded(page.queue(max_size=MAX_WAITING), allowed_hosts)
+
+
+def _guarded(page: "Blocks", allowed_hosts: Sequence[str]) -> "Blocks":
+    """The page, whose server will check the size of each request and the host that it asks for."""
+    from starlette.middleware import Middleware
+    from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    def by_host(app: "ASGIApp") -> "ASGIApp":
+        local_only = TrustedHostMiddleware(app, [*_LOCAL, *allowed_hosts], www_redirect=False)
+
+        async def call(scope: "Scope", receive: "Receive", send: "Send") -> None:
+            is_open = page.share or page.server_name not in _LOCAL
+            await (app if is_open else local_only)(scope, receive, send)
+
+        return call
+
+    launch = page.launch
+
+    def guarded_launch(*arguments: Any, app_kwargs: dict[str, Any] | None = None, **options: Any) -> Any:  # noqa: ANN401
+        own = [Middleware(RequestBodyLimitMiddleware, MAX_BYTES), Middleware(by_host)]
+        given = app_kwargs or {}
+        kwargs = given | {"middleware": [*own, *given.get("middleware", [])]}
+        return launch(*arguments, app_kwargs=kwargs, **({"max_file_size": 0} | options))
+
+    vars(page)["launch"] = guarded_launch
     return page
 
 
