@@ -150,6 +150,22 @@ def test_a_run_over_files_that_was_stopped_ends_with_the_same_bits(stop, tokens,
     assert torch.equal(run(tmp_path / "stopped"), run(tmp_path / "whole"))
 
 
+def test_a_run_knows_the_content_of_its_files_and_not_their_paths(tokenizer, tmp_path):
+    rows = pd.DataFrame({"id": [1, 2], "comment_text": ["You are kind", "Go away"], "rude": [0, 1]})
+
+    def described(name, **changes):
+        path = write(rows.assign(**changes), tmp_path / name)
+        loader = loaders.file_loader(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c"), shuffle=True)
+        before, _ = (loops.fingerprint(data=loader, loss="bce", model=torch.nn.Linear(1, 1)), list(loader))
+        assert loops.fingerprint(data=loader, loss="bce", model=torch.nn.Linear(1, 1)) == before
+        return before
+
+    first = described("one.csv")
+    assert described("two.parquet", id=[7, 8]) == first
+    assert described("three.csv", rude=[1, 1]) != first
+    assert described("three.csv", comment_text=["You are mean", "Go away"]) != first
+
+
 def test_token_ids_survive_pickling_and_files_that_are_mapped_anew(tokens, in_memory, monkeypatch):
     monkeypatch.setattr(files, "REOPEN_AFTER", 100)
     copy, before = pickle.loads(pickle.dumps(tokens)), tokens.table

@@ -2,15 +2,20 @@
 
 import pickle
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_lightning.utilities import move_data_to_device
 from scipy import sparse
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import nn
 from torch.utils.data import (
     BatchSampler,
@@ -23,6 +28,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 from torch.utils.data._utils.pin_memory import pin_memory
+from transformers import PreTrainedTokenizerFast
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from helpers import loaders, loops, text
@@ -136,6 +142,8 @@ def test_data_sets_that_give_no_whole_batches_are_refused():
         next(iter(loaders.loader_of(short, loaders.EpochBatchSampler(4, 3, shuffle=False))))
 
 
+FILES = {}
+
 # The property: whatever data set, order and model, the ids of predictions equal the ids of rows.
 
 
@@ -152,9 +160,36 @@ def sparse_rows(ids, lengths):
     return loaders.SparseRows(sparse.csr_array(np.asarray(ids)[:, None]), np.zeros((len(ids), 1)))
 
 
+@cache
+def numbers_as_words():
+    """A tokenizer whose ids are the numbers that it reads."""
+    words = Tokenizer(WordLevel({str(number): number for number in range(50)} | {"[PAD]": 50}, unk_token="[PAD]"))
+    words.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder_of_files(tmp_path_factory):
+    FILES["folder"] = tmp_path_factory.mktemp("files")
+
+
+def file_rows(ids, lengths):
+    """Texts that begin with the number of their id, in CSV or Parquet files; a long text begins a new file."""
+    texts = [" ".join([str(number), *["7"] * (length - 1)]) for number, length in zip(ids, lengths, strict=True)]
+    table = pd.DataFrame({"comment_text": texts, "none": 0})
+    cuts = [0, *(place for place in range(1, len(ids)) if lengths[place] > 7), len(ids)]
+    paths = []
+    for number, (start, stop) in enumerate(pairwise(cuts)):
+        part, path = table[start:stop], FILES["folder"] / f"part{number}.{('csv', 'parquet')[(ids[0] + number) % 2]}"
+        part.to_csv(path, index=False) if path.suffix == ".csv" else part.to_parquet(path)
+        paths.append(path)
+    return loaders.tokenize_files(paths, numbers_as_words(), cache=FILES["folder"] / "cache")
+
+
 # One line per kind of data set: rows with these ids and lengths, which give whole batches by __getitems__.
 SOURCES = {
     "arrays": lambda ids, lengths: loaders.ArrayRows({"ids": np.asarray(ids)[:, None]}, np.zeros((len(ids), 2))),
+    "files": file_rows,
     "sparse": sparse_rows,
     "tokens": token_rows,
 }

@@ -315,6 +315,24 @@ def test_data_that_do_not_go_together_are_refused(parts, encoder, tmp_path):
         data.train_dataloader()
 
 
+def test_rows_of_files_are_predicted_in_the_order_of_the_files(parts, encoder, tmp_path):
+    paths = [str(tmp_path / name) for name in ("one.csv", "two.parquet")]
+    parts[2][:30].to_csv(paths[0], index=False)
+    parts[2][30:70].to_parquet(paths[1])
+    options = {"encoder": encoder, "max_tokens": 24, "cache": tmp_path / "c", "batch_size": 16}
+    data = tagging.CommentDataModule(paths[:1], paths[:1], paths, **options)
+    data.setup()
+    in_memory = loaders.tokenize(parts[2]["comment_text"][:70], text.load_tokenizer(encoder), max_tokens=24)
+    batches = list(data.predict_dataloader())
+    assert [row for batch in batches for row in batch.rows.tolist()] == list(range(70))
+    masked = [ids[mask.bool()].tolist() for inputs, _ in batches for ids, mask in zip(*inputs.values(), strict=True)]
+    assert [token for ids in masked for token in ids] == in_memory.ids.tolist()
+    assert np.array_equal(torch.cat([labels for _, labels in batches]), parts[2][LABELS][:70])
+    module = fresh(encoder).eval()
+    expected = loops.predict(module, loaders.token_loader(in_memory))
+    np.testing.assert_allclose(loops.predict(module, data.test_dataloader()), expected, atol=1e-6)
+
+
 def test_a_run_over_files_is_resumed_in_the_middle_of_an_epoch(parts, encoder, tmp_path):
     paths = [tmp_path / "train.csv", tmp_path / "valid.csv"]
     for part, path in zip(parts, paths, strict=False):
