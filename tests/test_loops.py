@@ -111,7 +111,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch_unknown_labels_or_
 
 def test_early_stopping_keeps_the_best_weights(tmp_path):
     given = parts()
-    given["optimizer"] = torch.optim.SGD(given["model"].parameters(), lr=0.0)
+    given["optimizer"] = torch.optim.SGD(given["model"].parameters(), lr=1e-30)  # no weight moves
     given["schedule"] = None
     given["model"].eval()
     training = loops.fit(**given, epochs=50, patience=2, folder=tmp_path, progress=False)
@@ -163,7 +163,7 @@ def test_predict_gives_probabilities_in_the_rows_order():
     np.testing.assert_allclose(loops.predict(given["model"], shuffled), expected, atol=1e-6)
 
 
-def test_a_torn_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_path):
+def test_a_damaged_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_path):
     run(tmp_path, epochs=1)
     content = (tmp_path / "last.pt").read_bytes()
     other = parts() | {"model": models.CountMLP(40, 3, hidden=(9, 8, 8))}
@@ -174,17 +174,9 @@ def test_a_torn_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_path
     (tmp_path / "last.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(loops.CheckpointError, match=r"last\.pt: not a whole checkpoint .* delete it to begin anew"):
         run(tmp_path)
-    (tmp_path / "best.safetensors").write_bytes(b"torn")
+    (tmp_path / "best.safetensors").write_bytes(b"no weights")
     with pytest.raises(loops.CheckpointError, match=r"best\.safetensors: no whole weights"):
         loops.load_best(tmp_path, parts()["model"])
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"accumulate": 0}, {"monitor": "loss"}, {"valid": None, "patience": 1}]
-)
-def test_arguments_that_do_not_go_together(wrong):
-    with pytest.raises(ValueError, match=r"see the docstring of fit|patience needs valid"):
-        run(**wrong)
 
 
 def test_a_second_run_over_a_finished_one_changes_nothing(tmp_path, undisturbed):

@@ -36,18 +36,21 @@ class Killed(BaseException):
     """What a run is ended with; nothing in the loop may catch it."""
 
 
-def run(folder, *, die_at=None, **options):
+SETTINGS = {"epochs": 3, "accumulate": 2, "clip_norm": 1.0, "checkpoint_every": 1, "progress": False}
+
+
+def run(folder, *, die_at=None, loader=None, **options):
     model, seen = tagger(), 0
 
-    def loss(logits, labels):
+    def count(module, given, named):
         nonlocal seen
-        seen += logits.requires_grad
+        seen += module.training
         if seen == die_at:
             raise Killed
-        return losses.bce(logits, labels)
 
-    given = {"epochs": 3, "accumulate": 2, "clip_norm": 1.0, "checkpoint_every": 1, "progress": False}
-    loops.fit(model, batches(), loss=loss, folder=folder, **parts(model) | given | options)
+    model.register_forward_pre_hook(count, with_kwargs=True)
+    loader = batches() if loader is None else loader
+    loops.fit(model, loader, loss=losses.bce, folder=folder, **parts(model) | SETTINGS | options)
     return model
 
 
@@ -75,7 +78,7 @@ def test_what_the_optimizer_does_not_train_neither_gathers_nor_clips():
 
 @pytest.mark.parametrize("other", ["rate", "groups", "schedule"])
 def test_another_run_in_the_same_folder_is_refused_and_nothing_is_touched(other, tmp_path):
-    run(tmp_path, epochs=1)
+    run(tmp_path)
     model = tagger()
     before = [weight.clone() for weight in model.parameters()]
     given = parts(model, lr=0.02 if other == "rate" else 0.01)
@@ -84,18 +87,30 @@ def test_another_run_in_the_same_folder_is_refused_and_nothing_is_touched(other,
         given = parts(model)
     if other == "schedule":
         given["schedule"] = None
-    with pytest.raises(loops.CheckpointError, match=f"{re.escape(str(tmp_path))}.*another learning rate"):
-        loops.fit(model, batches(), loss=losses.bce, epochs=2, folder=tmp_path, progress=False, **given)
+    named = {
+        "rate": "learning rate was 0.01 and is 0.02",
+        "groups": r"optimizer groups was 1 \+ 1 \+ 22 \+ 15 weights .* and is 1 \+ 1 \+ 10 \+ 6 weights",
+        "schedule": "scheduler was LambdaLR and is None",
+    }
+    with pytest.raises(loops.CheckpointError, match=f"{re.escape(str(tmp_path))}.*{named[other]}"):
+        loops.fit(model, batches(), loss=losses.bce, folder=tmp_path, **SETTINGS | given)
     assert all(torch.equal(one, two) for one, two in zip(before, model.parameters(), strict=True))
 
 
-def test_a_loader_that_cannot_skip_is_refused_in_the_middle_of_an_epoch(tmp_path):
+def test_another_loader_is_refused_in_the_middle_of_an_epoch(tmp_path):
     with pytest.raises(Killed):
         run(tmp_path, die_at=4)
     plain = torch.utils.data.DataLoader(list(batches()), batch_size=None)
-    model = tagger()
+    with pytest.raises(loops.CheckpointError, match="training tokens was digest"):
+        run(tmp_path, loader=plain)
+
+
+def test_a_plain_loader_cannot_skip(tmp_path):
+    plain = torch.utils.data.DataLoader(list(batches(shuffle=False)), batch_size=None)
+    with pytest.raises(Killed):
+        run(tmp_path, die_at=4, loader=plain)
     with pytest.raises(loops.CheckpointError, match="cannot skip them"):
-        loops.fit(model, plain, loss=losses.bce, epochs=2, folder=tmp_path, progress=False, **parts(model))
+        run(tmp_path, loader=plain)
 
 
 def test_a_batch_that_does_not_fit_is_named():

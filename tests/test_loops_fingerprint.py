@@ -280,7 +280,7 @@ def test_a_difference_is_named_with_both_values():
     with pytest.raises(loops.CheckpointError) as caught:
         loops.refuse_other(saved, own, where="folder/last.pt")
     said = str(caught.value)
-    assert said.startswith("folder/last.pt is of another run: learning rate was 0.001 and is 0.003; ")
+    assert said.startswith("folder/last.pt: state of another run: learning rate was 0.001 and is 0.003; ")
     assert "training labels changed (digest 12 -> 34)" in said
     assert "clip norm was absent and is 1.0" in said
     assert "another folder" in said

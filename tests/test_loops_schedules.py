@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from transformers import get_linear_schedule_with_warmup
@@ -24,18 +25,22 @@ def test_a_share_is_a_number_of_steps():
     shares = [
         loops.linear_warmup(optimizer(1.0), steps=20, warmup=0.1),
         loops.linear_warmup(optimizer(1.0), steps=20, warmup=2),
+        loops.linear_warmup(optimizer(1.0), steps=np.int64(20), warmup=np.float32(0.1)),
     ]
     assert loops.linear_warmup(optimizer(1.0), steps=20, warmup=1.0).lr_lambdas[0](10) == 0.5
     for _ in range(20):
-        assert shares[0].get_last_lr() == shares[1].get_last_lr()
+        assert shares[0].get_last_lr() == shares[1].get_last_lr() == shares[2].get_last_lr()
         for schedule in shares:
             schedule.optimizer.step()
             schedule.step()
 
 
-@pytest.mark.parametrize(("steps", "warmup"), [(0, 0), (5, 6), (5, -1), (5, -0.1), (5, 2.5)])
+@pytest.mark.parametrize(
+    ("steps", "warmup"),
+    [(0, 0), (5, 6), (5, -1), (5, -0.1), (5, 2.5), (2.5, 1), (5, float("nan")), (5, np.float32(1.5)), (True, 1)],
+)
 def test_impossible_runs_are_refused(steps, warmup):
-    with pytest.raises(ValueError, match="a warm-up no longer than the run"):
+    with pytest.raises(ValueError, match=r"(steps|warmup)=.*a warm-up no longer than the run"):
         loops.linear_warmup(optimizer(), steps=steps, warmup=warmup)
 
 
@@ -53,5 +58,5 @@ def test_bfloat16_computes_the_model_and_keeps_the_weights_whole():
     assert done.history["valid_auc"].iloc[-1] > 0.95
     near = loops.predict(model, loader, precision="bf16-mixed"), loops.predict(model, loader)
     assert 0 < abs(near[0] - near[1]).max() < 0.02
-    with pytest.raises(ValueError, match="precision='half': '32-true' or 'bf16-mixed'"):
+    with pytest.raises(ValueError, match="precision='half': expected '32-true' or 'bf16-mixed'"):
         loops.fit(model, loader, epochs=1, precision="half", **options)

@@ -2,6 +2,7 @@
 
 import dis
 import functools
+import pickle
 import sys
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader
 
 PLAIN = (str, int, float, bool, type(None))
 _CHUNK = 1 << 18  # elements that are hashed at a time
+_STRETCH = 200_000  # rows of a file that are mapped into memory at a time
 _SIMPLE = (*PLAIN, bytes, np.generic, Enum, torch.dtype, torch.device)
 _CONTENT = (*_SIMPLE, Sequence, Set, Mapping, np.ndarray, Tensor, pd.DataFrame, pd.Series, pd.Index, Path)
 # Where a part stands or how it computes, in contrast to what it is set to.
@@ -53,7 +55,7 @@ def is_content(value: Any) -> bool:  # noqa: ANN401
         >>> is_content([1, 2]), is_content(len)
         (True, False)
     """
-    return isinstance(value, _CONTENT) or sparse.issparse(value) or _is_hub_dataset(value)
+    return isinstance(value, _CONTENT) or sparse.issparse(value) or is_hub_dataset(value)
 
 
 def is_flat(value: Any) -> bool:  # noqa: ANN401
@@ -89,7 +91,9 @@ def members(value: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401
     if isinstance(value, types.MethodType):
         return value.__func__.__qualname__, {"self": value.__self__}
     if isinstance(value, types.FunctionType):
-        return f"{value.__module__}.{value.__qualname__}", _held(value)
+        # A script's functions belong to `__main__`, or to its module where it is imported: their code identifies them.
+        module = f"{value.__module__}." if _is_installed(value.__module__) else ""
+        return f"{module}{value.__qualname__}", _held(value)
     if isinstance(value, type | types.BuiltinFunctionType | types.ModuleType):
         return getattr(value, "__qualname__", value.__name__), {}
     if isinstance(value, Optimizer | torch.Generator):
@@ -136,7 +140,8 @@ def _held(function: types.FunctionType) -> dict[str, Any]:
         )
         used = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
         held = dict(defaults) | (function.__kwdefaults__ or {}) | used | held | {"code": _code(code)}
-    return {name: part for name, part in held.items() if name not in bound and not isinstance(part, types.ModuleType)}
+    skipped = (types.ModuleType, type)
+    return {name: part for name, part in held.items() if name not in bound and not isinstance(part, skipped)}
 
 
 def _is_installed(module: str | None) -> bool:
@@ -150,7 +155,14 @@ def _code(code: types.CodeType) -> str:
     return digest([code.co_code.hex(), *code.co_names, *constants])
 
 
-def _is_hub_dataset(value: Any) -> bool:  # noqa: ANN401
+def is_hub_dataset(value: Any) -> bool:  # noqa: ANN401
+    """Whether a value is a data set of Hugging Face `datasets`.
+
+    Examples:
+        >>> from helpers.loops.digests import is_hub_dataset
+        >>> is_hub_dataset([1, 2])
+        False
+    """
     return type(value).__module__.startswith("datasets.") and hasattr(value, "with_format")
 
 
@@ -174,7 +186,7 @@ def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
         yield content
     elif isinstance(value, Path):
         yield from _bytes(value.read_bytes() if value.is_file() else None, seen)  # what lies there counts, not where
-    elif _is_hub_dataset(value):
+    elif is_hub_dataset(value):
         yield from _table(value)
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
@@ -227,17 +239,24 @@ def _table(dataset: Any) -> Iterator[Any]:  # noqa: ANN401
 
     Its own `_fingerprint` says which files and functions made it, and when, not what it holds.
     """
-    for table in dataset.with_format("arrow").iter(batch_size=10_000):
-        for name in table.column_names:
-            column = table.column(name).combine_chunks()
-            yield f"column {name} {len(column)} ".encode()
-            while hasattr(column, "offsets") and hasattr(column, "flatten") and not column.null_count:
-                yield from _chunks(np.diff(column.offsets.to_numpy()))
-                column = column.flatten()
-            if column.null_count or not str(column.type).startswith(("int", "uint", "float", "double", "bool")):
-                yield from _bytes(column.to_pylist(), frozenset())
-            else:
-                yield from _chunks(column.to_numpy(zero_copy_only=False))
+    for start in range(0, len(dataset), _STRETCH):
+        # Mapped anew, since pages that were read count as memory of the process until then.
+        opened = pickle.loads(pickle.dumps(dataset)) if dataset.cache_files else dataset
+        rows = opened.select(range(start, min(start + _STRETCH, len(dataset))))
+        for table in rows.with_format("arrow").iter(batch_size=10_000):
+            for name in table.column_names:
+                yield from _arrow_column(name, table.column(name).combine_chunks())
+
+
+def _arrow_column(name: str, column: Any) -> Iterator[Any]:  # noqa: ANN401
+    yield f"column {name} {len(column)} ".encode()
+    while hasattr(column, "offsets") and hasattr(column, "flatten") and not column.null_count:
+        yield from _chunks(np.diff(column.offsets.to_numpy()))
+        column = column.flatten()
+    if column.null_count or not str(column.type).startswith(("int", "uint", "float", "double", "bool")):
+        yield from _bytes(column.to_pylist(), frozenset())
+    else:
+        yield from _chunks(column.to_numpy(zero_copy_only=False))
 
 
 def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:

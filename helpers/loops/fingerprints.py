@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from helpers.loops.checkpoints import CheckpointError
-from helpers.loops.digests import PLAIN, STATE, digest, is_content, is_flat, members
+from helpers.loops.digests import PLAIN, STATE, digest, is_content, is_flat, is_hub_dataset, members
 
 Plain = str | int | float | bool | None
 _SHOWN = 16  # elements of an array that a message may show
@@ -77,13 +77,14 @@ def fingerprint(
     return found | {_words(name): _plain(value) for name, value in settings.items()}
 
 
-def refuse_other(saved: Mapping[str, Plain], own: Mapping[str, Plain], *, where: str | Path) -> None:
+def refuse_other(saved: Mapping[str, Plain], own: Mapping[str, Plain], *, where: str | Path, advice: str = "") -> None:
     """Raise an error that names each difference between a saved fingerprint and a run's own, with both values.
 
     Args:
         saved: the fingerprint in a checkpoint.
         own: the fingerprint of the run that would resume it.
         where: the checkpoint's file, for the message.
+        advice: what else to do.
 
     Raises:
         CheckpointError: there is a difference.
@@ -93,17 +94,26 @@ def refuse_other(saved: Mapping[str, Plain], own: Mapping[str, Plain], *, where:
         >>> loops.refuse_other({"learning rate": 0.001}, {"learning rate": 0.003}, where="run/last.pt")
         Traceback (most recent call last):
             ...
-        helpers.loops.checkpoints.CheckpointError: run/last.pt is of another run: learning rate was 0.001 and ...
+        helpers.loops.checkpoints.CheckpointError: run/last.pt: state of another run: learning rate was 0.001 and ...
     """
     names = [name for name in dict.fromkeys([*own, *saved]) if _of(saved, name) != _of(own, name)]
     if not names:
         return
-    changes = [_change(name, _of(saved, name), _of(own, name)) for name in names[:10]]
-    more = f"; and {len(names) - 10} more" if len(names) > 10 else ""
+    is_model = any(name.startswith("parameter ") for name in names)
+    what = "weights of another model" if is_model else "state of another run"
+    # What belongs to a part that is another one altogether says nothing more.
+    other = tuple(f"{part} " for part in ("loss", "scheduler", "sampler") if part in names)
+    names = sorted((name for name in names if not name.startswith(other)), key=_is_of_model)
+    changes = [_change(name, _of(saved, name), _of(own, name)) for name in names[:8]]
+    more = f"; and {len(names) - 8} more" if len(names) > 8 else ""
     raise CheckpointError(
-        f"{where} is of another run: {'; '.join(changes)}{more}. Set them back to resume that run, or choose another "
-        "folder (or delete this one) to start a new one"
+        f"{where}: {what}: {'; '.join(changes)}{more}. Set them back to resume that run, or choose another "
+        f"folder (or delete this one) to start a new one{advice and '. '}{advice}"
     )
+
+
+def _is_of_model(name: str) -> bool:
+    return name.startswith(("parameter ", "buffer ", "model "))
 
 
 def _of(values: Mapping[str, Plain], name: str) -> Plain:
@@ -136,6 +146,10 @@ def _data(name: str, data: Any) -> Iterator[tuple[str, Plain]]:  # noqa: ANN401
         held = members(data)[1]
         parts = {key: part for key, part in held.items() if not isinstance(part, Mapping)}
         parts |= {key: part for inner in held.values() if isinstance(inner, Mapping) for key, part in inner.items()}
+    for key in [key for key, part in parts.items() if is_hub_dataset(part)]:
+        table = parts[key]
+        parts = {name: part for name, part in parts.items() if name != key}
+        parts |= {f"{key} {column}": table.select_columns([column]) for column in table.column_names}
     for key, part in parts.items():
         yield f"{name} {key}", _plain(part) if isinstance(part, int | float | None) else digest(part)
 
@@ -146,8 +160,8 @@ def _order(loader: DataLoader[Any]) -> Iterator[tuple[str, Plain]]:
     ours: Any = next((part for part in (sampler, loader.dataset) if hasattr(part, "identity")), None)
     if ours is not None:
         yield "order", type(ours).__name__
-        yield "shuffle", bool(ours.shuffle)
         yield from ((_words(name), _plain(value)) for name, value in ours.identity().items() if name != "rows")
+        yield "shuffle", bool(ours.shuffle)
         return
     generator: Any = loader.generator
     yield "seed", None if generator is None else generator.initial_seed()
@@ -201,7 +215,7 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> Iterator[tuple[
     yield "optimizer", type(optimizer).__qualname__
     groups, names = optimizer.param_groups, {id(weight): _path(name) for name, weight in model.named_parameters()}
     held = [[names.get(id(weight), "") for weight in group["params"]] for group in groups]
-    yield "parameter groups", f"{' + '.join(str(len(group)) for group in held)} weights ({digest(held)})"
+    yield "optimizer groups", f"{' + '.join(str(len(group)) for group in held)} weights ({digest(held)})"
     cycled = {"momentum", "betas"} if any("max_momentum" in group for group in groups) else set()
     for key in dict.fromkeys(key for group in groups for key in group):
         if key not in _ROUNDING | cycled | {"initial_lr"}:

@@ -1,11 +1,11 @@
-"""Train a model by a loop that can be read, interrupted, and taken up where it was."""
+"""Train a model by a loop that can be read, interrupted and resumed."""
 
 import contextlib
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,8 +19,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from helpers.loops import checkpoints
+from helpers.arguments import check_choice, check_count, check_number
+from helpers.loops import checkpoints, entry_checks
 from helpers.loops.evaluation import Batch, Loss, Precision, autocast, evaluate, known, move
+from helpers.loops.resuming import Resumable, no_sums
 from helpers.models.heads import refuse_backbone
 
 BETTER = {"valid_loss": -1, "valid_auc": 1}
@@ -89,38 +91,50 @@ def fit(
     precision: Precision = "32-true",
     progress: bool = True,
 ) -> Fit:
-    """Train a model; keep the best and the last state; go on from the last state where there is one.
+    """Train a model; keep the best and the last state; resume from the last state where there is one.
 
     A run that was killed at any moment and is called again with the same arguments ends with the same weights, bit by
     bit on the CPU: the order of the rows depends on seed and epoch alone, and the checkpoint holds weights, optimizer,
     schedule, random state and running sums. Ctrl-C ends the run after the step in hand; history and checkpoint stay.
 
+    The checkpoint also holds a fingerprint (see `loops.fingerprint`) of everything that the weights depend on: the
+    content of both data sets, loss, model, optimizer, schedule, order, batch size, `accumulate`, `clip_norm`,
+    `precision`, `monitor` and torch's seed. A call with another one of these is refused, and each difference is named.
+    What does not change a run's path may differ: `device`, `progress` and `checkpoint_every`; a larger `patience`; more
+    `epochs`, without a schedule or with one that was made for as many steps from the start. A finished run is read
+    back, and a line says so.
+
+    Modules in evaluation mode, in a model that is not, stay in it while the rest is trained. Afterwards, also after an
+    error, each module is in the mode in which it was.
+
     Args:
-        model: gives logits (B, L), or {head: (B, C)}, for `model(**inputs)`.
-        train: batches of `(inputs, labels (B, L))`, its batch sampler an `EpochBatchSampler` where runs are taken up.
+        model: gives logits (B, L), or {head: (B, C)}, for `model(**inputs)`; it is moved to the device.
+        train: batches of `(inputs, labels (B, L))`, its batch sampler an `EpochBatchSampler` where runs are resumed.
         loss: of logits and labels, a mean over the known labels (`losses.multi_head` is one where all are known, or
             with `reduction="entries"`): batches are weighted by their known labels.
-        optimizer: over the model's parameters.
-        epochs: passes over the training rows.
+        optimizer: over some or all of the model's parameters, and no others.
+        epochs: passes over the training set, 1 or more.
         valid: batches for loss and AUC after each epoch; never trained on.
         schedule: stepped after each optimizer step.
-        clip_norm: largest norm of the gradient; None does not clip.
+        clip_norm: largest norm of the gradient, above 0; None does not clip.
         accumulate: batches whose gradient makes one step, weighted by their known labels, as one large batch would.
-        patience: epochs without a better `monitor` after which the run ends; None never.
+        patience: epochs without a better `monitor` after which the run ends, 1 or more; None never.
         monitor: `valid_loss` or `valid_auc`.
-        folder: for `last.pt` and `best.safetensors`; None keeps nothing.
+        folder: for `last.pt` and `best.safetensors`, for one run at a time; None keeps nothing.
         checkpoint_every: optimizer steps between checkpoints within an epoch; None checkpoints after each epoch.
         device: where to train.
         precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16: the weights stay float32.
-        progress: show a bar with loss, learning rate and rows a second.
+        progress: show a bar with loss, learning rate and rows per second.
 
     Returns:
         The history, the best epoch, and why the run ended.
 
     Raises:
-        ValueError: arguments that do not go together.
-        LossError: the loss is not finite.
-        CheckpointError: the checkpoint in the folder is torn, or that of another model or run.
+        ValueError: arguments that are out of range or do not go together: batches of another form, labels out of range
+            or all unknown, an optimizer or a schedule of another model. Nothing was moved, trained or written.
+        LossError: the loss, a gradient, a learning rate or a weight is not finite. `last.pt` and `best.safetensors` are
+            those from before.
+        CheckpointError: the checkpoint in the folder is damaged, or that of another run, or another run writes there.
         torch.OutOfMemoryError: a batch does not fit; its shapes are named.
 
     Examples:
@@ -135,103 +149,67 @@ def fit(
         >>> run.ended, run.history["train_loss"].is_monotonic_decreasing
         ('epochs', True)
     """
-    if monitor not in BETTER or epochs < 1 or accumulate < 1:
-        raise ValueError(f"monitor={monitor!r}, epochs={epochs}, accumulate={accumulate}: see the docstring of fit")
+    epochs, accumulate = check_count("epochs", epochs), check_count("accumulate", accumulate)
+    patience = None if patience is None else check_count("patience", patience)
+    checkpoint_every = None if checkpoint_every is None else check_count("checkpoint_every", checkpoint_every)
+    clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, above=0)
+    check_choice("monitor", monitor, BETTER)
+    check_choice("precision", precision, ("32-true", "bf16-mixed"))
+    device = entry_checks.check_device(device)
     if patience is not None and valid is None:
-        raise ValueError("patience needs valid: without validation rows there is nothing to watch")
-    refuse_backbone(model)
-    autocast(device, precision)  # refuses an unknown precision before anything is trained
-    run = _Run(model.to(device), train, loss, optimizer, schedule, clip_norm, accumulate, device, precision, progress)
-    run.folder = Path(folder) if folder is not None else None
-    run.checkpoint_every, run.valid, run.monitor = checkpoint_every, valid, monitor
-    run.resume()
-    # One bar for all epochs: JupyterLab shows fifty outputs of a cell, and those of bars that are gone count too.
-    with _deferred_interrupt() as interrupted, tqdm(total=len(train), disable=not progress, leave=False) as run.bar:
-        while not run.fit.ended:
-            if run.state["epoch"] >= epochs:
-                run.fit.ended = "epochs"
-            elif patience is not None and run.state["bad_epochs"] >= patience:
-                run.fit.ended = "patience"
-            elif not run.epoch(interrupted):
-                run.fit.ended = "interrupted"
-    run.checkpoint()
+        raise ValueError("patience needs valid: without a validation set there is nothing to monitor")
+    own = None if folder is None else Path(folder)
+    run = _Run(model, train, valid, loss, optimizer, schedule, own, Fit(), epochs=epochs, patience=patience)
+    run.monitor, run.accumulate, run.clip_norm, run.precision = monitor, accumulate, clip_norm, precision
+    run.device, run.checkpoint_every, run.progress = device, checkpoint_every, progress
+    run.check()
+    with entry_checks.modes_kept(model) as run.begin_training, checkpoints.locked(run.folder):
+        if run.resume() and (ended := run.ending()):
+            print(f"{folder}: this run is finished after {len(run.fit.rows)} epochs; read back, nothing was trained")
+            run.fit.ended = ended
+            return run.fit
+        run.move()
+        # One bar for all epochs: JupyterLab shows fifty outputs of a cell, and those of bars that are gone count too.
+        with (
+            _deferred_interrupt() as interrupted,
+            tqdm(total=run.batches, disable=not progress, leave=False) as run.bar,
+        ):
+            while not (ended := run.ending()):
+                if not run.epoch(interrupted):
+                    ended = "interrupted"
+                    run.checkpoint()
+                    break
+        run.fit.ended = ended
     return run.fit
 
 
-class _Run:
-    """The parts of a run and its state: `state` holds plain values, so that it can be written as it is."""
+class _Run(Resumable):
+    """The steps and epochs of a run."""
 
-    folder: Path | None
-    checkpoint_every: int | None
-    valid: DataLoader[Batch] | None
-    monitor: str
+    begin_training: Callable[[], None]
+    all_checked: bool  # whether all labels were looked at before the first batch
     bar: Any  # of tqdm
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train: DataLoader[Batch],
-        loss: Loss,
-        optimizer: Optimizer,
-        *rest: Any,  # noqa: ANN401
-    ) -> None:
-        self.model, self.train, self.loss, self.optimizer = model, train, loss, optimizer
-        self.schedule, self.clip_norm, self.accumulate, self.device, self.precision, self.progress = rest
-        self.fit = Fit()
-        self.state: dict[str, Any] = {"epoch": 0, "batches": 0, "bad_epochs": 0, "best": None} | _no_sums()
-
-    def resume(self) -> None:
-        """Take up the run where the folder's last checkpoint left it."""
-        if self.folder is None or (saved := checkpoints.load_last(self.folder)) is None:
-            return
-        self.refuse_other(saved, self.folder)
-        checkpoints.restore(self.folder / checkpoints.LAST, self.model, saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+    def check(self) -> None:
+        """Refuse what does not go together, before anything is moved or written."""
+        refuse_backbone(self.model)
+        if not callable(self.loss):
+            raise ValueError(f"loss={self.loss!r}: expected a function of logits and labels, such as losses.bce")
+        entry_checks.check_optimizer(self.model, self.optimizer, self.loss)
+        self.all_checked = entry_checks.check_data("train", self.train, self.model, self.precision)
+        if self.valid is not None:
+            entry_checks.check_data("valid", self.valid, self.model, self.precision)
         if self.schedule is not None:
-            self.schedule.load_state_dict(saved["schedule"])
-        torch.set_rng_state(saved["rng"])
-        if saved["cuda_rng"]:
-            torch.cuda.set_rng_state_all(saved["cuda_rng"])
-        self.state = saved["state"]
-        self.fit = Fit(saved["rows"], saved["best_epoch"])
-
-    def refuse_other(self, saved: dict[str, Any], folder: Path) -> None:
-        """CheckpointError when the folder's run cannot be gone on with: all must fit, or nothing is restored."""
-        own, kept = self.optimizer.param_groups, saved["optimizer"]["param_groups"]
-        alike = [len(group["params"]) for group in own] == [len(group["params"]) for group in kept]
-        peaks = [[group.get("initial_lr") for group in groups] for groups in (own, kept)]
-        if not alike or peaks[0] != peaks[1] or (saved["schedule"] is None) != (self.schedule is None):
-            what = "other parameter groups, another learning rate or another schedule"
-        elif saved["state"]["batches"] and not hasattr(self.train.batch_sampler, "start"):
-            what = "batches of its epoch done, and this loader cannot skip them (it needs an EpochBatchSampler)"
-        else:
-            return
-        path = folder / checkpoints.LAST
-        raise checkpoints.CheckpointError(f"{path}: a run with {what}; name another folder or delete the file")
-
-    def checkpoint(self) -> None:
-        """Write everything that the next step depends on."""
-        if self.folder is None:
-            return
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "state": self.state,
-            "rows": self.fit.rows,
-            "best_epoch": self.fit.best_epoch,
-        }
-        checkpoints.save_last(self.folder, state)
+            entry_checks.check_schedule(self.schedule, self.optimizer, self.steps(self.epochs), self.steps(1))
+        if self.folder is not None:
+            entry_checks.check_state(self.model)
+        entry_checks.warn_of_modes(self.model)
 
     def epoch(self, interrupted: threading.Event) -> bool:
         """Train one epoch from where it stands, evaluate, checkpoint; False when Ctrl-C ended it early."""
         state, start = self.state, time.perf_counter()
-        sampler: Any = self.train.batch_sampler
-        if hasattr(sampler, "start"):
-            sampler.start(state["epoch"], skip=state["batches"])
-        self.model.train()
+        _start_epoch(self.train, state["epoch"], state["batches"])
+        self.begin_training()
         batches, steps, seen = _quietly(self.train), 0, 0
         self.begin_bar()
         while group := list(islice(batches, self.accumulate)):
@@ -247,6 +225,11 @@ class _Run:
                 self.checkpoint()
         self.end_epoch(seen, time.perf_counter() - start)
         return True
+
+    def checkpoint(self) -> None:
+        """Write the state, unless a weight is not finite."""
+        self.refuse_infinite()
+        self.write()
 
     def begin_bar(self) -> None:
         """Set the bar to where the epoch stands."""
@@ -265,30 +248,58 @@ class _Run:
             value = self.forward(inputs, labels)
             shown = value.item()
             if not math.isfinite(shown):
-                place = self.state["batches"] + 1
-                raise LossError(f"the loss is {shown} at epoch {self.state['epoch'] + 1}, batch {place}")
+                raise LossError(f"the loss is {shown} at {self.place(1)}")
             (value if count == total else value * (count / total)).backward()
             self.state["loss_sum"] += shown * count
             self.state["loss_count"] += count
             self.state["batches"] += 1
+        self.refuse_rates()
         if self.clip_norm is not None:
             trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-            nn.utils.clip_grad_norm_(trained, self.clip_norm)
+            norm = nn.utils.clip_grad_norm_(trained, self.clip_norm).item()
+            if not math.isfinite(norm):
+                raise LossError(f"the norm of the gradient is {norm} at {self.place()}; no weight was changed by it")
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
+
+    def place(self, ahead: int = 0) -> str:
+        """Epoch and batch for messages, counted from 1."""
+        return f"epoch {self.state['epoch'] + 1}, batch {self.state['batches'] + ahead}"
+
+    def refuse_rates(self) -> None:
+        """LossError when a schedule gives a rate with which a step would destroy the weights, or climb."""
+        for group in self.optimizer.param_groups:
+            if not (0 <= group["lr"] < math.inf):
+                raise LossError(
+                    f"the learning rate is {float(group['lr'])} at {self.place()}; no weight was changed by it"
+                )
+
+    def refuse_infinite(self) -> None:
+        """LossError when a weight is not finite, so that it is neither kept nor evaluated."""
+        if not entry_checks.weights_are_finite(self.model):
+            kept = "" if self.folder is None else f"; {self.folder} holds the state from before"
+            raise LossError(
+                f"a weight is not finite after {self.place()}: lower the learning rate or clip the gradient{kept}"
+            )
 
     def forward(self, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
         """The loss of a batch."""
         try:
             with autocast(self.device, self.precision):
                 out = self.model(**move(inputs, self.device))
-            return self.loss(out, labels.to(self.device))
+            if not self.all_checked:
+                entry_checks.check_targets("train", labels, entry_checks.check_outputs("train", out, labels))
+            value = self.loss(out, labels.to(self.device))
         except torch.OutOfMemoryError as error:
             shapes = {name: tuple(part.shape) for name, part in inputs.items()}
             raise torch.OutOfMemoryError(
                 f"a batch of {shapes} does not fit: take a smaller batch_size (with accumulate=...), or shorter texts"
             ) from error
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            shown = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"loss: expected a tensor of one number, got {shown}; take reduction='mean'")
+        return value
 
     def train_loss(self) -> float:
         """Mean over the labels trained on in this epoch."""
@@ -296,24 +307,34 @@ class _Run:
 
     def end_epoch(self, seen: int, seconds: float) -> None:
         """Evaluate, add a row to the history, keep the best weights, checkpoint."""
+        if not self.state["loss_count"]:
+            raise ValueError(f"train: no label was known in epoch {self.state['epoch'] + 1}, so nothing was trained")
+        self.refuse_infinite()
         row = {"epoch": self.state["epoch"] + 1, "train_loss": self.train_loss()}
         if self.valid is not None:
             scores = evaluate(self.model, self.valid, loss=self.loss, device=self.device, precision=self.precision)
             row |= {"valid_loss": scores["loss"], "valid_auc": scores["auc"]}
         row |= {"lr": self.optimizer.param_groups[0]["lr"], "seconds": seconds, "rows_per_s": seen / seconds}
         self.fit.rows.append(row)
-        self.state |= {"epoch": self.state["epoch"] + 1, "batches": 0} | _no_sums()
-        value = row.get(self.monitor)
-        best = self.state["best"]
-        known_value = value is not None and not math.isnan(value)
-        if known_value and (best is None or BETTER[self.monitor] * (value - best) > 0):
+        self.state |= {"epoch": self.state["epoch"] + 1, "batches": 0} | no_sums()
+        value, best = row.get(self.monitor), self.state["best"]
+        is_known = value is not None and math.isfinite(value)
+        if is_known and (best is None or BETTER[self.monitor] * (value - best) > 0):
             self.state |= {"best": value, "bad_epochs": 0}
             self.fit.best_epoch = row["epoch"]
             if self.folder is not None:
                 checkpoints.save_best(self.folder, self.model)
         else:
             self.state["bad_epochs"] += 1
-        self.checkpoint()
+        self.write()
+
+
+def _start_epoch(loader: Any, epoch: int, batches: int) -> None:  # noqa: ANN401
+    """Make the next iteration that of an epoch, without batches that are done."""
+    if hasattr(loader.batch_sampler, "start"):
+        loader.batch_sampler.start(epoch, skip=batches)
+    elif hasattr(loader.dataset, "identity"):
+        loader.load_state_dict(loader.state_dict() | {"epoch": epoch, "batches": batches})
 
 
 def _quietly(loader: DataLoader[Batch]) -> Iterator[Batch]:
@@ -322,10 +343,6 @@ def _quietly(loader: DataLoader[Batch]) -> Iterator[Batch]:
     batches = iter(loader)
     torch.set_rng_state(before)
     return batches
-
-
-def _no_sums() -> dict[str, float]:
-    return {"loss_sum": 0.0, "loss_count": 0}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The recipe of fine-tuning in one call: the head first, on features computed once, then the layers with it."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -8,9 +9,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from helpers import loaders, models
+from helpers.arguments import check_count, check_number
 from helpers.loops.evaluation import Loss, Precision, outputs_once
 from helpers.loops.fitting import Fit, fit
-from helpers.loops.schedules import linear_warmup
+from helpers.loops.schedules import linear_warmup, steps_until_peak
 
 
 class HasHead(Protocol):
@@ -54,7 +56,8 @@ def fit_head(
         The history of the head's training.
 
     Raises:
-        ValueError: the loader is empty, or its labels are not as many as the head's.
+        ValueError: the loader is empty, its labels are not as many as the head's or all unknown, or a number is out of
+            range.
 
     Examples:
         >>> import pandas as pd
@@ -67,6 +70,8 @@ def fit_head(
         >>> loops.predict(tagger, loader).round().ravel().tolist()
         [0.0, 1.0, 0.0, 1.0]
     """
+    epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
+    lr = check_number("lr", lr, at_least=0)
     module: Any = model
     with torch.inference_mode():
         features, labels = outputs_once(module, loader, device, precision, call=model.features)
@@ -136,6 +141,15 @@ def fine_tune(
         (2, 'epochs')
     """
     where: dict[str, Any] = {"device": device, "precision": precision}
+    epochs, head_epochs = check_count("epochs", epochs), check_count("head_epochs", head_epochs, at_least=0)
+    accumulate = check_count("accumulate", options.get("accumulate", 1))
+    clip_norm = check_number("clip_norm", clip_norm, above=0)
+    for name, rate in {"lr": lr, "weight_decay": weight_decay}.items():
+        check_number(name, rate, at_least=0)
+    if unknown := set(options) - set(inspect.signature(fit).parameters):
+        raise TypeError(f"fine_tune and fit have no argument {', '.join(sorted(unknown))}")
+    steps = epochs * -(-len(loader) // accumulate)
+    steps_until_peak(steps, warmup)  # refuses what does not fit
     if layers is None:
         tagger.unfreeze()
     else:
@@ -146,6 +160,5 @@ def fine_tune(
             return head
     groups = models.parameter_groups(tagger, lr=lr, weight_decay=weight_decay)
     optimizer = torch.optim.AdamW(groups, fused=True)
-    steps = epochs * -(-len(loader) // max(options.get("accumulate", 1), 1))
     options = where | {"schedule": linear_warmup(optimizer, steps=steps, warmup=warmup)} | options
     return fit(tagger, loader, loss=loss, optimizer=optimizer, epochs=epochs, clip_norm=clip_norm, **options)

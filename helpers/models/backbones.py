@@ -187,6 +187,7 @@ class EncoderBackbone(nn.Module):
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
+        self.encoder.train()  # as each new module; a pretrained encoder comes in evaluation mode
         self.width: int = self.encoder.config.hidden_size
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **inputs: Any) -> Tensor:  # noqa: ANN401

@@ -65,6 +65,7 @@ class BertTagger(nn.Module):
         nn.init.zeros_(self.head.bias)
         # By name: sharded (FSDP), all weights look like vectors.
         self.matrices = frozenset(name for name, weight in self.named_parameters() if weight.ndim > 1)
+        self.train()  # as each new module; a pretrained encoder comes in evaluation mode
 
     def features(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
         """Pooled vectors (B, H) of token ids (B, T), whose mask (B, T) is 0 on padding.
@@ -211,7 +212,8 @@ def parameter_groups(
         layer_decay: 1.0 gives all parts the same rate.
 
     Raises:
-        ValueError: layer_decay is not above 0 and at most 1, or nothing is left to train.
+        ValueError: a negative or infinite lr or weight_decay, a layer_decay that is not above 0 and at most 1, or
+            nothing is left to train.
 
     Examples:
         >>> import torch
@@ -224,8 +226,9 @@ def parameter_groups(
         [0.001, 0.0005, 0.00025, 0.000125]
         >>> optimizer = torch.optim.AdamW(groups)
     """
-    if not 0 < layer_decay <= 1:
-        raise ValueError(f"layer_decay={layer_decay} must be above 0, and at most 1")
+    lr = check_number("lr", lr, at_least=0)
+    weight_decay = check_number("weight_decay", weight_decay, at_least=0)
+    layer_decay = check_number("layer_decay", layer_decay, above=0, at_most=1)
     layers = tagger.layers() if layer_decay < 1 else []
     depth_of = {id(weight): 0 for weight in tagger.head.parameters()}
     depth_of |= {id(w): len(layers) - place for place, layer in enumerate(layers) for w in layer.parameters()}
