@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parent
 LEAST_ROWS = 0.01  # share of the texts that must be unknown before a warning: a stray foreign comment gives none
-UNKNOWN_WORDS = 0.4  # share of its words from which a text is unknown to a tokenizer; ordinary English has below 0.2
+UNKNOWN_WORDS = (
+    0.4  # share of its words from which a text is mostly unknown to a tokenizer; ordinary English has below 0.2
+)
 
 
 def as_texts(texts: Iterable[str], *, name: str = "texts", allow_empty: bool = True) -> list[str]:
@@ -124,11 +126,11 @@ def unknown_words(encodings: "Sequence[Encoding]", unknown_id: int | None) -> np
     """Count the words of each text that its tokenizer does not know ([UNK]).
 
     Args:
-        encodings: N texts as a fast tokenizer gives them.
+        encodings: N texts as a fast tokenizer gives them (`encode_batch_fast` leaves the words out).
         unknown_id: number of the token for unknown words; None where the tokenizer has none, as with bytes.
 
     Returns:
-        (N, 2) int: unknown words, and words; both 0 where no word is unknown.
+        (N, 2) int: unknown words, and words; both 0 where no word is unknown, for `mostly_unknown`.
 
     Examples:
         >>> from helpers import text, text_checks
@@ -146,27 +148,44 @@ def unknown_words(encodings: "Sequence[Encoding]", unknown_id: int | None) -> np
     return counts
 
 
-def warn_of_unknown(unknown: np.ndarray, *, source: str) -> None:
+def mostly_unknown(counts: np.ndarray) -> np.ndarray:
+    """Tell which texts are mostly unknown: (N,) bool from unknown words and words, (N, 2), of `unknown_words`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import text_checks
+        >>> text_checks.mostly_unknown(np.array([[0, 0], [1, 9], [3, 4]])).tolist()
+        [False, False, True]
+    """
+    return (counts[:, 0] > 0) & (counts[:, 0] >= UNKNOWN_WORDS * counts[:, 1])
+
+
+def warn_of_unknown(unknown: np.ndarray, *, source: str) -> bool:
     """Warn in one line when texts are mostly unknown to a model: it predicts for them as for an empty text.
 
     Args:
         unknown: (N,) bool, True where a text is mostly unknown.
         source: where the words are looked for.
 
+    Returns:
+        Whether there was a warning.
+
     Examples:
         >>> import numpy as np, warnings
         >>> from helpers import text_checks
         >>> with warnings.catch_warnings(record=True) as caught:
         ...     warnings.simplefilter("always")
-        ...     text_checks.warn_of_unknown(np.array([False, True]), source="the vocabulary")
+        ...     _ = text_checks.warn_of_unknown(np.array([False, True]), source="the vocabulary")
         >>> print(caught[0].message)
         1 of 2 texts: most words are not in the vocabulary, so predictions mean little (first: text 1, counted from 0)
     """
-    if unknown.sum() >= max(1, LEAST_ROWS * len(unknown)):
-        _warn(
-            f"{unknown.sum():,} of {len(unknown):,} texts: most words are not in {source}, so predictions mean little "
-            f"(first: text {unknown.argmax()}, counted from 0)"
-        )
+    if unknown.sum() < max(1, LEAST_ROWS * len(unknown)):
+        return False
+    _warn(
+        f"{unknown.sum():,} of {len(unknown):,} texts: most words are not in {source}, so predictions mean little "
+        f"(first: text {unknown.argmax()}, counted from 0)"
+    )
+    return True
 
 
 def _warn(message: str) -> None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,21 @@ def test_an_entry_that_is_no_text_is_named(bad, folders, monkeypatch):
 def test_a_missing_text_in_a_column_is_named(folders):
     with pytest.raises(ValueError, match="text 1 "):
         export.Predictor.load(folders["onnx"]).predict(pd.Series(["a", None]))
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_a_script_that_the_vocabulary_lacks_is_named_once(folders, kind, monkeypatch):
+    monkeypatch.setattr(predictor_module, "CHUNK", 3)
+    predictor = export.Predictor.load(folders[kind])
+    with warnings.catch_warnings(action="error"):
+        predictor.predict(["you are kind", "thanks 👍 a lot", "", "naïve"])
+    with pytest.warns(
+        UserWarning, match=r"2 of 5 texts: most words are not in the vocabulary.*first: text 3,"
+    ) as caught:
+        predictor.predict(["a", "b", "c", "วันนี้อากาศดี", "இன்று நான் சந்தைக்கு சென்றேன்"])
+        predictor.predict(["วันนี้อากาศดี"])
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
 
 
 def test_half_characters_are_read_as_none(folders):

@@ -1,15 +1,18 @@
 """Token ids against the tokenizer itself; buckets, windows and the order of rows."""
 
+import re
+import warnings
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import ByT5Tokenizer
 
-from helpers import loaders, loops, text
+from helpers import datasets, loaders, loops, text
 
 TEXTS = ["goat", "", "a long text " * 40, "You are a goat.", "word " * 20, "née à Zürich 😀"]
 
@@ -155,15 +158,18 @@ def test_predictions_come_in_the_order_of_the_texts(tokenizer):
     assert first["input_ids"].shape[1] == tokens.lengths.max()
 
 
-def test_what_does_not_fit_is_refused(tokenizer):
+def test_what_does_not_fit_is_refused(tokenizer, monkeypatch):
     for texts, message in [("one", "several texts"), ([], "no text"), (["a", None], r"text 1 .* None, not a text")]:
         with pytest.raises(ValueError, match=message):
             loaders.tokenize(texts, tokenizer)
-    with pytest.raises(ValueError, match="ByT5Tokenizer is a slow tokenizer"):
-        loaders.tokenize(["a"], ByT5Tokenizer())
-    for options in ({"max_tokens": 2}, {"max_tokens": 10, "windows": True, "overlap": 8}, {"batch_size": 0}):
-        with pytest.raises(ValueError, match="no room for words"):
-            loaders.tokenize(["a"], tokenizer, **options)
+    with pytest.raises(ValueError, match=r"table\['body'\]"):
+        loaders.tokenize(pd.DataFrame({"body": ["a", "b"]}), tokenizer)
+    for wrong in (ByT5Tokenizer(), None, "bert-base-cased", tokenizer.backend_tokenizer):
+        with pytest.raises(ValueError, match=f"{type(wrong).__name__} is no fast tokenizer"):
+            loaders.tokenize(["a"], wrong)
+    monkeypatch.setattr(tokenizer, "model_max_length", int(1e30))  # as transformers has it where a folder does not say
+    assert loaders.tokenize(["a"], tokenizer, max_tokens=600).lengths.tolist() == [3]
+    monkeypatch.undo()
     with pytest.raises(ValueError, match="max_tokens=600, and the encoder reads 512 at most: lower it"):
         loaders.tokenize(["a"], tokenizer, max_tokens=600)
     tokens = loaders.tokenize(["a", "b"], tokenizer)
@@ -180,7 +186,49 @@ def test_a_text_may_keep_its_tail(tokenizer):
     assert tokenizer.decode(kept["tail"].ids) == "[CLS] four five six [SEP] [CLS] one two [SEP]"
     assert kept["head"].cut == kept["tail"].cut == 1
     assert tokenizer.truncation_side == "right"
-    windows = [loaders.tokenize(texts, tokenizer, max_tokens=5, windows=True, overlap=1, keep=k) for k in kept]
-    assert (windows[0].ids == windows[1].ids).all()
-    with pytest.raises(ValueError, match="keep"):
-        loaders.tokenize(texts, tokenizer, keep="middle")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": "tail", "windows": True}, "keep='tail', windows=True: windows read whole texts and truncate none"),
+        ({"keep": "middle"}, "keep='middle': expected 'head' or 'tail'"),
+        ({"keep": None}, "keep=None: expected"),
+        ({"windows": "no"}, "windows='no': expected True or False"),
+        ({"max_tokens": 2}, "max_tokens=2: expected a whole number, at least 3"),
+        ({"max_tokens": 64.5}, "max_tokens=64.5: expected a whole number"),
+        ({"max_tokens": np.nan}, "max_tokens=nan: expected a whole number"),
+        ({"max_tokens": 10, "windows": True, "overlap": 8}, "overlap=8: expected a whole number, from 0 to 7"),
+        ({"windows": True, "overlap": -1}, "overlap=-1: expected a whole number, from 0 to 125"),
+        ({"batch_size": 0}, "batch_size=0: expected a whole number, at least 1"),
+    ],
+)
+def test_an_argument_out_of_range_is_named(tokenizer, options, message):
+    with pytest.raises(ValueError, match=message):
+        loaders.tokenize(["a"], tokenizer, **options)
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["วันนี้อากาศดี"], "1 of 1 texts.*first: text 0"),
+        (["இன்று நான் சந்தைக்கு சென்றேன்", "a day"], "1 of 2 texts"),
+        (["a day", "一起去图书馆看书"], "1 of 2 texts.*first: text 1"),
+        (["a fine day"] * 99 + ["😀 🎉"], "1 of 100 texts.*first: text 99"),
+        (["a fine day"] * 200 + ["😀 🎉"], None),
+        (["Great! 👍", "naïve café", "σήμερα είναι ωραία", "сегодня хороший день", "שלום לכולם"], None),
+        (["", "a"], None),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"windows": True, "max_tokens": 8, "overlap": 2}, {"batch_size": 1}])
+def test_texts_in_a_script_that_the_vocabulary_lacks_give_one_warning(tokenizer, texts, found, options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loaders.tokenize(texts, tokenizer, **options)
+    assert [bool(re.search(f"{found}", str(each.message))) for each in caught] == ([True] if found else [])
+    assert all(each.filename == __file__ for each in caught)
+
+
+def test_bundled_english_gives_no_warning(tokenizer):
+    with warnings.catch_warnings(action="error"):
+        loaders.tokenize(datasets.load_comments("sample")["comment_text"][:1000], tokenizer, max_tokens=64)

@@ -219,6 +219,16 @@ def test_a_script_that_was_never_seen_is_named(english, script):
         english[0].predict([*english[1]["comment_text"][:99], SENTENCES[script][0]])
 
 
+def test_a_predictor_of_counts_names_it_too(english, tmp_path):
+    predictor = export.Predictor.load(models.save_counts(tmp_path / "counts", english[0]))
+    with warnings.catch_warnings(action="error"):
+        predictor.predict(english[1]["comment_text"][:300])
+    with pytest.warns(UserWarning, match="1 of 1 texts: most words are not in the vocabulary") as caught:
+        predictor.tags([SENTENCES["Thai"][0]])
+        predictor.tags([SENTENCES["Thai"][1]])
+    assert len(caught) == 1
+
+
 def test_a_folder_of_the_former_token_pattern_predicts_as_it_did(tmp_path):
     tagger = CountTagger(min_rows=1)
     former = [TfidfVectorizer(sublinear_tf=True, **options) for options in tagger._options()]

@@ -63,7 +63,11 @@ def test_extreme_logits_give_probabilities_without_overflow():
     [
         ([[1, -2], [0, 1]], [0, 1], {}, "Negative values"),
         ([[1, 2], [0, 1]], [1, 1], {}, "two are needed"),
-        ([[1, 2], [0, 1]], [0, 1], {"alpha": 0}, "must be above 0"),
+        ([[1, 2], [0, 1]], [0, 1], {"alpha": 0}, "alpha=0: expected a number, above 0"),
+        ([[1, 2], [0, 1]], [0, 1], {"alpha": np.inf}, "alpha=inf: expected a number, above 0"),
+        ([[1, 2], [0, 1]], [0, 1], {"C": -1}, "C=-1: expected a number, above 0"),
+        ([[1, 2], [0, 1]], [0, 1], {"C": np.nan}, "C=nan: expected a number, above 0"),
+        ([[1, 2], [0, 1]], [0, 1], {"max_iter": 2.5}, "max_iter=2.5: expected a whole number"),
     ],
 )
 def test_impossible_input_is_refused(counts, labels, options, message):

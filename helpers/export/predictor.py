@@ -1,6 +1,5 @@
 """A trained tagger at work: a folder on disk, texts in, a table of probabilities out."""
 
-import re
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from helpers import folders
 from helpers.arguments import check_count
 from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
 from helpers.tagger_settings import checked_thresholds, read_settings
+from helpers.text_checks import iterate_texts, mostly_unknown, unknown_words, warn_of_unknown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -56,7 +56,8 @@ class Predictor:
         self.thresholds: dict[str, float] = settings["thresholds"]
         self.max_tokens: int | None = settings["max_tokens"]
         self.windows: bool = settings["windows"]
-        self.n_truncated = 0
+        self.n_truncated, self._warned = 0, False
+        self._unknown_id = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "<unk>")
         self._keep, self._window_pooling = settings["keep"], settings["window_pooling"]
         self._pad_id, self._counting = settings["pad_id"], threading.Lock()
         side = {"head": "right", "tail": "left"}[self._keep]
@@ -111,18 +112,20 @@ class Predictor:
         """Predict the probabilities of texts: (N, L) float32, one row per text, one column per label.
 
         A text that is longer than the model reads is split into windows where the tagger was saved with windows, and
-        truncated otherwise; the first call that truncates warns, and `n_truncated` counts all of them. An empty text is
-        a text, and has probabilities. A lone surrogate, half of a character that some program cut in two, is read as no
-        character at all.
+        truncated otherwise; the first call that truncates warns, and `n_truncated` counts all of them. The first call
+        in which most words of texts are unknown to the model warns, too. An empty text is a text, and has
+        probabilities. A lone surrogate, half of a character that some program cut in two, is left out with a warning.
 
         Args:
             texts: a list, a Series (whose index the answer gets), a generator of any length.
 
         Raises:
-            ValueError: one text or a table instead of several texts, or an entry that is no text (its number is named).
+            ValueError: texts as in `text.as_texts`.
         """
-        _check_texts(texts)
-        tables = [self._probabilities(chunk) for chunk in _chunks(texts)]
+        unknown: list[np.ndarray] = []
+        tables = [self._probabilities(chunk, unknown) for chunk in _chunks(iterate_texts(texts))]
+        if unknown and not self._warned:
+            self._warned = warn_of_unknown(np.concatenate(unknown), source="the vocabulary")
         whole = np.concatenate(tables) if tables else np.zeros((0, len(self.labels)), dtype=np.float32)
         return pd.DataFrame(whole, columns=self.labels, index=texts.index if isinstance(texts, pd.Series) else None)
 
@@ -142,8 +145,10 @@ class Predictor:
         limits = pd.Series(checked_thresholds(self.labels, self.thresholds | given))
         return self.predict(texts).ge(limits, axis="columns").astype(np.int8)
 
-    def _probabilities(self, texts: list[str]) -> np.ndarray:
+    def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
+        """Probabilities (N, L); appends to `unknown` which texts are mostly unknown to the model, (N,) bool."""
         found: list[Encoding] = self._tokenizer.encode_batch_fast(texts)
+        unknown.append(self._unknown(texts, found))
         overflowing = [encoding.overflowing if len(encoding) == self.max_tokens else [] for encoding in found]
         if self.windows:
             windows = [[first, *others] for first, others in zip(found, overflowing, strict=True)]
@@ -152,6 +157,14 @@ class Predictor:
             return _sigmoid(_pooled(logits, starts, self._window_pooling))
         self._note_truncated(sum(map(bool, overflowing)), len(texts))
         return _sigmoid(self._logits(found))
+
+    def _unknown(self, texts: list[str], found: list["Encoding"]) -> np.ndarray:
+        rows = [] if self._warned else [row for row, each in enumerate(found) if self._unknown_id in each.ids]
+        counts = np.zeros((len(texts), 2), dtype=np.int64)
+        if rows:  # encode_batch_fast gives no words
+            encodings = self._tokenizer.encode_batch([texts[row] for row in rows])
+            counts[rows] = unknown_words(encodings, self._unknown_id)
+        return mostly_unknown(counts)
 
     def _logits(self, found: list["Encoding"]) -> np.ndarray:
         lengths = np.array([len(encoding) for encoding in found])
@@ -189,19 +202,11 @@ class _CountPredictor(Predictor):
 
         self._tagger, self.thresholds = models.load_counts(folder)
         self.labels, self.max_tokens, self.windows, self.n_truncated = self._tagger.labels, None, False, 0
+        self._warned = False
 
-    def _probabilities(self, texts: list[str]) -> np.ndarray:
+    def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
+        unknown.append(self._tagger.mostly_unknown(texts))
         return self._tagger.probabilities(texts)
-
-
-def _check_texts(texts: object) -> None:
-    """Refuse one text, a table, and what cannot be iterated over, before anything is predicted."""
-    if isinstance(texts, str | bytes):
-        raise ValueError("texts must be several texts, not one: put it into a list")
-    if isinstance(texts, pd.DataFrame):
-        raise ValueError(f"texts is a table with the columns {list(texts.columns)}: pass one of them")
-    if isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1 or not isinstance(texts, Iterable):
-        raise ValueError(f"texts is a {type(texts).__name__}: expected texts one after the other, such as a list")
 
 
 def _pooled(logits: np.ndarray, starts: np.ndarray, how: str) -> np.ndarray:
@@ -215,28 +220,14 @@ def _pooled(logits: np.ndarray, starts: np.ndarray, how: str) -> np.ndarray:
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
     """Some texts at a time, fewer where they are long: what is cut off is tokenized too, and takes memory."""
     chunk, characters = [], 0
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError(f"text {number} (counted from 0) is {text!r}, not a text")
-        chunk.append(_sound(text))
+    for text in texts:
+        chunk.append(text)
         characters += len(text)
         if len(chunk) >= CHUNK or characters >= CHARACTERS:
             yield chunk
             chunk, characters = [], 0
     if chunk:
         yield chunk
-
-
-def _sound(text: str) -> str:
-    """A text without lone surrogates, which no tokenizer reads; two halves that follow each other are a character."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-        return re.sub("[\ud800-\udfff]", "", whole)
-    return text
 
 
 def _batches(lengths: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -11,10 +11,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
-from helpers.arguments import as_numbers, check_choice
+from helpers.arguments import as_numbers, check_choice, check_count
 from helpers.loaders.rows import Batch, loader_of, row_numbers
 from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
 from helpers.text import as_texts
+from helpers.text_checks import mostly_unknown, unknown_words, warn_of_unknown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -74,20 +75,22 @@ def tokenize(
 ) -> Tokens:
     """Token ids of texts, a thousand texts a call, several times as fast as one by one.
 
+    Warns when most words of texts are unknown to the tokenizer ([UNK]), as in a script that its vocabulary lacks.
+
     Args:
-        texts: N texts (a list, a Series, a generator).
+        texts: N texts, whatever `text.as_texts` takes (a list, a Series, a generator).
         tokenizer: a fast one, as `models.load_encoder` or `text.load_tokenizer` gives it.
         max_tokens: of a window, the special tokens included.
-        keep: what is left of a text that is cut: its `head`, or its `tail`, where reviewers give their verdict
+        keep: what is left of a text that is truncated: its `head`, or its `tail`, where reviewers give their verdict
             (Sun et al. 2019, How to Fine-Tune BERT for Text Classification).
-        windows: split longer texts into overlapping windows; False cuts them.
+        windows: split longer texts into overlapping windows, which lose nothing; False truncates them.
         overlap: tokens that neighbouring windows share.
         batch_size: texts a call.
 
     Raises:
-        ValueError: one text instead of several, no text, an entry that is no text (its number is named), a slow
-            tokenizer, a limit that leaves no room for words or is beyond what the encoder reads, an overlap as long
-            as a window, or another `keep`.
+        ValueError: texts as in `text.as_texts`, or none; a slow tokenizer; a limit that leaves no room for words or is
+            beyond what the tokenizer says its encoder reads; an overlap as long as a window; another `keep`;
+            `keep="tail"` with windows.
 
     Examples:
         >>> from helpers import loaders, text
@@ -100,38 +103,48 @@ def tokenize(
         >>> split.text.tolist()  # which text each window is of
         [0, 0, 1]
     """
-    texts = as_texts(texts)
-    if not texts:
-        raise ValueError("there is no text")
-    if not tokenizer.is_fast:
-        raise ValueError(f"{type(tokenizer).__name__} is a slow tokenizer: AutoTokenizer gives a fast one")
-    room = max_tokens - tokenizer.num_special_tokens_to_add()
-    if room < 1 or (windows and not 0 <= overlap < room) or batch_size < 1:
-        raise ValueError(f"max_tokens={max_tokens}, overlap={overlap}, batch_size={batch_size}: no room for words")
-    if max_tokens > tokenizer.model_max_length:
-        raise ValueError(
-            f"max_tokens={max_tokens}, and the encoder reads {tokenizer.model_max_length} at most: "
-            "lower it, and read longer texts with windows=True"
-        )
-    if keep not in ("head", "tail"):
-        raise ValueError(f"keep={keep!r}: 'head' or 'tail'")
+    texts = as_texts(texts, allow_empty=False)
+    _check_reading(tokenizer, max_tokens, keep, windows, overlap)
+    check_count("batch_size", batch_size)
     options = {"truncation": True, "max_length": max_tokens, "stride": overlap if windows else 0}
     options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
     ids, lengths, owners, truncated = [], [], [], np.zeros(len(texts), dtype=bool)
+    unknown = np.zeros((len(texts), 2), dtype=np.int64)
     for start in range(0, len(texts), batch_size):
-        with _cutting(tokenizer, "head" if windows else keep):
+        with _cutting(tokenizer, keep):
             found = tokenizer(texts[start : start + batch_size], **options)
         parts = found["input_ids"]
         owner = found["overflow_to_sample_mapping"] if windows else range(len(parts))
         ids.append(np.fromiter(chain.from_iterable(parts), dtype=np.int32))
         lengths += [len(part) for part in parts]
         owners.append(np.array(owner, dtype=np.int64) + start)
+        np.add.at(unknown, owners[-1], unknown_words(found.encodings, tokenizer.unk_token_id))
         for place, part in enumerate(parts):
             if len(part) == max_tokens and not windows:
                 truncated[start + place] = bool(found.encodings[place].overflowing)
+    warn_of_unknown(mostly_unknown(unknown), source="the tokenizer's vocabulary")
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     pad = tokenizer.pad_token_id or 0
     return Tokens(np.concatenate(ids), offsets, np.concatenate(owners), len(texts), pad, truncated)
+
+
+def _check_reading(
+    tokenizer: "PreTrainedTokenizerBase", max_tokens: int, keep: str, windows: bool, overlap: int
+) -> None:
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(f"{type(tokenizer).__name__} is no fast tokenizer: AutoTokenizer.from_pretrained gives one")
+    least, longest = tokenizer.num_special_tokens_to_add() + 1, tokenizer.model_max_length
+    check_count("max_tokens", max_tokens, at_least=least)
+    if max_tokens > longest:
+        raise ValueError(
+            f"max_tokens={max_tokens}, and the encoder reads {longest} at most: "
+            "lower it, and read longer texts with windows=True"
+        )
+    check_choice("keep", keep, ("head", "tail"))
+    if check_choice("windows", windows, (True, False)):
+        check_count("overlap", overlap, at_least=0, at_most=max_tokens - least)
+        if keep != "head":
+            raise ValueError(f"keep={keep!r}, windows=True: windows read whole texts and truncate none; leave keep out")
 
 
 @contextmanager

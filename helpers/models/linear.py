@@ -11,6 +11,8 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
+from helpers.arguments import check_count, check_number
+
 Matrix: TypeAlias = "ArrayLike | sparse.spmatrix | sparse.sparray"
 
 
@@ -27,8 +29,8 @@ class NBSVM(ClassifierMixin, BaseEstimator):
     Source: Wang and Manning 2012, Baselines and Bigrams: Simple, Good Sentiment and Topic Classification.
 
     Args:
-        C: inverse strength of the L2 penalty of the logistic regression.
-        alpha: added to the count of each word in each class.
+        C: inverse strength of the L2 penalty of the logistic regression, above 0.
+        alpha: added to the count of each word in each class, above 0.
         max_iter: steps of the solver at most.
 
     Attributes:
@@ -39,8 +41,8 @@ class NBSVM(ClassifierMixin, BaseEstimator):
 
     Examples:
         >>> from sklearn.feature_extraction.text import CountVectorizer
-        >>> from helpers import models
-        >>> vectorizer = CountVectorizer()
+        >>> from helpers import models, text
+        >>> vectorizer = CountVectorizer(tokenizer=text.tokens, token_pattern=None)
         >>> counts = vectorizer.fit_transform(["you fool", "silly fool", "you are kind", "what a day"])
         >>> classifier = models.NBSVM().fit(counts, [1, 1, 0, 0])
         >>> classifier.predict(vectorizer.transform(["a fool", "kind of you"])).tolist()
@@ -58,12 +60,12 @@ class NBSVM(ClassifierMixin, BaseEstimator):
             y: (N,) of two classes; the greater one is the positive.
 
         Raises:
-            ValueError: a negative or missing count, other than two classes, alpha not above 0.
+            ValueError: a negative or missing count, other than two classes, C or alpha not above 0 (without alpha, a
+                word of one class alone has an infinite ratio), max_iter below 1.
         """
-        if not self.alpha > 0:
-            raise ValueError(
-                f"alpha={self.alpha}: must be above 0, or a word of one class alone gets an infinite ratio"
-            )
+        check_number("C", self.C, above=0)
+        check_number("alpha", self.alpha, above=0)
+        check_count("max_iter", self.max_iter)
         X, y = validate_data(self, X, y, accept_sparse="csr", dtype=np.float64)  # noqa: N806
         check_classification_targets(y)
         self.classes_ = np.unique(y)
