@@ -13,6 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from helpers.arguments import check_choice, check_count
+from helpers.models.encoders import longest_input
 from helpers.models.taggers import BertTagger
 from helpers.tagger_settings import Keep
 
@@ -43,9 +45,9 @@ def token_attributions(
         tokenizer: of its encoder, a fast one.
         text: one text.
         label: number of the logit, from 0.
-        max_tokens: where the text is cut, as in training.
-        keep: what is left of a text that is cut, its `head` or its `tail`.
-        steps: points along the way.
+        max_tokens: where the text is truncated, as in training.
+        keep: what is left of a text that is truncated, its `head` or its `tail`.
+        steps: points along the way, at least 1.
 
     Returns:
         A row a token, special tokens included: `token`, `id`, `word` (number of the word it belongs to, -1 for special
@@ -68,12 +70,9 @@ def token_attributions(
         True
     """
     _check_label(tagger, label)
-    if steps < 1:
-        raise ValueError(f"steps={steps} must be 1 or more")
-    longest = min(tokenizer.model_max_length, getattr(tagger.encoder.config, "max_position_embeddings", max_tokens))
-    if keep not in ("head", "tail") or not tokenizer.num_special_tokens_to_add() < max_tokens <= longest:
-        raise ValueError(f"keep={keep!r}, max_tokens={max_tokens}: 'head' or 'tail', with room for words, to {longest}")
-    table = _tokens(tokenizer, text, max_tokens, keep)
+    check_count("steps", steps)
+    check_choice("keep", keep, ("head", "tail"))
+    table = _tokens(tokenizer, text, max_tokens, keep, longest_input(tagger.encoder))
     ids = torch.tensor([table["id"].tolist()], device=tagger.head.weight.device)
     words = torch.tensor([(table["word"] >= 0).tolist()], device=ids.device)
     base = ids.masked_fill(words, tokenizer.pad_token_id or 0)
@@ -153,8 +152,8 @@ def deletion_curve(
     places = pd.Series(list(largest_first if order is None else order), dtype=object)
     if bad := places[~places.isin(real) | places.duplicated()].tolist():
         raise ValueError(f"order: places {bad} are special tokens', do not exist, or come twice")
-    if most is not None and most < 0:
-        raise ValueError(f"most={most} must be 0 or more")
+    if most is not None:
+        check_count("most", most, at_least=0)
     taken, ids = places.astype(int).to_numpy()[:most], tokens["id"].to_numpy()
     rows = [np.delete(ids, taken[:count]) for count in range(len(taken) + 1)]
     with _evaluating(tagger):
@@ -162,8 +161,7 @@ def deletion_curve(
 
 
 def _check_label(tagger: BertTagger, label: int) -> None:
-    if isinstance(label, bool) or not isinstance(label, int | np.integer) or not 0 <= label < tagger.head.out_features:
-        raise ValueError(f"label={label!r}: the tagger has labels 0 to {tagger.head.out_features - 1}, by number")
+    check_count("label", label, at_least=0, at_most=tagger.head.out_features - 1)
 
 
 @contextmanager
@@ -178,9 +176,13 @@ def _evaluating(tagger: BertTagger) -> Iterator[None]:
             module.training = training
 
 
-def _tokens(tokenizer: "PreTrainedTokenizerBase", text: str, max_tokens: int, keep: Keep) -> pd.DataFrame:
-    if not tokenizer.is_fast:
+def _tokens(
+    tokenizer: "PreTrainedTokenizerBase", text: str, max_tokens: int, keep: Keep, longest: int | None
+) -> pd.DataFrame:
+    if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"{type(tokenizer).__name__} does not say where a token stands: take a fast tokenizer")
+    longest = int(min(tokenizer.model_max_length, longest if longest is not None else 10**9))
+    check_count("max_tokens", max_tokens, at_least=tokenizer.num_special_tokens_to_add() + 1, at_most=longest)
     if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError(f"text must be one text of whole characters, not {text!r:.200} ({type(text).__name__})")
     before, tokenizer.truncation_side = tokenizer.truncation_side, {"head": "right", "tail": "left"}[keep]

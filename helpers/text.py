@@ -37,12 +37,12 @@ _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 # The token pattern. On ASCII it is `_ASCII_TOKEN`, and where `_SPECIAL` finds nothing `_SIMPLE_TOKEN`: the same tokens,
 # several times as fast.
-_UNSPACED = r"[\p{L}&&[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]"  # scripts without spaces
-_INSIDE = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[\u20e3{_UNSPACED}]]"
+UNSPACED = r"[\p{L}&&[\p{Han}\p{Hiragana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]]"  # scripts without spaces
+_INSIDE = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[\u20e3{UNSPACED}]]"
 _TOKEN = regex.compile(
     r"[#*0-9]\u20e3|\p{Regional_Indicator}{1,2}"  # a keycap; a flag
-    rf"|{_UNSPACED}\p{{M}}*"  # one letter of a script without spaces
-    rf"|[[\p{{L}}\p{{N}}]--{_UNSPACED}]{_INSIDE}*(?:[\u200c\u200d]+{_INSIDE}+)*"  # a word or a number
+    rf"|{UNSPACED}\p{{M}}*"  # one letter of a script without spaces
+    rf"|[[\p{{L}}\p{{N}}]--{UNSPACED}]{_INSIDE}*(?:[\u200c\u200d]+{_INSIDE}+)*"  # a word or a number
     r"|[\p{Extended_Pictographic}\p{Emoji_Modifier}](?:\p{Emoji_Modifier}|[\U000e0020-\U000e007f]+)?"  # an emoji
     r"(?:\u200d\p{Extended_Pictographic}\p{Emoji_Modifier}?)*",
     regex.V1,

@@ -298,12 +298,29 @@ def test_mentions_keeps_the_rows_names_and_the_groups_order():
 
 
 @pytest.mark.parametrize(
+    ("text", "word", "found"),
+    [
+        ("他是面包师。", "面包师", True),
+        ("เขาเป็นครูที่ดี", "ครู", True),
+        ("わたしはbaker です", "baker", True),
+        ("हम किसान हैं", "किसान", True),
+        ("हम किसानों से मिले", "किसान", False),
+        ("bakersfield", "bakers", False),
+        ("caf\u00e9s cafe\u0301", "café", True),
+        ("caf\u00e9s", "cafe\u0301", False),
+    ],
+)
+def test_a_word_stands_whole_in_scripts_with_and_without_spaces(text, word, found):
+    assert mentions([text], [word])[word].tolist() == [found]
+
+
+@pytest.mark.parametrize(
     ("texts", "terms", "message"),
     [
-        (["a", None], ["b"], r"texts: row 1 \(from 0\) is None, which is no text"),
-        (["a", np.nan], ["b"], "texts: row 1 .* is nan"),
-        ("a text", ["b"], "texts is a str: expected a list of texts, or one column"),
-        (pd.DataFrame({"comment_text": ["a"]}), ["b"], "texts of type DataFrame"),
+        (["a", None], ["b"], r"texts: text 1 \(counted from 0\) is None, not a text"),
+        (["a", np.nan], ["b"], "texts: text 1 .* is nan"),
+        ("a text", ["b"], "texts must be several texts, not one"),
+        (pd.DataFrame({"comment_text": ["a"]}), ["b"], "texts is a table"),
         (["a"], [], "terms=.*: expected a list of different names"),
         (["a"], {}, "terms: there is no group"),
         (["a"], "baker", "terms='baker': give a list of words"),

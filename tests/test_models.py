@@ -88,10 +88,20 @@ def test_word_dropout_drops_whole_words_in_training_only():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"hidden": ()}, {"hidden": (0,)}, {"dropout": 1.0}, {"dropout": -0.1}, {"word_dropout": 1.0}]
+    "wrong",
+    [
+        {"hidden": ()},
+        {"hidden": (0,)},
+        {"hidden": 8},
+        {"hidden": (8.5,)},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"dropout": np.nan},
+        {"word_dropout": 1.0},
+    ],
 )
 def test_impossible_sizes_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"must be 1 or more|is not from 0"):
+    with pytest.raises(ValueError, match=rf"{next(iter(wrong))}.*: expected"):
         models.CountMLP(30, 3, **wrong)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import regex
 
-from helpers.arguments import as_numbers, check_count, check_list, check_names, check_number, check_table
+from helpers.arguments import as_numbers, check_count, check_names, check_number, check_table
 from helpers.metrics import auc_by_label
 from helpers.metrics.checks import Table, check_same_rows, checked, decide
+from helpers.text import UNSPACED, as_texts
 
 AREAS = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
 
@@ -167,7 +168,8 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
     A word counts where it stands whole, in capitals or not. Neither a letter (of any script, with its accents), nor a
     digit or underscore may touch it; a hyphen or an apostrophe may. No other form is guessed: list the plural, and
     the spellings that people use. A word may consist of several, with any white space between them. Letters
-    that look the same but are stored differently (composed, decomposed, full width) are the same.
+    that look the same but are stored differently (composed, decomposed, full width) are the same. In scripts without
+    spaces (Chinese characters, Hiragana, Thai and others) other letters may touch it.
 
     A text that names a group need not be about it, and one that is about it need not name it.
 
@@ -179,7 +181,7 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
         (N, G) of bool, a column a group; the rows are named as those of a Series.
 
     Raises:
-        ValueError: a text that is none (its row is named), no group, a group twice or without words, an empty word.
+        ValueError: texts as in `text.as_texts`, no group, a group twice or without words, an empty word.
 
     Examples:
         >>> from helpers import evaluation
@@ -189,7 +191,7 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
     """
     words = _words_by_group(terms)
     rows = texts.index if isinstance(texts, pd.Series) else None
-    folded = _folded_texts(texts)
+    folded = [_folded(text) for text in as_texts(texts)]
     found = {group: _mentioned(folded, spellings) for group, spellings in words.items()}
     table = pd.DataFrame(found, index=rows, dtype=bool)
     return table.rename_axis(columns="group")
@@ -274,15 +276,6 @@ def _words_by_group(terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") 
     return {group: [_folded(word) for word in words] for group, words in given.items()}
 
 
-def _folded_texts(texts: Iterable[str]) -> list[str]:
-    folded = []
-    for row, text in enumerate(check_list("texts", texts, "texts, or one column")):
-        if not isinstance(text, str):
-            raise ValueError(f"texts: row {row} (from 0) is {text!r}, which is no text")
-        folded.append(_folded(text))
-    return folded
-
-
 def _folded(text: str) -> str:
     """One form for all that is read as the same: case, composed or not, white space."""
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
@@ -290,5 +283,6 @@ def _folded(text: str) -> str:
 
 def _mentioned(folded: list[str], words: list[str]) -> list[bool]:
     # Most texts hold none of the words in any form, which `in` finds out much faster than a pattern.
-    whole = regex.compile(rf"(?<!\w)(?:{'|'.join(map(regex.escape, words))})(?!\w)")
+    sign = rf"[\w--{UNSPACED}]"  # where no spaces are written, a word has no boundaries that a pattern could see
+    whole = regex.compile(rf"(?<!{sign})(?:{'|'.join(map(regex.escape, words))})(?!{sign})", regex.V1)
     return [any(word in text for word in words) and whole.search(text) is not None for text in folded]

@@ -10,6 +10,8 @@ from scipy import sparse as sp
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from helpers.arguments import check_count, check_list, check_number
+
 
 class CountMLP(nn.Module):
     """A multilayer perceptron over word counts, whose first layer never sees a dense row.
@@ -34,8 +36,9 @@ class CountMLP(nn.Module):
     Examples:
         >>> import torch
         >>> from sklearn.feature_extraction.text import CountVectorizer
-        >>> from helpers import loaders, models
-        >>> counts = CountVectorizer().fit_transform(["you fool", "you are kind", "what a day"])
+        >>> from helpers import loaders, models, text
+        >>> vectorizer = CountVectorizer(tokenizer=text.tokens, token_pattern=None)
+        >>> counts = vectorizer.fit_transform(["you fool", "you are kind", "what a day"])
         >>> model = models.CountMLP(counts.shape[1], n_labels=2)
         >>> inputs, labels = next(iter(loaders.sparse_loader(counts, [[1, 0], [0, 0], [0, 1]])))
         >>> model(**inputs).shape  # logits, from sparse rows
@@ -54,13 +57,13 @@ class CountMLP(nn.Module):
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not hidden or min(n_features, 1 if n_labels is None else n_labels, *hidden) < 1:
-            raise ValueError(
-                f"n_features={n_features}, n_labels={n_labels}, hidden={tuple(hidden)}: all must be 1 or more"
-            )
-        if not (0 <= dropout < 1 and 0 <= word_dropout < 1):
-            raise ValueError(f"dropout={dropout} or word_dropout={word_dropout} is not from 0 to below 1")
-        self.word_dropout = word_dropout
+        n_features = check_count("n_features", n_features)
+        n_labels = n_labels if n_labels is None else check_count("n_labels", n_labels)
+        hidden = [check_count("hidden", width) for width in check_list("hidden", hidden, "widths")]
+        if not hidden:
+            raise ValueError("hidden=[]: expected at least one width")
+        dropout = check_number("dropout", dropout, at_least=0, below=1)
+        self.word_dropout = check_number("word_dropout", word_dropout, at_least=0, below=1)
         if n_labels is None:
             self.width = hidden[-1]
         self.words = nn.Parameter(torch.empty(n_features, hidden[0]))
