@@ -197,7 +197,7 @@ def test_a_lower_power_gives_a_lower_mean(values, power, less):
         ([0.5, np.nan], -5, r"number 1 \(from 0\) is nan"),
         ([-0.1], -5, "is -0.1; each must be 0 or more"),
         ([np.inf], -5, "is inf"),
-        ([0.5], np.nan, "power is NaN"),
+        ([0.5], np.nan, "power=nan: expected"),
         (["a"], -5, "values of type list are not a table of numbers"),
     ],
 )

@@ -267,7 +267,7 @@ def test_a_deletion_that_cannot_be_made_is_refused(tagger, tokens, options, mess
     [
         ({"text": ["a", "b"]}, r"one text of whole characters, not \['a', 'b'\] \(list\)"),
         ({"text": None}, "NoneType"),
-        ({"text": pd.Series(["a"])}, "one text of whole characters.*Series"),
+        ({"text": pd.Series(["a"])}, "(?s)one text of whole characters.*Series"),
         ({"steps": 1.5}, "steps=1.5: expected a whole number"),
         ({"max_tokens": np.nan}, "max_tokens=nan: expected a whole number"),
         ({"text": "half \ud83d"}, "whole characters"),

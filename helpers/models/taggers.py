@@ -67,17 +67,18 @@ class BertTagger(nn.Module):
         self.matrices = frozenset(name for name, weight in self.named_parameters() if weight.ndim > 1)
         self.train()  # as each new module; a pretrained encoder comes in evaluation mode
 
-    def features(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
-        """Pooled vectors (B, H) of token ids (B, T), whose mask (B, T) is 0 on padding.
+    def features(self, input_ids: Tensor | None, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
+        """Pooled vectors (B, H) of token ids (B, T), whose mask (B, T) is 0 on padding; or of `inputs_embeds`.
 
         Raises:
             ValueError: ids of another shape, or texts longer than the encoder has positions for.
         """
-        if input_ids.ndim != 2:
-            raise ValueError(f"input_ids {tuple(input_ids.shape)}: expected (B, T), one row per text")
-        if self._positions is not None and input_ids.shape[1] > self._positions:
+        shape = tuple((attention_mask if input_ids is None else input_ids).shape)
+        if len(shape) != 2:
+            raise ValueError(f"input_ids {shape}: expected (B, T), one row per text")
+        if self._positions is not None and shape[1] > self._positions:
             raise ValueError(
-                f"input_ids has {input_ids.shape[1]} tokens per text and {type(self.encoder).__name__} reads "
+                f"input_ids has {shape[1]} tokens per text and {type(self.encoder).__name__} reads "
                 f"{self._positions} at most: pass max_tokens={self._positions} to loaders.tokenize, and windows=True "
                 "to read all of a longer text"
             )
@@ -88,7 +89,7 @@ class BertTagger(nn.Module):
             return given.last_hidden_state[:, 0]
         return mean_pool(given.last_hidden_state, attention_mask)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
+    def forward(self, input_ids: Tensor | None, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
         """Logits (B, L).
 
         Raises:
