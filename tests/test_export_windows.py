@@ -89,6 +89,8 @@ def test_thresholds_that_cannot_be_are_refused_by_tags(limit, parts, tmp_path):
     predictor = export.Predictor.load(models.save_tagger(tmp_path / "mine", tagger, tokenizer, labels=LABELS))
     with pytest.raises(ValueError, match="not from 0 to 1"):
         predictor.tags(["one"], thresholds={"rude": limit})
+    with pytest.raises(ValueError, match="expected a number per label"):
+        predictor.tags(["one"], thresholds=0.5)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,10 @@ class Predictor:
         Raises:
             ValueError: as `predict`; a threshold for no label, or neither from 0 to 1 nor inf.
         """
-        given = {} if thresholds is None else dict(thresholds)
+        try:
+            given = {} if thresholds is None else dict(thresholds)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"thresholds={thresholds!r}: expected a number per label, as in a dict") from error
         if unknown := sorted(map(str, set(given) - set(self.labels))):
             raise ValueError(f"thresholds for {', '.join(unknown)}, and the labels are {', '.join(self.labels)}")
         limits = pd.Series(checked_thresholds(self.labels, self.thresholds | given))
