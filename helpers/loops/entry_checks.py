@@ -196,7 +196,8 @@ def _outputs(name: str, model: nn.Module, inputs: dict[str, Tensor], precision: 
     """What the model gives in evaluation mode; no random number is drawn and no module is changed."""
     model, device = unwrapped(model), str(_device(model))
     with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]), autocast(device, precision):
-        model.eval()
+        for module in model.modules():
+            module.training = False
         try:
             return model(**move(inputs, device))
         except torch.OutOfMemoryError:
