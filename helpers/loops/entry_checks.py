@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, PolynomialLR, ReduceLROnPlateau, SequentialLR
+from torch.optim.lr_scheduler import (
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 from torch.utils.data import DataLoader, IterableDataset
 
 from helpers.arguments import check_number
@@ -123,10 +131,17 @@ def check_state(model: nn.Module) -> None:
             raise ValueError(f"model: {name} in its state is a {type(part).__name__}, and only tensors can be kept")
 
 
-def check_schedule(schedule: Any, optimizer: Optimizer, steps: int, per_epoch: int) -> None:  # noqa: ANN401
+def check_schedule(
+    schedule: Any,  # noqa: ANN401
+    optimizer: Optimizer,
+    steps: int,
+    per_epoch: int,
+    *,
+    done: int = 0,
+) -> None:
     """Refuse a schedule of another optimizer, one that needs a score, and one that is over before the last epoch.
 
-    Where the number of steps is not known, it is 0.
+    `done` counts the steps that the schedule has taken before this run; unknown steps are 0.
     """
     if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
         raise ValueError(
@@ -135,10 +150,10 @@ def check_schedule(schedule: Any, optimizer: Optimizer, steps: int, per_epoch: i
         )
     if schedule.optimizer is not optimizer:
         raise ValueError("schedule: it belongs to another optimizer, whose learning rate it would change")
-    if steps and is_over(schedule, steps - per_epoch + 1, steps):
+    if steps and is_over(schedule, done + steps - per_epoch + 1, done + steps):
         raise ValueError(
             f"schedule: the learning rate is 0 in the whole last epoch, or the schedule ends before it; this run takes "
-            f"{steps} steps ({per_epoch} in each epoch, fewer batches than that where they are accumulated)"
+            f"{steps} steps ({per_epoch} in each epoch): make the schedule for as many"
         )
 
 
@@ -149,7 +164,7 @@ def is_over(schedule: Any, first: int, last: int) -> bool:  # noqa: ANN401
         return is_over(schedule._schedulers[-1], max(first - start, 1), last - start)
     if isinstance(schedule, OneCycleLR) and last > schedule.total_steps:
         return True  # torch would raise an error there
-    if isinstance(schedule, PolynomialLR):
+    if isinstance(schedule, PolynomialLR) or (isinstance(schedule, LinearLR) and schedule.end_factor == 0):
         return first > schedule.total_iters
     if not isinstance(schedule, LambdaLR):
         return False

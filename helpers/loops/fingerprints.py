@@ -101,7 +101,7 @@ def refuse_other(saved: Mapping[str, Plain], own: Mapping[str, Plain], *, where:
         return
     is_model = any(name.startswith("parameter ") for name in names)
     what = "weights of another model" if is_model else "state of another run"
-    # What belongs to a part that is another one altogether says nothing more.
+    # The settings of a part that was replaced as a whole are left out.
     other = tuple(f"{part} " for part in ("loss", "scheduler", "sampler") if part in names)
     names = sorted((name for name in names if not name.startswith(other)), key=_is_of_model)
     changes = [_change(name, _of(saved, name), _of(own, name)) for name in names[:8]]

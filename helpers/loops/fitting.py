@@ -200,7 +200,10 @@ class _Run(Resumable):
         if self.valid is not None:
             entry_checks.check_data("valid", self.valid, self.model, self.precision)
         if self.schedule is not None:
-            entry_checks.check_schedule(self.schedule, self.optimizer, self.steps(self.epochs), self.steps(1))
+            # Where a run is resumed, its checkpoint says more.
+            is_new = self.folder is None or not (self.folder / checkpoints.LAST).exists()
+            steps, done = self.steps(self.epochs) if is_new else 0, getattr(self.schedule, "last_epoch", 0)
+            entry_checks.check_schedule(self.schedule, self.optimizer, steps, self.steps(1), done=done)
         if self.folder is not None:
             entry_checks.check_state(self.model)
         entry_checks.warn_of_modes(self.model)
