@@ -306,8 +306,8 @@ def test_mentions_keeps_the_rows_names_and_the_groups_order():
         ("हम किसान हैं", "किसान", True),
         ("हम किसानों से मिले", "किसान", False),
         ("bakersfield", "bakers", False),
-        ("caf\u00e9s cafe\u0301", "café", True),
-        ("caf\u00e9s", "cafe\u0301", False),
+        ("Zo\u00e9s Zoe\u0301", "zoé", True),
+        ("Zo\u00e9s", "Zoe\u0301", False),
     ],
 )
 def test_a_word_stands_whole_in_scripts_with_and_without_spaces(text, word, found):
