@@ -70,7 +70,8 @@ def _check_container(texts: Any, name: str) -> None:  # noqa: ANN401
         raise ValueError(f"{name} must be several texts, not one: put it into a list")
     if columns is not None:
         names = list(columns)
-        column = next(iter(names), "comment_text")
+        likely = [getattr(texts, "attrs", {}).get("text"), "comment_text", "text", *names]
+        column = next((column for column in likely if column in names), "comment_text")
         raise ValueError(f"{name} is a table with the columns {names}: pass one of them, such as table[{column!r}]")
     if isinstance(texts, Mapping | set | frozenset) or not isinstance(texts, Iterable):
         raise ValueError(f"{name} is of type {type(texts).__name__}: expected a list, a Series or an array of texts")

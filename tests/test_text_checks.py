@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import text
+from helpers import datasets, text
 from helpers.text_checks import unknown_words, warn_of_unknown, without_surrogates
 
 GOOD = ["one", "zwölf", ""]
@@ -54,6 +54,12 @@ TABLE = r"texts is a table with the columns \['body'\]: pass one of them, such a
         (pd.DataFrame({"body": GOOD}), TABLE),
         (pa.table({"body": GOOD}), TABLE),
         (hf.Dataset.from_dict({"body": GOOD}), TABLE),
+        (pd.DataFrame({"id": [1], "comment_text": ["a"]}), r"table\['comment_text'\]"),
+        (
+            datasets.as_comments(pd.DataFrame({"id": [1], "b": ["a"], "c": [0]}), text="b", labels=["c"]),
+            r"table\['b'\]",
+        ),
+        (pd.DataFrame(), r"columns \[\]"),
         ({"body": GOOD}, "of type dict"),
         (set(GOOD), "of type set"),
         (frozenset(GOOD), "of type frozenset"),
