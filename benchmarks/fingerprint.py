@@ -2,8 +2,8 @@
 
     python benchmarks/fingerprint.py
 
-`fit.fingerprint_share` is the larger of two shares, each measured in alternation in one process: the fingerprint of training
-and validation set, model, loss and optimizer, against one epoch of `loops.fit` without a folder.
+`fit.fingerprint_share` is the larger of two shares, each measured in alternation in one process: the fingerprint of
+training and validation set, model, loss and optimizer, against one epoch of `loops.fit` without a folder.
 
 - `counts`: the course's perceptron over the bundled comments as sparse counts, at its batch of 1,024.
 - `tokens`: MiniLM over the first of them as tokens, in length buckets.
