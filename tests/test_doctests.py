@@ -1,6 +1,7 @@
 """Every public name of `helpers` has an example in its docstring, and every example runs as it stands."""
 
 import doctest
+import inspect
 
 import examples_run
 import pytest
@@ -17,6 +18,19 @@ def test_every_public_name_has_an_example():
     assert len(names) > 150
     bare = [name for name, value in names.items() if ">>>" not in (value.__doc__ or "")]
     assert set(bare) == set(examples_run.WITHOUT_EXAMPLE), "give these an example, or take them off the list"
+
+
+def test_no_public_function_or_method_is_a_generator():
+    """Called as a statement it would do nothing, and check nothing, until the first step: an iterator is returned."""
+    found = examples_run.public_names()
+    found |= {
+        f"{name}.{key}": part
+        for name, value in list(found.items())
+        if inspect.isclass(value)
+        for key, part in vars(value).items()
+        if not key.startswith("_")
+    }
+    assert not [name for name, value in found.items() if inspect.isgeneratorfunction(value)]
 
 
 def test_examples_import_what_they_use():

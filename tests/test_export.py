@@ -1,5 +1,6 @@
 """Taggers exported and served: the same answers as torch's, whatever the texts, order, threads or company."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -281,8 +282,40 @@ def test_an_export_replaces_only_an_export(saved, tmp_path):
 
 
 def test_a_tagger_without_its_tokenizer_is_no_saved_one(tmp_path):
-    with pytest.raises(TypeError, match=r"saved is a Linear: give what models\.load_tagger returned"):
+    with pytest.raises(TypeError, match=r"saved is a Linear: expected a tagger's folder, or what models\.load_tagger"):
         export.to_onnx(torch.nn.Linear(2, 2), tmp_path / "nothing")
+
+
+@pytest.fixture
+def small(tmp_path, packaged):
+    return models.save_tagger(tmp_path / "small", tiny(), packaged.tokenizer, labels=LABELS)
+
+
+def test_an_exported_folder_has_the_thresholds_of_its_time(small, tmp_path):
+    models.set_thresholds(small, {"rude": 0.03})
+    for folder in (small, str(small)):
+        assert export.Predictor.load(export.to_onnx(folder, tmp_path / "onnx")).thresholds["rude"] == 0.03
+    with pytest.raises(FileNotFoundError, match="missing"):
+        export.to_onnx(tmp_path / "none", tmp_path / "onnx")
+
+
+def test_thresholds_that_changed_after_loading_are_told(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stale = models.load_tagger("small")
+    models.set_thresholds("small", {"rude": 0.03})
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    with pytest.warns(
+        UserWarning, match=r"has other thresholds \(.*0\.03.*\) than when .* pass the folder: to_onnx\('/"
+    ):
+        export.to_onnx(stale, tmp_path / "onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export.to_onnx(models.load_tagger(small), tmp_path / "onnx")  # loaded again
+        own = dataclasses.replace(stale, thresholds={"rude": 0.9, "kind": 0.5, "odd": 0.5})  # chosen in memory
+        assert export.Predictor.load(export.to_onnx(own, tmp_path / "onnx")).thresholds["rude"] == 0.9
+        shutil.rmtree(small)
+        export.to_onnx(stale, tmp_path / "onnx")
 
 
 @pytest.mark.parametrize("name", ["head_importance", "prune_weights", "prune_heads", "keep_layers", "to_onnx"])

@@ -26,7 +26,7 @@ def predictor(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(predictor):
-    os.environ["GRADIO_SHARE"] = "true"  # as if somebody had asked for the world
+    os.environ["GRADIO_SHARE"] = "true"  # as if the user had asked for a public link
     pytest.importorskip("gradio", reason='Gradio is not installed: pip install "counts-to-bert[demo]"')
     page = export.demo(predictor, examples=["You are a goat."], title="Try <i>me</i>")
     _, address, public = page.launch(server_name="127.0.0.1", share=False, prevent_thread_lock=True, quiet=True)

@@ -186,7 +186,7 @@ def _steps(
     batch_rows: int,
     folder: Path,
 ) -> Iterator[FileSummary]:
-    began, version, left_out = time.perf_counter(), _version(source), getattr(predictor, "n_truncated", 0)
+    began, version, left_out = time.perf_counter(), _version(source), predictor.n_truncated
     with unfinished(target) as work:
         check_target(source, target, folder, force=force)  # another process may just have written it
         rows, truncated, seen = _resume(work, source, settings, force=force)
@@ -203,7 +203,7 @@ def _steps(
                 yield done
             table = _table(predictor, ids, texts, settings)
             _hash(seen, ids, texts)
-            rows, truncated = rows + len(ids), getattr(predictor, "n_truncated", 0) - left_out
+            rows, truncated = rows + len(ids), predictor.n_truncated - left_out
             work.append(table, settings | {"rows": rows, "truncated": truncated, "seen": seen.hexdigest()})
             done = replace(done, rows=rows, truncated=truncated, seconds=time.perf_counter() - began)
         if not rows:

@@ -1,4 +1,4 @@
-"""A tagger as an ONNX file, in float32 or with weights of eight bits, run by onnxruntime."""
+"""Export a tagger to ONNX, in float32 or quantized to int8, for onnxruntime."""
 
 import copy
 import logging
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from helpers.arguments import check_choice
 from helpers.export.names import GRAPH
 from helpers.models.encoders import longest_input
-from helpers.models.saving import SavedTagger, checked_settings, checked_tagger, whole_folder
+from helpers.models.saving import SavedTagger, checked_settings, checked_tagger, load_tagger, whole_folder
 from helpers.models.taggers import BertTagger
 from helpers.models.weights import without_compiled
-from helpers.tagger_settings import write_settings
+from helpers.tagger_settings import read_settings, write_settings
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
 
@@ -33,22 +33,25 @@ class _ByPosition(nn.Module):
         return self.tagger(input_ids=input_ids, attention_mask=attention_mask)
 
 
-def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Path:
+def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool = False) -> Path:
     """Write a tagger as ONNX, with tokenizer, labels and thresholds, into a folder that `Predictor.load` reads.
 
     Source: `torch.onnx.export`; `onnxruntime.quantization.quantize_dynamic`, with one scale per column of each
     matrix that multiplies, and one for the table of embeddings.
 
     Args:
-        saved: as `models.load_tagger` gives it, or made with its parts.
+        saved: the folder of a saved tagger, with the thresholds that it has now; or what `models.load_tagger` returned,
+            with the thresholds that it had then (a warning tells when the folder has others by now); or one that is
+            made of its parts.
         folder: does not exist yet, or holds an earlier export, which is replaced in one step. A link is
             followed.
-        int8: store all matrices as whole numbers of eight bits, and multiply in these (dynamic quantization): a quarter
-            of the size, and faster on a CPU. The probabilities move a little, also with the company a text has: a
-            batch shares one scale for what flows through it. Score it before you use it.
+        int8: quantize all matrices to int8 (dynamic quantization): a quarter of the size, and faster on a CPU. The
+            probabilities change a little, also with the other texts of a batch, which share one scale for their
+            activations. Evaluate it before you use it.
 
     Raises:
-        TypeError: `saved` is no `SavedTagger`.
+        TypeError: `saved` is neither a folder nor a `SavedTagger`.
+        FileNotFoundError: `saved` is a folder without a tagger.
         ValueError: labels, thresholds, limits or a tokenizer that do not fit the tagger, as `models.save_tagger`.
         FileExistsError: the folder holds something else than an export.
 
@@ -62,8 +65,12 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
         >>> export.Predictor.load(folder).predict(["You are kind.", "Go away!"]).shape  # by onnxruntime, without torch
         (2, 1)
     """
+    if isinstance(saved, str | Path):
+        saved = load_tagger(saved)
     if not isinstance(saved, SavedTagger):
-        raise TypeError(f"saved is a {type(saved).__name__}: give what models.load_tagger returned for its folder")
+        expected = "a tagger's folder, or what models.load_tagger returned for it"
+        raise TypeError(f"saved is a {type(saved).__name__}: expected {expected}")
+    _warn_of_other_thresholds(saved)
     tagger = checked_tagger(saved.tagger)
     reading = {name: getattr(saved, name) for name in ("max_tokens", "keep", "windows", "overlap", "window_pooling")}
     settings = checked_settings(tagger, saved.tokenizer, saved.labels, saved.thresholds, **reading)
@@ -75,6 +82,24 @@ def to_onnx(saved: SavedTagger, folder: str | Path, *, int8: bool = False) -> Pa
         saved.tokenizer.save_pretrained(new)
         write_settings(new, settings | {"pad_id": saved.tokenizer.pad_token_id or 0, "int8": bool(int8)})
     return Path(folder)
+
+
+def _warn_of_other_thresholds(saved: SavedTagger) -> None:
+    """Warn where `models.set_thresholds` changed the folder after the tagger was loaded from it."""
+    if saved.loaded_from is None or saved.thresholds != saved.loaded_from[1]:  # others were chosen in memory
+        return
+    folder, before = saved.loaded_from
+    try:
+        now = read_settings(folder)["thresholds"]
+    except (OSError, ValueError):  # moved, or replaced: the tagger in memory is what the caller has
+        return
+    if now != before:
+        advice = f"load it again, or pass the folder: to_onnx({str(folder)!r}, ...)"
+        warnings.warn(
+            f"{folder} has other thresholds ({now}) than when the tagger was loaded; the export has the earlier ones "
+            f"({before}): {advice}",
+            stacklevel=3,
+        )
 
 
 def _write_graph(tagger: BertTagger, path: Path) -> None:
@@ -103,7 +128,7 @@ def _write_graph(tagger: BertTagger, path: Path) -> None:
 
 
 def _quantize(path: Path) -> None:
-    """Replace the matrices of a graph by whole numbers of eight bits."""
+    """Quantize the matrices of a graph to int8."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

@@ -46,6 +46,7 @@ class SavedTagger:
         windows: whether longer texts are split into windows instead, as in `loaders.tokenize`.
         overlap: tokens that neighbouring windows share.
         window_pooling: how the windows' logits become one row per text, as in `loaders.pool_windows`.
+        loaded_from: the folder that it was loaded from, and the thresholds that the folder had then.
 
     Examples:
         >>> from helpers import models
@@ -65,6 +66,7 @@ class SavedTagger:
     windows: bool = False
     overlap: int = 32
     window_pooling: WindowPooling = "max"
+    loaded_from: tuple[Path, dict[str, float]] | None = field(default=None, repr=False, compare=False)
 
 
 def save_tagger(
@@ -216,4 +218,6 @@ def _read_tagger(folder: Path) -> SavedTagger:
         tagger.load_state_dict(weights)
     except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"{folder / WEIGHTS} is corrupt, or holds weights of another model: {error}") from error
-    return SavedTagger(tagger.eval(), tokenizer, settings["labels"], settings["thresholds"], **reading)
+    labels, thresholds = settings["labels"], settings["thresholds"]
+    origin = (folder.resolve(), dict(thresholds))
+    return SavedTagger(tagger.eval(), tokenizer, labels, thresholds, **reading, loaded_from=origin)
