@@ -45,10 +45,17 @@ class CommandLineData(tagging.CommentDataModule):
 
 
 class KeepSettings(SaveConfigCallback):
-    """Write the settings of a run into its folder; a resumed run writes them anew."""
+    """Write the settings of a run into its folder when it begins to train; a resumed run writes them anew."""
 
     def __init__(self, *rest: object, **options: object) -> None:
         super().__init__(*rest, **options | {"overwrite": True})
+
+    def setup(self, trainer: Trainer, pl_module: object, stage: str) -> None:
+        """Write nothing yet: the run may be refused, or a test of one that is there."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: object) -> None:
+        """Write the settings."""
+        super().setup(trainer, pl_module, "fit")
 
 
 class CourseCLI(LightningCLI):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -159,3 +160,37 @@ def test_accumulated_batches_with_unknown_labels_end_alike_too(place):
         launch(place, "some_one", **options)
         launch(place, "some_two", processes=2, **options)
     assert apart(last(place, "some_one"), last(place, "some_two")) < 1e-5
+
+
+def predict_in(place, processes):
+    """The arrays that the first process got, the others' being the same, and the messages of what was refused."""
+    script = [str(ROOT / "tests" / "predict_run.py"), str(place), str(place / "encoder")]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), *script]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4_000:]
+    arrays = [dict(np.load(place / f"predictions{rank}of{processes}.npz")) for rank in range(processes)]
+    refused = [(place / f"refused{rank}of{processes}.txt").read_text().splitlines() for rank in range(processes)]
+    for other in arrays[1:]:
+        for name, array in arrays[0].items():
+            np.testing.assert_array_equal(array, other[name])
+    assert all(lines == refused[0] or lines[:3] == refused[0][:3] for lines in refused)
+    return arrays[0], refused[0]
+
+
+def test_predictions_of_one_and_two_processes_are_in_the_order_of_the_rows(place):
+    alone, refused_alone = predict_in(place, 1)
+    together, refused = predict_in(place, 2)
+    expected = alone["module"]
+    assert expected.shape == (37, 6)
+    assert np.ptp(expected, axis=0).min() > 1e-4  # rows can be told apart
+    for name, found in [*alone.items(), *together.items()]:
+        np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=name)
+    assert len(alone) == len(together) == 8
+    for lines in (refused_alone, refused):
+        assert re.match(r"got \d+ of 37 rows", lines[0])
+        assert "cannot be known" in lines[1]
+        assert "expected a CommentDataModule or one DataLoader, got list" in lines[2]
+    assert "the loader gives the share of rank 0 of 1, and this is process" in refused[3]
+    assert "each of 2 processes would train on all rows" in refused[4]

@@ -238,7 +238,7 @@ def test_the_test_rows_are_scored_and_predicted_in_their_order(finished, parts, 
     with tagging.quiet():
         trainer = pl.Trainer(**PLAIN)
         scores = trainer.test(module, datamodule=data, verbose=False)[0]
-        said = torch.cat(trainer.predict(module, datamodule=data)).numpy()
+        said = tagging.predict(trainer, module, data)
     assert scores["test_auc"] == pytest.approx(metrics.mean_auc(parts[2][LABELS], said), abs=1e-6)
     rows = loops.predict(module.model, data.test_dataloader())
     np.testing.assert_allclose(said, rows, atol=1e-5)
@@ -271,6 +271,83 @@ def test_frozen_parts_rest_and_the_others_train(parts, encoder):
     assert all(head for _, head in seen)
 
 
+def test_weights_that_are_not_finite_end_the_run_and_are_not_saved(parts, encoder, tmp_path):
+    """An infinite rate in the last step of an epoch: the loss before it is finite."""
+    last = pl.callbacks.ModelCheckpoint(tmp_path, "last")
+    kept = [pl.callbacks.ModelCheckpoint(tmp_path, "best", monitor="valid_loss"), last]
+
+    class Leap(pl.Callback):
+        def __init__(self, batch):
+            self.batch = batch
+
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            if trainer.fit_loop.batch_idx == self.batch:
+                optimizer.param_groups[0]["lr"] = float("inf")
+
+    options = {"enable_checkpointing": True, "max_epochs": 1}
+    with pytest.raises(loops.LossError, match=r"the weights .* are not finite in epoch 1"):
+        train(fresh(encoder), data_of(parts, encoder), callbacks=[*kept, Leap(9)], **options)
+    with pytest.raises(loops.LossError, match=r"the weights .* are not finite in epoch 1"):
+        blind = options | {"limit_val_batches": 0}
+        train(fresh(encoder), data_of(parts, encoder), callbacks=[last, Leap(9)], **blind)
+    with pytest.raises(loops.LossError, match="the loss is nan at epoch 1, batch 5"):
+        train(fresh(encoder), data_of(parts, encoder), callbacks=[*kept, Leap(3)], **options)
+    assert not list(tmp_path.glob("*.ckpt"))
+
+
+def test_a_gradient_is_not_clipped_to_a_negative_length(parts, encoder):
+    with pytest.raises(ValueError, match=r"gradient_clip_val=-1.0: expected a number, at least 0"):
+        train(fresh(encoder), data_of(parts, encoder), gradient_clip_val=-1.0)
+
+
+def test_each_part_is_after_a_run_in_the_mode_in_which_it_was(parts, encoder):
+    module, seen = fresh(encoder), []
+    module.model.encoder.eval()  # deliberately: no dropout in the encoder, and all of it is trained
+
+    class Look(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, *rest):
+            seen.append((pl_module.model.encoder.training, pl_module.model.head.training))
+
+        def on_validation_batch_start(self, trainer, *rest):
+            if trainer.current_epoch == 1 and not trainer.sanity_checking:
+                raise RuntimeError("the power failed")
+
+    with pytest.raises(RuntimeError, match="power failed"):
+        train(module, data_of(parts, encoder), callbacks=[Look()])
+    assert set(seen) == {(False, True)}
+    assert len(seen) == 20
+    assert (module.training, module.model.encoder.training, module.model.head.training) == (True, False, True)
+    train(module.eval(), data_of(parts, encoder), max_epochs=1)
+    assert not any(part.training for part in module.modules())
+
+
+def test_a_compiled_tagger_is_trained_saved_and_opened_as_the_plain_one(parts, encoder, tmp_path):
+    plain, compiled = fresh(encoder), fresh(encoder)
+    compiled.model = torch.compile(compiled.model, backend="eager")
+    saving = pl.callbacks.ModelCheckpoint(tmp_path, "compiled")
+    train(plain, data_of(parts, encoder), max_epochs=1)
+    train(compiled, data_of(parts, encoder), max_epochs=1, callbacks=[saving], enable_checkpointing=True)
+    again = tagging.CommentTagger.load_from_checkpoint(tmp_path / "compiled.ckpt")
+    for (name, one), other in zip(plain.model.named_parameters(), again.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=0, msg=name)
+    with tagging.quiet():
+        scores = [
+            pl.Trainer(**PLAIN).validate(module, datamodule=data_of(parts, encoder), verbose=False, ckpt_path=path)
+            for module, path in [(again, None), (compiled, tmp_path / "compiled.ckpt")]
+        ]
+    assert scores[0][0]["valid_loss"] == pytest.approx(scores[1][0]["valid_loss"], abs=1e-6)
+
+
+def test_a_loader_of_another_process_is_refused(parts, encoder):
+    data = data_of(parts, encoder)
+    data.setup()
+    half = loaders.token_loader(data.tokens["train"], parts[0][LABELS], shuffle=True, rank=0, ranks=2)
+    with tagging.quiet(), pytest.raises(ValueError, match="share of rank 0 of 2, and this is process 0 of 1"):
+        pl.Trainer(**PLAIN | {"max_epochs": 1}).fit(fresh(encoder), half)
+    with tagging.quiet(), pytest.raises(ValueError, match="share of rank 0 of 2, and this is process 0 of 1"):
+        pl.Trainer(**PLAIN).test(fresh(encoder), half, verbose=False)
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(parts, encoder):
     module = fresh(encoder)
     module.model.head.bias.data.fill_(torch.nan)
@@ -285,11 +362,53 @@ def test_a_loss_that_is_not_finite_ends_the_run(parts, encoder):
         ({"labels": ["a", "a"]}, "different names"),
         ({"labels": ["a"], "loss": "hinge"}, "loss='hinge'"),
         ({"labels": ["a"], "thresholds": {"a": 2}}, "not from 0 to 1"),
+        ({"labels": "toxic"}, "labels='toxic': expected a list"),
+        ({"labels": ["a"], "pooling": "max"}, "pooling='max': expected 'mean'"),
+        *(({"labels": ["a"], "lr": value}, "lr=.*above 0") for value in (0, -1e-3, float("nan"), float("inf"), "1e-3")),
+        *(({"labels": ["a"], "weight_decay": value}, "weight_decay=.*at least 0") for value in (-0.1, float("nan"))),
+        *(({"labels": ["a"], "layer_decay": value}, "layer_decay=") for value in (0, 1.5, float("nan"))),
+        *(({"labels": ["a"], "warmup": value}, "warmup=") for value in (-1, 1.5, float("nan"), True, "10")),
+        *(({"labels": ["a"], "dropout": value}, "dropout=.*below 1") for value in (1, -0.1, float("nan"))),
+        *(({"labels": ["a"], "max_tokens": value}, "max_tokens=.*whole number") for value in (0, 64.0, None)),
     ],
 )
-def test_a_tagger_that_cannot_be_is_refused(options, message, encoder):
+def test_a_tagger_that_cannot_be_is_refused_before_its_encoder_is_loaded(options, message):
     with pytest.raises(ValueError, match=message):
-        tagging.CommentTagger(**{"encoder": encoder} | options)
+        tagging.CommentTagger(**{"encoder": "no/such/folder"} | options)
+
+
+def test_numpys_numbers_and_names_are_saved_as_plain_values(parts, encoder, tmp_path):
+    labels, numbers = pd.Index(LABELS), {"lr": np.float64(1e-3), "warmup": np.int64(1), "max_tokens": np.int32(24)}
+    module = tagging.CommentTagger(labels, encoder=encoder, **numbers)
+    trainer = train(module, data_of(parts, encoder), max_epochs=1, limit_train_batches=2, limit_val_batches=0)
+    trainer.save_checkpoint(tmp_path / "plain.ckpt")
+    again = tagging.CommentTagger.load_from_checkpoint(tmp_path / "plain.ckpt")
+    assert (again.labels, again.hparams["lr"], again.hparams["warmup"]) == (LABELS, 1e-3, 1)
+
+
+EARLY, KEEPS = pl.callbacks.EarlyStopping, pl.callbacks.ModelCheckpoint
+
+
+@pytest.mark.parametrize(
+    ("callback", "options", "message"),
+    [
+        (
+            EARLY("val_loss"),
+            {},
+            "EarlyStopping.monitor='val_loss'.: expected one of train_loss, .*valid_loss, valid_auc",
+        ),
+        (KEEPS(monitor="valid_accuracy"), {"enable_checkpointing": True}, "ModelCheckpoint.*valid_auc/threat"),
+        (EARLY("valid_auc"), {}, "mode='min'.: expected mode='max'"),
+        (EARLY("valid_loss", mode="max"), {}, "mode='max'.: expected mode='min'"),
+        (EARLY("valid_loss"), {"limit_val_batches": 0}, "expected one of train_loss.*without a validation set"),
+    ],
+)
+def test_a_monitor_that_is_never_logged_is_refused_before_the_first_step(callback, options, message, parts, encoder):
+    module = fresh(encoder)
+    before = module.model.head.weight.clone()
+    with pytest.raises(ValueError, match=message):
+        train(module, data_of(parts, encoder), callbacks=[callback], **options)
+    assert torch.equal(module.model.head.weight, before)
 
 
 def test_rows_are_split_balanced_and_limited(encoder):
@@ -412,21 +531,145 @@ def test_weights_of_a_checkpoint_begin_another_run_from_its_first_row(parts, enc
     assert not torch.equal(*weights)
 
 
-def test_a_run_is_not_taken_up_with_other_batches(parts, encoder, tmp_path):
-    path = interrupted(parts, encoder, tmp_path)
-    other = tagging.CommentDataModule(*parts, encoder=encoder, max_tokens=24, batch_size=16)
-    with tagging.quiet(), pytest.raises(ValueError, match="batch_size was 32 and is 16"):
-        pl.Trainer(**PLAIN | {"max_epochs": 2}).fit(fresh(encoder), datamodule=other, ckpt_path=path)
+@pytest.fixture(scope="module")
+def halfway(parts, encoder, tmp_path_factory):
+    return interrupted(parts, encoder, tmp_path_factory.mktemp("halfway"))
 
 
-def test_a_run_with_fewer_batches_an_epoch_is_taken_up_at_an_epochs_end(parts, encoder, tmp_path):
+def one_cell(table, column, value):
+    changed = table.copy()
+    changed.iloc[7, changed.columns.get_loc(column)] = value
+    return changed
+
+
+def frozen(module):
+    module.model.freeze()
+    return module
+
+
+OTHER_RUNS = {
+    "label": ("training labels", {"train": lambda table: one_cell(table, "insult", 1 - table["insult"].iloc[7])}, {}),
+    "text": ("training tokens", {"train": lambda table: one_cell(table, "comment_text", "another one")}, {}),
+    "order": ("training tokens", {"train": lambda table: table[::-1]}, {}),
+    "valid": ("validation labels", {"valid": lambda table: one_cell(table, "toxic", 1 - table["toxic"].iloc[7])}, {}),
+    "batch_size": ("batch size was 32 and is 16", {"batch_size": 16}, {}),
+    "seed": ("seed was 0 and is 3", {"seed": 3}, {}),
+    "max_tokens": ("training tokens", {"max_tokens": 12}, {}),
+    "lr": ("learning rate was 0.001 and is 0.002", {}, {"lr": 2e-3}),
+    "loss": ("loss was .*bce and is .*focal", {}, {"loss": "focal"}),
+    "weight_decay": ("weight decay was 0.0, 0.01", {}, {"weight_decay": 0.0}),
+    "layer_decay": ("learning rate was 0.001 and is 0.001, ", {}, {"layer_decay": 0.5}),
+    "warmup": ("warmup_steps was 2 and is 10", {}, {"warmup": 0.5}),
+    "dropout": ("dropout p was 0.1 and is 0.3", {}, {"dropout": 0.3}),
+    "pooling": ("model pooling was mean and is cls", {}, {"pooling": "cls"}),
+}
+OTHER_TRAINERS = {
+    "accumulate": ("accumulate grad batches was 1 and is 2", {"accumulate_grad_batches": 2}),
+    "clip": ("gradient clip val was None and is 0.5", {"gradient_clip_val": 0.5}),
+    "precision": ("precision was 32-true and is bf16-mixed", {"precision": "bf16-mixed"}),
+    "longer": ("max_epochs was 2 and is 3.*ends at 0.*begin a new run", {"max_epochs": 3}),
+    "shorter": ("max_epochs was 2 and is 1", {"max_epochs": 1}),
+}
+
+
+def resume(module, data, path, **options):
+    with tagging.quiet():
+        trainer = pl.Trainer(**PLAIN | {"max_epochs": 2} | options)
+        trainer.fit(module, datamodule=data, ckpt_path=path)
+    return trainer
+
+
+@pytest.mark.parametrize("name", OTHER_RUNS)
+def test_a_run_is_not_resumed_with_other_data_or_settings(name, parts, encoder, halfway):
+    message, data, model = OTHER_RUNS[name]
+    train_rows, valid = (
+        data.pop("train", lambda table: table)(parts[0]),
+        data.pop("valid", lambda table: table)(parts[1]),
+    )
+    options = {"encoder": encoder, "max_tokens": 24, "batch_size": 32} | data
+    module = fresh(encoder, **model) if "lr" not in model else tagging.CommentTagger(LABELS, encoder=encoder, **model)
+    before = halfway.read_bytes()
+    with pytest.raises(loops.CheckpointError, match=message):
+        resume(module, tagging.CommentDataModule(train_rows, valid, **options), halfway)
+    assert halfway.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", OTHER_TRAINERS)
+def test_a_run_is_not_resumed_by_another_trainer(name, parts, encoder, halfway):
+    message, options = OTHER_TRAINERS[name]
+    with pytest.raises(loops.CheckpointError, match=message):
+        resume(fresh(encoder), data_of(parts, encoder), halfway, **options)
+    with pytest.raises(loops.CheckpointError, match=r"parameter encoder.*trained and is .*frozen"):
+        resume(frozen(fresh(encoder)), data_of(parts, encoder), halfway)
+
+
+def test_a_checkpoint_that_does_not_know_its_run_is_not_resumed(parts, encoder, halfway, tmp_path):
+    state = torch.load(halfway, weights_only=True)
+    del state["resume"]["run"]
+    torch.save(state, tmp_path / "old.ckpt")
+    with pytest.raises(loops.CheckpointError, match=r"old.ckpt does not say which run it is of.*Begin a new run"):
+        resume(fresh(encoder), data_of(parts, encoder), tmp_path / "old.ckpt")
+
+
+def test_a_run_is_resumed_by_a_tagger_that_was_opened_from_its_checkpoint(parts, encoder, halfway):
+    whole = fresh(encoder)
+    train(whole, data_of(parts, encoder))
+    again = tagging.CommentTagger.load_from_checkpoint(halfway)
+    resume(again, data_of(parts, encoder), halfway)
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+class NoSchedule(tagging.CommentTagger):
+    def configure_optimizers(self):
+        return torch.optim.AdamW(models.parameter_groups(self.model, lr=self.lr))
+
+
+def test_a_run_whose_rate_does_not_end_at_0_may_grow(parts, encoder, tmp_path):
+    saving = pl.callbacks.ModelCheckpoint(tmp_path, "last")
+    whole, grown = (NoSchedule(LABELS, encoder=encoder, lr=1e-3) for _ in range(2))
+    grown.load_state_dict(whole.state_dict())
+    train(whole, data_of(parts, encoder))
+    train(grown, data_of(parts, encoder), max_epochs=1, callbacks=[saving], enable_checkpointing=True)
+    resume(grown, data_of(parts, encoder), tmp_path / "last.ckpt")
+    for one, other in zip(whole.parameters(), grown.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_finished_run_says_so_and_trains_nothing(parts, encoder, tmp_path, capsys):
+    saving = pl.callbacks.ModelCheckpoint(tmp_path, "last")
+    stop = {"monitor": "valid_loss", "patience": 1, "min_delta": 10.0}
+    options = {"enable_checkpointing": True, "max_epochs": 4}
+    module = fresh(encoder)
+    callbacks = [saving, pl.callbacks.EarlyStopping(**stop)]
+    trainer = train(module, data_of(parts, encoder), callbacks=callbacks, **options)
+    assert trainer.current_epoch == 2  # stopped early
+    capsys.readouterr()
+    again, count = fresh(encoder), Batches()
+    callbacks = [count, pl.callbacks.EarlyStopping(**stop)]
+    resume(again, data_of(parts, encoder), tmp_path / "last.ckpt", callbacks=callbacks, max_epochs=4)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("last.ckpt: this run is finished after 2 epochs; read back, nothing was trained")
+    assert not count.epochs
+    assert torch.equal(again.model.head.weight, module.model.head.weight)
+    patient = [pl.callbacks.EarlyStopping(**stop | {"patience": 3})]
+    with pytest.raises(loops.CheckpointError, match="patience for valid loss was 1 and is 3"):
+        resume(fresh(encoder), data_of(parts, encoder), tmp_path / "last.ckpt", callbacks=patient, max_epochs=4)
+
+
+def test_a_run_with_fewer_batches_an_epoch_is_resumed_at_an_epochs_end(parts, encoder, tmp_path):
+    class Stop(pl.Callback):
+        def on_train_epoch_start(self, trainer, *rest):
+            if trainer.current_epoch == 1:
+                raise RuntimeError("the power failed")
+
     options = {"limit_train_batches": 6, "enable_checkpointing": True}
     saving = pl.callbacks.ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
-    train(fresh(encoder), data_of(parts, encoder), callbacks=[saving], max_epochs=1, **options)
+    with pytest.raises(RuntimeError, match="power failed"):
+        train(fresh(encoder), data_of(parts, encoder), callbacks=[saving, Stop()], **options)
     count = Batches()
-    with tagging.quiet():
-        again = pl.Trainer(**PLAIN | options | {"max_epochs": 2, "callbacks": [count], "default_root_dir": tmp_path})
-        again.fit(fresh(encoder), datamodule=data_of(parts, encoder), ckpt_path=tmp_path / "last.ckpt")
+    options |= {"callbacks": [count], "default_root_dir": tmp_path}
+    resume(fresh(encoder), data_of(parts, encoder), tmp_path / "last.ckpt", **options)
     assert count.epochs == [1] * 6
 
 
@@ -465,13 +708,13 @@ def test_tables_are_checked_at_the_door(parts, encoder):
     def make(*tables, **options):
         return tagging.CommentDataModule(*tables, encoder=encoder, **options)
 
-    with pytest.raises(datasets.DataError, match="valid: no column threat"):
+    with pytest.raises(datasets.DataError, match=r"valid: labels \['threat'\] are no columns"):
         make(parts[0], parts[1].drop(columns="threat"))
-    with pytest.raises(datasets.DataError, match="valid: row 3: label toxic is 7"):
+    with pytest.raises(datasets.DataError, match="valid: row 3: column toxic holds '7' where a label is 0 or 1"):
         spoilt = parts[1].reset_index(drop=True)
         spoilt.loc[2, "toxic"] = 7
         make(parts[0], spoilt)
-    with pytest.raises(datasets.DataError, match="train: no column message"):
+    with pytest.raises(datasets.DataError, match="train: no text column 'message'"):
         make(*parts, text="message")
     renamed = [part.rename(columns={"comment_text": "message"}) for part in parts]
     data = make(*renamed, text="message")
@@ -516,3 +759,76 @@ def test_a_share_may_have_any_type_of_number(share, parts):
 def test_what_is_no_source_is_refused_with_what_would_be_one(name, source, parts):
     with pytest.raises(ValueError, match=f"{name}: expected a DataFrame, the path .* got"):
         tagging.CommentDataModule(**{"train": parts[0], "valid": parts[1]} | {name: source})
+
+
+def as_type(kind, values):
+    """Labels of 0 and 1, the third one unknown where the type can hold that."""
+    unknown = [None if row == 2 else value for row, value in enumerate(values)]
+    made = {
+        "int64": lambda: pd.Series(values, dtype="int64"),
+        "bool": lambda: pd.Series(values, dtype=bool),
+        "float": lambda: pd.Series(unknown, dtype="float64"),
+        "Int64": lambda: pd.Series(unknown, dtype="Int64"),
+        "boolean": lambda: pd.Series([None if value is None else bool(value) for value in unknown], dtype="boolean"),
+        "pyarrow": lambda: pd.Series(unknown, dtype="int8[pyarrow]"),
+        "categories": lambda: pd.Series(pd.Categorical(unknown)),
+        "objects": lambda: pd.Series(unknown, dtype=object),
+        "minus one": lambda: pd.Series([-1 if value is None else value for value in unknown], dtype="int64"),
+    }
+    return made[kind]()
+
+
+@pytest.mark.parametrize(
+    "kind", ["int64", "bool", "float", "Int64", "boolean", "pyarrow", "categories", "objects", "minus one"]
+)
+def test_labels_of_any_type_are_those_that_were_named(kind, encoder):
+    values = [int(row % 3 == 0) for row in range(60)]
+    bodies = [f"message number {row} about {row * 7} goats" for row in range(60)]
+    columns = {"year": 2026, "body": bodies, "rude": as_type(kind, values), "seen": np.int8(1)}
+    frame = pd.DataFrame(columns)
+    options = {"text": "body", "labels": ["rude"], "encoder": encoder, "max_tokens": 16, "clean": 20}
+    data = tagging.CommentDataModule(frame, valid=0.2, test=0.2, **options)
+    data.setup()
+    assert data.labels == ["rude"]
+    found = torch.cat([labels for _, labels in data.predict_dataloader()])[:, 0]
+    rows = [bodies.index(body) for body in data.sources["test"]["body"]]
+    expected = [float("nan") if row == 2 and kind not in ("int64", "bool") else values[row] for row in rows]
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert pd.concat(list(data.sources.values()))["body"].is_unique
+
+
+def test_names_are_carried_by_the_table_and_never_guessed(parts, encoder):
+    frame = pd.DataFrame({"body": parts[0]["comment_text"], "rude": parts[0]["toxic"], "year": np.int8(1)})
+    with pytest.raises(datasets.DataError, match=r"train: the table does not say which .* labels=.*as_comments"):
+        tagging.CommentDataModule(frame, 0.2, text="body", encoder=encoder)
+    mails = datasets.as_comments(frame, text="body", labels=["rude"])
+    data = tagging.CommentDataModule(mails, 0.2, encoder=encoder, max_rows=200)
+    assert (data.text, data.labels, data.sources["valid"].attrs["labels"]) == ("body", ["rude"], ["rude"])
+    for labels in ("rude", [], ["polite"]):
+        with pytest.raises(ValueError, match="labels"):
+            tagging.CommentDataModule(mails, 0.2, labels=labels, encoder=encoder)
+    numbered = pd.DataFrame({0: parts[0]["comment_text"], 1: parts[0]["toxic"]})
+    assert tagging.CommentDataModule(numbered, 0.2, text=0, labels=[1], encoder=encoder).labels == ["1"]
+
+
+def test_labels_that_are_all_unknown_are_refused(parts, encoder):
+    unknown = parts[0].assign(**dict.fromkeys(LABELS, np.float32("nan")))
+    for tables, name in [((unknown, parts[1]), "train"), ((parts[0], unknown), "valid")]:
+        with pytest.raises(datasets.DataError, match=f"{name}: all labels are unknown in all 300 rows"):
+            tagging.CommentDataModule(*tables, encoder=encoder)
+    with pytest.warns(UserWarning, match="train: toxic, threat: unknown in all rows"):
+        tagging.CommentDataModule(parts[0].assign(toxic=np.nan, threat=-1), parts[1], encoder=encoder)
+
+
+def test_files_whose_labels_are_all_unknown_end_the_run(parts, encoder, tmp_path):
+    parts[0].assign(**dict.fromkeys(LABELS, -1)).to_csv(tmp_path / "train.csv", index=False)
+    parts[1].to_csv(tmp_path / "valid.csv", index=False)
+    paths = [str(tmp_path / f"{name}.csv") for name in ("train", "valid")]
+    data = tagging.CommentDataModule(*paths, encoder=encoder, max_tokens=24, cache=tmp_path / "cache")
+    with pytest.raises(ValueError, match="no label of the training set is known"):
+        train(fresh(encoder), data, max_epochs=1)
+
+
+def test_a_length_beyond_the_encoders_positions_is_refused(encoder):
+    with pytest.raises(ValueError, match="max_tokens=600: the encoder reads at most 512 tokens"):
+        tagging.CommentTagger(LABELS, encoder=encoder, max_tokens=600)

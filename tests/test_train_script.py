@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 import train
 import yaml
 from transformers import BertConfig, BertModel
@@ -82,9 +81,18 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
         r"last.ckpt is the checkpoint of an earlier run: resume that run with --ckpt_path .*last.ckpt", said
     )
     assert (folder / "best.ckpt").read_bytes() == before
-    command("fit", "--config", folder / "config.yaml", "--trainer.max_epochs", 3, "--ckpt_path", folder / "last.ckpt")
-    assert "epoch 3/3" in capsys.readouterr().out
-    assert torch.load(folder / "last.ckpt", weights_only=True)["epoch"] == 2
+    settings, again = (folder / "config.yaml").read_bytes(), ["fit", "--config", folder / "config.yaml"]
+    again += ["--ckpt_path", folder / "last.ckpt"]
+    for change, words in [
+        (["--model.lr", "1e-4"], "last.ckpt is of another run: learning rate was 0.0002 and is 0.0001"),
+        (["--data.batch_size", 8], "batch size was 16 and is 8"),
+        (["--trainer.max_epochs", 3], "max_epochs was 2 and is 3"),
+    ]:
+        assert words in said_in_one_line(command, capsys, *again, *change)
+    command(*again)
+    assert "this run is finished after 2 epochs; read back, nothing was trained" in capsys.readouterr().out
+    assert (folder / "best.ckpt").read_bytes() == before
+    assert (folder / "config.yaml").read_bytes() == settings
     command("test", "--config", folder / "config.yaml", "--ckpt_path", folder / "best.ckpt")
     assert "test_auc/toxic" in capsys.readouterr().out
 
@@ -139,4 +147,6 @@ def test_what_is_wrong_with_the_data_is_said_in_one_line(command, encoder, tmp_p
         said = said_in_one_line(command, capsys, *fit, "--data.train", value, "--data.valid", value)
         assert said.startswith("train.py: error: ")
         assert words in said
+    table = ["--data.train", "sample", "--data.valid", "0.2"]
+    assert "lr=-1.0" in said_in_one_line(command, capsys, *fit, *table, "--data.max_rows", 400, "--model.lr", "-1")
     assert not list(tmp_path.glob("**/*.ckpt"))

@@ -1,5 +1,6 @@
 """The data of a run as a Lightning data module: tables in memory, or files of any size."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 from helpers import config, datasets, loaders
 from helpers import text as texts
 from helpers.arguments import check_count, check_number
+from helpers.datasets.columns import TEXT, as_stored, comment_texts, label_values, named
 
 Source = pd.DataFrame | str | list[str]
 CACHE = ".cache/tokens"
@@ -28,8 +30,9 @@ class CommentDataModule(pl.LightningDataModule):
         valid: validation set; a number above 0 and below 1 takes that share of the training set, stratified.
         test: test set; a number as above; None for none.
         encoder: whose tokenizer cuts the texts to pieces.
-        text: the column of the text.
-        labels: label columns; None takes those of the table, or all other columns of a file but `ignore`.
+        text: the column of the text; None takes the one that the train table carries, or `comment_text`.
+        labels: label columns of 0 and 1 in any type, -1 or missing where unknown; None takes those that the train table
+            carries (`datasets.as_comments`), or all other columns of a file but `ignore`.
         ignore: columns of files that are no labels.
         clean: of a training set in memory, keep the rows with a label and this many without (`datasets.balance`).
         max_rows: of the train table, at most, before it is shared out.
@@ -41,9 +44,10 @@ class CommentDataModule(pl.LightningDataModule):
         seed: of the split and of the orders.
 
     Raises:
-        ValueError: a number out of its range; shares of a source that is a file, rows to draw of files; a test table
-            that is also the valid or the train table.
-        DataError: a table lacks a label, or holds other values in it than 0, 1 and NaN.
+        ValueError: a number out of its range; shares of a source that is a file, rows to draw of files; a test set
+            that is also the validation or the training set.
+        DataError: a table does not name its labels, lacks one, or holds other values in it than 0, 1 and unknown; no
+            label of the training or validation set is known.
 
     Examples:
         >>> from helpers import datasets, tagging
@@ -62,7 +66,7 @@ class CommentDataModule(pl.LightningDataModule):
         test: Source | float | None = None,
         *,
         encoder: str = config.PACKAGED_ENCODER,
-        text: str = "comment_text",
+        text: str | None = None,
         labels: list[str] | None = None,
         ignore: Sequence[str] = ("id",),
         clean: int | None = None,
@@ -75,44 +79,54 @@ class CommentDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        max_tokens, batch_size = check_count("max_tokens", max_tokens), check_count("batch_size", batch_size)
-        if read_batch_size is not None:
-            check_count("read_batch_size", read_batch_size)
+        self.max_tokens, self.batch_size = check_count("max_tokens", max_tokens), check_count("batch_size", batch_size)
+        self.read_batch_size = check_count(
+            "read_batch_size", batch_size if read_batch_size is None else read_batch_size
+        )
+        self.seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
         for name, number, least in (("max_rows", max_rows, 1), ("clean", clean, 0)):
             if number is not None:
                 check_count(name, number, at_least=least)
-        seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
-        self.sources: dict[str, Any] = {
-            "train": _as_source("train", train),
-            "valid": _as_source("valid", valid),
-            "test": _as_source("test", test),
-        }
-        for name in ("valid", "train"):
-            own, theirs = self.sources["test"], self.sources[name]
-            if (isinstance(own, list) and isinstance(theirs, list) and own == theirs) or (
-                isinstance(own, pd.DataFrame) and own is theirs
-            ):
-                raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
-        shares = [name for name, source in self.sources.items() if isinstance(source, float)]
-        in_memory = isinstance(self.sources["train"], pd.DataFrame)
-        if (shares and not in_memory) or "train" in shares:
-            raise ValueError(
-                f"train is {'a table' if in_memory else 'files'}, {shares} are shares of it: a table can be split, "
-                "files must be split beforehand"
-            )
-        if not in_memory and (clean is not None or max_rows is not None):
-            raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
-        self.text = text
-        self.file_options: dict[str, Any] = {"text": text, "ignore": tuple(ignore), "cache": str(cache)}
-        self.encoder, self.given_labels, self.max_tokens, self.seed = str(encoder), labels, max_tokens, seed
-        self.batch_size, self.read_batch_size = batch_size, read_batch_size or batch_size
-        self.bucket = bucket
-        if in_memory:
-            self._share_out(max_rows, clean)
+        self.encoder, self.bucket = str(encoder), bucket
+        given = {"train": train, "valid": valid, "test": test}
+        self.sources: dict[str, Any] = {name: _as_source(name, source) for name, source in given.items()}
+        self._check_sources(max_rows, clean)
+        self.text: Any = TEXT if text is None else text  # of files; tables may carry another
+        self.file_options: dict[str, Any] = {"ignore": tuple(ignore), "cache": str(cache)}
+        self.columns: list[Any] | None = None if labels is None else _checked_names(labels)
+        if self.in_memory:
+            self.text = _from("train", datasets.text_column, self.sources["train"], text)
+            self.columns = _from("train", datasets.label_names, self.sources["train"], self.columns)
         for name, source in self.sources.items():
             if isinstance(source, pd.DataFrame):
-                _check_table(name, source, [text], self.labels)
+                self.sources[name] = _from(name, _read_table, source, self.text, self._label_columns())
+        if self.in_memory:
+            self._share_out(max_rows, clean)
+        for name in ("train", "valid"):
+            if isinstance(self.sources[name], pd.DataFrame):
+                _check_known(name, self.sources[name][self._label_columns()])
         self.tokens: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the training set is a table."""
+        return isinstance(self.sources["train"], pd.DataFrame)
+
+    def _check_sources(self, max_rows: int | None, clean: int | None) -> None:
+        """Refuse sources that do not go together, see the class."""
+        test = self.sources["test"]
+        for name in ("valid", "train"):
+            other = self.sources[name]
+            tables, files = (isinstance(test, kind) and isinstance(other, kind) for kind in (pd.DataFrame, list))
+            if (tables and test is other) or (files and test == other):
+                raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
+        shares = [name for name, source in self.sources.items() if isinstance(source, float)]
+        if shares and not self.in_memory:
+            raise ValueError(
+                f"train is files, {shares} are shares of it: a table can be split, files must be beforehand"
+            )
+        if not self.in_memory and (clean is not None or max_rows is not None):
+            raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
 
     def _share_out(self, max_rows: int | None, clean: int | None) -> None:
         """Draw, split and balance the tables in memory; test and valid rows keep their natural shares."""
@@ -130,13 +144,13 @@ class CommentDataModule(pl.LightningDataModule):
     @property
     def labels(self) -> list[str]:
         """Names of the L labels."""
-        train = self.sources["train"]
-        if self.given_labels is not None:
-            return list(self.given_labels)
-        if isinstance(train, pd.DataFrame):
-            return datasets.label_names(train)
-        options = {name: self.file_options[name] for name in ("text", "ignore")}
-        return loaders.label_columns(train, labels=None, **options)
+        return [str(name) for name in self._label_columns()]
+
+    def _label_columns(self) -> list[Any]:
+        if self.columns is not None:
+            return self.columns
+        ignore = self.file_options["ignore"]
+        return loaders.label_columns(self.sources["train"], text=self.text, labels=None, ignore=ignore)
 
     def prepare_data(self) -> None:
         """Make the token ids of files, in one process, once."""
@@ -159,7 +173,8 @@ class CommentDataModule(pl.LightningDataModule):
         self.tokens = made
 
     def _from_files(self, source: list[str], tokenizer: Any) -> loaders.TokenFiles:  # noqa: ANN401
-        options: dict[str, Any] = {"labels": self.labels, "max_tokens": self.max_tokens} | self.file_options
+        options: dict[str, Any] = {"labels": self.labels, "max_tokens": self.max_tokens, "text": self.text}
+        options |= self.file_options
         return loaders.tokenize_files(source, tokenizer, **options)
 
     def train_dataloader(self) -> DataLoader[loaders.Batch]:
@@ -190,7 +205,7 @@ class CommentDataModule(pl.LightningDataModule):
         options["bucket"] = self.bucket if bucket is None else bucket
         if isinstance(tokens, loaders.TokenFiles):
             return loaders.file_loader(tokens, **options)
-        return loaders.token_loader(tokens, source[self.labels], **options)
+        return loaders.token_loader(tokens, source[self._label_columns()], **options)
 
     def _share(self) -> dict[str, int]:
         """Which share of each batch is this process's: its rank, and the number of processes."""
@@ -235,14 +250,41 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def _check_table(name: str, table: pd.DataFrame, columns: list[str], labels: list[str]) -> None:
-    """DataError that names source, row and column of what cannot be trained or scored."""
-    if missing := [column for column in (*columns, *labels) if column not in table.columns]:
-        raise datasets.DataError(f"{name}: no column {', '.join(missing)}; found {', '.join(map(str, table.columns))}")
-    for label in labels:
-        bad = ~(table[label].isin((0, 1)) | table[label].isna()).to_numpy()
-        if bad.any():
-            row = int(bad.argmax())
-            raise datasets.DataError(
-                f"{name}: row {row + 1}: label {label} is {table[label].iloc[row]}, not 0, 1 or NaN"
-            )
+def _checked_names(labels: Any) -> list[Any]:  # noqa: ANN401
+    names = [] if isinstance(labels, str) else list(labels)
+    if not names:
+        raise ValueError(f"labels={labels!r}: expected a list of column names, such as ['toxic']")
+    return names
+
+
+def _from(name: str, read: Any, *arguments: Any) -> Any:  # noqa: ANN401
+    """What a function reads from a table; its DataError names the table."""
+    try:
+        return read(*arguments)
+    except datasets.DataError as error:
+        raise datasets.DataError(f"{name}: {error}") from error
+
+
+def _read_table(table: pd.DataFrame, text: Any, labels: list[Any]) -> pd.DataFrame:  # noqa: ANN401
+    """A copy of a table that carries the names of its columns, its labels int8, or float32 where some are unknown."""
+    names = datasets.label_names(table, labels)
+    comment_texts(table, text)
+    result = table.copy()
+    for label in names:
+        result[label] = as_stored(label_values(table[label], label, allow_unknown=True))
+    return named(result, text=text, labels=names)
+
+
+def _check_known(name: str, labels: pd.DataFrame) -> None:
+    """Refuse a set without a known label, and warn of labels that are unknown in all rows.
+
+    Raises:
+        DataError: every label of every row is unknown.
+    """
+    unknown = [str(label) for label in labels if labels[label].isna().all()]
+    if len(unknown) == labels.shape[1]:
+        raise datasets.DataError(
+            f"{name}: all labels are unknown in all {len(labels):,} rows: expected 0 and 1 in some"
+        )
+    if unknown and name == "train":
+        warnings.warn(f"train: {', '.join(unknown)}: unknown in all rows, so nothing is learned of them", stacklevel=4)

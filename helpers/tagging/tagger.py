@@ -2,28 +2,28 @@
 
 import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics.utilities.distributed import gather_all_tensors
 
-from helpers import config, loops, losses, models
-from helpers.models.encoders import build_encoder
+from helpers import config, loaders, loops, losses, models
+from helpers.arguments import check_choice, check_count, check_number
+from helpers.models.encoders import build_encoder, longest_input
 from helpers.tagger_settings import checked_thresholds
+from helpers.tagging.checks import check_finite, check_monitors, rows_of
+from helpers.tagging.resuming import ResumableModule
 from helpers.tagging.scores import KnownMean, LabelAUROC
 
 Loss = Literal["bce", "focal", "asymmetric"]
 STAGES = ("train", "valid", "test")
 
 
-class CommentTagger(pl.LightningModule):
+class CommentTagger(ResumableModule):
     """An encoder with one head, trained as `loops.fit` trains it: after the same steps the weights are the same.
 
     A step's loss is divided once by the known labels of all its batches on all processes, so that batches accumulated,
@@ -52,8 +52,7 @@ class CommentTagger(pl.LightningModule):
         ValueError: no label, a label named twice, thresholds for other labels, another loss.
 
     Examples:
-        >>> import pytorch_lightning as pl
-        >>> from transformers import BertConfig
+        >>>         >>> from transformers import BertConfig
         >>> from helpers import datasets, tagging
         >>> comments = datasets.at_most(datasets.load_comments(), 100)
         >>> data = tagging.CommentDataModule(comments, valid=0.2, max_tokens=16)
@@ -89,17 +88,27 @@ class CommentTagger(pl.LightningModule):
         encoder_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        labels, encoder = [str(name) for name in labels], str(encoder)
-        if not labels or len(set(labels)) < len(labels):
-            raise ValueError(f"labels {labels} must be different names, at least one")
-        if loss not in ("bce", "focal", "asymmetric"):
-            raise ValueError(f"loss={loss!r}: 'bce', 'focal' or 'asymmetric'")
+        names = [] if isinstance(labels, str) else [str(name) for name in labels]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"labels={labels!r}: expected a list of different names, at least one")
+        labels, encoder = names, str(encoder)
+        check_choice("loss", loss, ("bce", "focal", "asymmetric"))
+        check_choice("pooling", pooling, ("mean", "cls", "pooler"))
+        lr, weight_decay = check_number("lr", lr, above=0), check_number("weight_decay", weight_decay, at_least=0)
+        layer_decay = check_number("layer_decay", layer_decay, above=0, at_most=1)
+        dropout = check_number("dropout", dropout, at_least=0, below=1)
+        max_tokens = check_count("max_tokens", max_tokens)
+        warmup = _checked_warmup(warmup)
         thresholds = checked_thresholds(labels, {} if thresholds is None else thresholds)
         built: Any = models.load_encoder(encoder).model if encoder_config is None else build_encoder(encoder_config)
+        if (longest := longest_input(built)) is not None and max_tokens > longest:
+            raise ValueError(f"max_tokens={max_tokens}: the encoder reads at most {longest} tokens")
         encoder_config = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
-        # Lightning's command line saves what it was given, not what became of it.
+        # Lightning's command line saves what it was given, not what became of it; NumPy's numbers could not be loaded.
         self.hparams.update(labels=labels, encoder=encoder, thresholds=thresholds, encoder_config=encoder_config)
+        self.hparams.update(lr=lr, weight_decay=weight_decay, layer_decay=layer_decay, warmup=warmup, dropout=dropout)
+        self.hparams.update(max_tokens=max_tokens, train_auc=bool(train_auc))
         self.hparams.pop("_instantiator", None)
         self.model = models.BertTagger(built, len(labels), pooling=pooling, dropout=dropout)
         self.model.train()
@@ -107,9 +116,8 @@ class CommentTagger(pl.LightningModule):
         self.loss = getattr(losses, loss)
         self.mean_losses = nn.ModuleDict({f"{stage}_rows": KnownMean() for stage in STAGES})
         self.areas = nn.ModuleDict({f"{stage}_rows": LabelAUROC(labels) for stage in STAGES})
-        self._step_known, self._batch_known = 0, 0
+        self._step_known, self._batch_known, self._noted = 0, 0, 0
         self._step_loss: float | Tensor = 0.0
-        self._taken_up: dict[str, Any] = {}
 
     @property
     def labels(self) -> list[str]:
@@ -126,12 +134,16 @@ class CommentTagger(pl.LightningModule):
         self.hparams["thresholds"] = checked_thresholds(self.labels, thresholds)
 
     def setup(self, stage: str) -> None:
-        """Refuse data of other labels.
+        """Refuse data of other labels, and callbacks that watch a score which is never logged.
 
         Raises:
-            ValueError: the data module's labels are others, or in another order.
+            ValueError: the data module's labels are others, or in another order; an unknown monitor.
         """
+        super().setup(stage)
+        self._step_known, self._step_loss, self._noted = 0, 0.0, 0
         trainer: Any = self.trainer
+        if stage == "fit" and type(self) is CommentTagger:  # others may log more
+            check_monitors(trainer, self.labels, train_auc=self.hparams["train_auc"])
         theirs = getattr(trainer.datamodule, "labels", self.labels)
         if list(theirs) != self.labels:
             raise ValueError(
@@ -146,8 +158,12 @@ class CommentTagger(pl.LightningModule):
         return self.model(**inputs)
 
     def on_before_batch_transfer(self, batch: tuple[dict[str, Tensor], Tensor], dataloader_idx: int) -> Any:  # noqa: ANN401
-        """Count the known labels before they are on a device that would have to be waited for."""
-        self._batch_known = int((batch[1] >= 0).sum())
+        """Check the form of a batch; count its known labels while they are on the CPU.
+
+        Raises:
+            ValueError: no batch `(inputs, labels)`.
+        """
+        self._batch_known = int((loaders.check_batch(batch)[1] >= 0).sum())
         return batch
 
     def training_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
@@ -204,9 +220,16 @@ class CommentTagger(pl.LightningModule):
         """Note a batch of test rows; its probabilities (B, L), for callbacks that keep them."""
         return torch.sigmoid(self._look("test", batch).float())
 
-    def predict_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
-        """Probabilities (B, L), float32."""
-        return torch.sigmoid(self(**batch[0]).float())
+    def predict_step(
+        self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Tensor]:
+        """Probabilities (B, L), float32, and the `rows` (B,) of the data set that they are of; see `tagging.predict`.
+
+        Raises:
+            ValueError: the order of the loader's rows cannot be known.
+        """
+        rows = rows_of(self.trainer, batch, batch_idx, dataloader_idx)
+        return {"rows": rows, "probabilities": torch.sigmoid(self(**batch[0]).float())}
 
     def _look(self, stage: str, batch: tuple[dict[str, Tensor], Tensor]) -> Tensor:
         logits, targets = self(**batch[0]), batch[1]
@@ -214,39 +237,15 @@ class CommentTagger(pl.LightningModule):
         return logits
 
     def _note(self, stage: str, value: Tensor, known: int, logits: Tensor, targets: Tensor) -> None:
+        self._noted += stage == "train"
         if known:
             self.mean_losses[f"{stage}_rows"].update(value, known)
         if stage != "train" or self.hparams["train_auc"]:
             self.areas[f"{stage}_rows"].update(logits, targets)
 
-    def on_train_epoch_start(self) -> None:
-        """Tell a stream its epoch; train what is not frozen, since Lightning leaves the modes as it finds them."""
-        loader: Any = self.trainer.train_dataloader
-        if hasattr(loader, "set_epoch"):
-            loader.set_epoch(self.current_epoch)
-        self.train()
-
-    def on_train_start(self) -> None:
-        """Take up rows, sums and random numbers where the checkpoint left them, each process its own."""
-        self.train()
-        self._step_known, self._step_loss = 0, 0.0
-        taken_up, self._taken_up = self._taken_up, {}
-        if not taken_up or not self.trainer.fit_loop.restarting:
-            return  # a checkpoint that was opened to begin another run with its weights
-        if (loader := taken_up.get("loader")) is not None:
-            train: Any = self.trainer.train_dataloader
-            train.load_state_dict(loader)
-        if loader is not None and loader["batches"] and self.global_rank == 0:
-            self.mean_losses["train_rows"].sums = taken_up["sums"].sum(0).to(self.device)
-        if len(taken_up["cpu"]) != self.trainer.world_size:
-            warnings.warn("another number of processes than before: dropout draws other numbers", stacklevel=2)
-            return
-        torch.set_rng_state(taken_up["cpu"][self.global_rank].clone())
-        if self.device.type == "cuda" and "cuda" in taken_up:
-            torch.cuda.set_rng_state(taken_up["cuda"][self.global_rank].clone(), self.device)
-
     def on_train_epoch_end(self) -> None:
-        """Log the training curves."""
+        """Log the training curves; weights that are not finite end the run."""
+        check_finite(self.model, self.current_epoch)
         self._tell("train")
 
     def on_validation_epoch_end(self) -> None:
@@ -259,6 +258,9 @@ class CommentTagger(pl.LightningModule):
 
     def _tell(self, stage: str) -> None:
         mean, auc = self.mean_losses[f"{stage}_rows"], self.areas[f"{stage}_rows"]
+        batches, self._noted = self._noted, 0
+        if stage == "train" and batches and torch.isnan(mean.compute()):  # a loss of NaN has ended the run before
+            raise ValueError("no label of the training set is known: there is nothing to learn from")
         # Every process has the same values: sync_dist only says so to Lightning.
         self.log(f"{stage}_loss", mean.compute(), sync_dist=True)
         if stage != "train" or self.hparams["train_auc"]:
@@ -273,7 +275,8 @@ class CommentTagger(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with warm-up and a line to zero over the steps of the whole run, as in `loops.linear_warmup`."""
         decay, layers = self.hparams["weight_decay"], self.hparams["layer_decay"]
-        groups = models.parameter_groups(self.model, lr=self.lr, weight_decay=decay, layer_decay=layers)
+        model = getattr(self.model, "_orig_mod", self.model)  # its names tell matrices from biases
+        groups = models.parameter_groups(model, lr=self.lr, weight_decay=decay, layer_decay=layers)
         # Fused, the optimizer would unscale mixed precision's gradients by itself, and Lightning could not clip them.
         optimizer = torch.optim.AdamW(groups, lr=self.lr, fused=not self.trainer.precision.endswith("-mixed"))
         trainer: Any = self.trainer
@@ -285,19 +288,6 @@ class CommentTagger(pl.LightningModule):
         schedule = loops.linear_warmup(optimizer, steps=int(steps), warmup=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add where every process is: its random numbers and sums, and the next row."""
-        own: dict[str, Tensor] = {"cpu": torch.get_rng_state(), "sums": self.mean_losses["train_rows"].sums}
-        if self.device.type == "cuda":
-            own["cuda"] = torch.cuda.get_rng_state(self.device)
-        several = torch.distributed.is_available() and torch.distributed.is_initialized()
-        states = {name: gather_all_tensors(one.to(self.device)) if several else [one] for name, one in own.items()}
-        kept = {name: torch.stack(list(found)).cpu() for name, found in states.items()}
-        loader: Any = getattr(self._trainer, "train_dataloader", None) if self._trainer is not None else None
-        if hasattr(loader, "state_dict"):
-            kept["loader"] = loader.state_dict()
-        checkpoint["taken_up"] = kept
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where the run was until training starts; drop a pooler that the encoder did not have.
 
@@ -307,10 +297,10 @@ class CommentTagger(pl.LightningModule):
         saved = checkpoint.get("hyper_parameters", {}).get("labels", self.labels)
         if list(saved) != self.labels:
             raise ValueError(f"the checkpoint has the labels {list(saved)}, the tagger {self.labels}")
-        self._taken_up = checkpoint.get("taken_up", {})
         names = checkpoint.get("state_dict", {})
         if names and not any(name.startswith("model.encoder.pooler.") for name in names):
             self.model.encoder.pooler = None
+        super().on_load_checkpoint(checkpoint)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # what is not named here goes by name alone
@@ -330,5 +320,12 @@ class CommentTagger(pl.LightningModule):
             changes: hyper-parameters to change.
         """
         found = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
-        found._taken_up = {}
+        found._restored = {}
         return found.eval()
+
+
+def _checked_warmup(warmup: Any) -> float | int:  # noqa: ANN401
+    """Steps, or a share of all steps as a float."""
+    if hasattr(warmup, "__index__"):
+        return check_count("warmup", warmup, at_least=0)
+    return check_number("warmup", warmup, at_least=0, at_most=1)
