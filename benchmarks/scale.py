@@ -185,7 +185,6 @@ with pq.ParquetWriter(sys.argv[1], table.schema) as writer:
 """
 WALK = """
 import json, resource, sys, time
-from pathlib import Path
 import torch
 from helpers import loaders, losses, text
 start, tokenizer = time.perf_counter(), text.load_tokenizer()
@@ -209,7 +208,7 @@ for batch in loader:
     losses.bce(model(**batch[0]), batch[1]).backward()
     optimizer.step()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-size = sum(Path(part["filename"]).stat().st_size for part in tokens.table.cache_files)
+size = sum(path.stat().st_size for path in tokens.files)
 once = bool((rows == 1).all())
 print(json.dumps([len(rows), once, made - start, time.perf_counter() - made, peak, size / 1e9]))
 """

@@ -27,7 +27,7 @@ FORMAT = 2  # of the table; another one is made anew
 _MARK_OF = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "-1": -1, "-1.0": -1, "": -1, "False": 0, "True": 1}
 
 
-def make_table(
+def make_files(
     paths: Sequence[Path],
     tokenizer: "PreTrainedTokenizerBase",
     *,
@@ -35,8 +35,8 @@ def make_table(
     text: str,
     labels: list[str],
     max_tokens: int,
-) -> datasets.Dataset:
-    """Open the token ids of files from a cache folder, or make them there, as `tokenize_files` says.
+) -> list[Path]:
+    """Find the token ids of files in a cache folder, or make them there, as `tokenize_files` says.
 
     `Dataset.from_generator` lets one process at a time make a table, and renames it when it is whole. It is given its
     fingerprint, because its own one would name the files and not their bytes. Beside the table lie digests of its
@@ -66,8 +66,9 @@ def make_table(
         _remove_remains(cache)
         _check(record)
         table = datasets.Dataset.from_generator(rows, features=datasets.Features(features), **options)
-        _note(record, table)
-    return table
+        arrow_files = [Path(part["filename"]) for part in table.cache_files]
+        _note(record, table, arrow_files)
+    return arrow_files
 
 
 def file_digest(path: Path) -> str:
@@ -124,12 +125,11 @@ def _check(record: Path) -> None:
         raise DataError(f"{damaged}: not as it was written, the cache is damaged; delete {record.parent} and run again")
 
 
-def _note(record: Path, table: datasets.Dataset) -> None:
+def _note(record: Path, table: datasets.Dataset, arrow_files: list[Path]) -> None:
     """Write the digests of a table's files, whole or not at all."""
     if record.is_file():
         return
-    files = [Path(part["filename"]) for part in table.cache_files]
-    files.append(files[0].with_name(datasets.config.DATASET_INFO_FILENAME))
+    files = [*arrow_files, arrow_files[0].with_name(datasets.config.DATASET_INFO_FILENAME)]
     if len(table) != sum(split.num_examples for split in (table.info.splits or {}).values()):
         raise DataError(f"{files[0]}: {len(table)} rows, and more were written; delete {record.parent} and run again")
     digests = {Path(os.path.relpath(path, record.parent)).as_posix(): file_digest(path) for path in files}

@@ -1,5 +1,6 @@
 """Token ids of CSV and Parquet files: made once, kept as memory-mapped Arrow, in the order of the files."""
 
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,18 +16,56 @@ from helpers.loaders.tokens import loader_by_length, padded
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow as pa
     from torch.utils.data import DataLoader
     from transformers import PreTrainedTokenizerBase
 
-REOPEN_AFTER = 4_096  # rows; each may bring 64 KiB of its file into memory
+
+class MappedRows:
+    """Rows of Arrow files that are mapped into memory, whose pages are given back when many of them were read.
+
+    Pages that were read count as memory of the process although the system may drop them at any time. A row brings
+    some 64 KiB for each of its columns, so that an epoch of random rows would bring whole files.
+    """
+
+    release_after = 1_000  # rows
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        import pyarrow as pa
+        from datasets.table import InMemoryTable
+
+        self.files, self.maps, self.given = list(files), [], 0
+        for path in self.files:
+            with path.open("rb") as file:
+                self.maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        parts = [pa.ipc.open_stream(pa.py_buffer(mapped)).read_all() for mapped in self.maps]
+        self.table = InMemoryTable(pa.concat_tables(parts))
+
+    def __reduce__(self) -> tuple[type, tuple[list[Path]]]:
+        return MappedRows, (self.files,)  # worker processes map the files themselves
+
+    def __call__(self, numbers: np.ndarray) -> "pa.Table":
+        """Rows by their numbers."""
+        from datasets.formatting import query_table
+
+        if self.given >= self.release_after:
+            self.release()
+        self.given += len(numbers)
+        return query_table(self.table, numbers.tolist())
+
+    def release(self) -> None:
+        """Give the pages back; they are read again when they are needed."""
+        self.given = 0
+        if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+            for mapped in self.maps:
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 class TokenFiles(Dataset[Batch]):
     r"""Token ids and labels of N texts on disk, as `tokenize_files` makes them, padded a batch at a time.
 
     Attributes:
-        table: a Hugging Face `datasets.Dataset`, memory-mapped, one row per text in the order of the files: `input_ids`
-            (without padding), `labels` (int8, -1 unknown), `truncated` (whether the text lost its end).
+        files: the Arrow files.
         labels: names of the L labels.
         pad_id: what to pad with.
 
@@ -42,47 +81,46 @@ class TokenFiles(Dataset[Batch]):
         (3, (1, 5), [[1.0]])
     """
 
-    def __init__(self, table: "datasets.Dataset", labels: Sequence[str], pad_id: int) -> None:
-        self.table, self.labels, self.pad_id = table, list(labels), pad_id
-        self.given = 0  # rows since the files were opened
+    def __init__(self, files: Sequence[Path], labels: Sequence[str], pad_id: int) -> None:
+        self.files, self.labels, self.pad_id, self.rows = list(files), list(labels), pad_id, MappedRows(files)
+
+    @property
+    def table(self) -> "datasets.Dataset":
+        """All rows as a Hugging Face data set, memory-mapped, in the order of the files.
+
+        `input_ids` without padding, `labels` (int8, -1 unknown), `truncated` (whether the text lost its end).
+        """
+        import datasets
+
+        return datasets.concatenate_datasets([datasets.Dataset.from_file(str(path)) for path in self.files])
 
     @property
     def lengths(self) -> np.ndarray:
         """(N,) tokens of each text."""
         import pyarrow.compute as pc
 
-        return pc.list_value_length(self.table.data.column("input_ids")).to_numpy()
+        return pc.list_value_length(self.rows.table.column("input_ids")).to_numpy()
 
     @property
     def cut(self) -> int:
         """Number of texts that lost their end."""
         import pyarrow.compute as pc
 
-        return pc.sum(self.table.data.column("truncated")).as_py()
+        return pc.sum(self.rows.table.column("truncated")).as_py()
 
     def __len__(self) -> int:
-        return len(self.table)
+        return len(self.rows.table)
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         numbers = row_numbers(rows, len(self))
-        part = self.table.with_format("arrow")[numbers.tolist()]
+        part = self.rows(numbers)
         ids = part.column("input_ids").combine_chunks()
         offsets, values = ids.offsets.to_numpy(), ids.values.to_numpy(zero_copy_only=False)
         inputs = padded(values, offsets[:-1], np.diff(offsets), self.pad_id)
         flat = part.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
         labels = flat.reshape(len(numbers), len(self.labels)).astype(np.float32)
         labels[labels < 0] = np.nan
-        self._release(len(numbers))
         return Batch((inputs, torch.from_numpy(labels)))
-
-    def _release(self, rows: int) -> None:
-        """Map the files anew from time to time: pages that were read count as memory of the process until then."""
-        import datasets
-
-        self.given += rows
-        if self.given >= REOPEN_AFTER:
-            parts = [datasets.Dataset.from_file(part["filename"]) for part in self.table.cache_files]
-            self.table, self.given = datasets.concatenate_datasets(parts), 0
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
@@ -133,14 +171,14 @@ def tokenize_files(
             ...
         helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'perhaps' where a label is 0 or 1 ...
     """
-    from helpers.loaders.arrow import make_table
+    from helpers.loaders.arrow import make_files
 
     paths = [Path(path) for path in ([files] if isinstance(files, str | Path) else files)]
     if not paths:
         raise ValueError(f"files={files!r}: expected at least one file")
     names = label_columns(paths, text=text, labels=labels, ignore=ignore)
-    table = make_table(paths, tokenizer, cache=Path(cache).expanduser(), text=text, labels=names, max_tokens=max_tokens)
-    return TokenFiles(table, names, tokenizer.pad_token_id or 0)
+    found = make_files(paths, tokenizer, cache=Path(cache).expanduser(), text=text, labels=names, max_tokens=max_tokens)
+    return TokenFiles(found, names, tokenizer.pad_token_id or 0)
 
 
 def label_columns(

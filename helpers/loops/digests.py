@@ -185,7 +185,7 @@ def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
         yield f"{'text' if isinstance(value, str) else 'value'} {len(content)} ".encode()
         yield content
     elif isinstance(value, Path):
-        yield from _bytes(value.read_bytes() if value.is_file() else None, seen)  # what lies there counts, not where
+        yield from _file(value) if value.is_file() else _bytes(None, seen)  # what lies there counts, not where
     elif is_hub_dataset(value):
         yield from _table(value)
     elif isinstance(value, Mapping):
@@ -200,6 +200,12 @@ def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
         name, held = members(value)
         yield from _bytes(name, seen)
         yield from _bytes(held, seen | {id(value)})
+
+
+def _file(path: Path) -> Iterator[bytes]:
+    yield f"file {path.stat().st_size} ".encode()
+    with path.open("rb") as file:
+        yield from iter(functools.partial(file.read, _CHUNK), b"")
 
 
 def _simple(value: Any) -> bytes:  # noqa: ANN401
