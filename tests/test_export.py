@@ -263,7 +263,8 @@ def test_folders_that_cannot_be_trusted_are_refused_by_file(folders, tmp_path):
 def test_labels_that_do_not_fit_the_graph_are_refused(folders, tmp_path):
     broken = shutil.copytree(folders["onnx"], tmp_path / "broken")
     settings = json.loads((broken / "tagger.json").read_text())
-    (broken / "tagger.json").write_text(json.dumps(settings | {"labels": LABELS[:2]}))
+    settings |= {"labels": LABELS[:2], "thresholds": {label: 0.5 for label in LABELS[:2]}}
+    (broken / "tagger.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match="2 labels"):
         export.Predictor.load(broken)
 
@@ -358,7 +359,7 @@ def test_an_export_is_checked_as_a_saved_tagger_is(packaged, tmp_path):
         (LABELS, {"keep": "tial"}),
         (LABELS, {"max_tokens": 4000}),
     ]:
-        with pytest.raises(ValueError, match=r"labels|thresholds|keep"):
+        with pytest.raises(ValueError, match=r"labels|thresholds|keep|max_tokens"):
             export.to_onnx(models.SavedTagger(tiny(), packaged.tokenizer, labels, **options), tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
 
