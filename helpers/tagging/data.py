@@ -122,9 +122,7 @@ class CommentDataModule(pl.LightningDataModule):
                 raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
         shares = [name for name, source in self.sources.items() if isinstance(source, float)]
         if shares and not self.in_memory:
-            raise ValueError(
-                f"train is files, {shares} are shares of it: a table can be split, files must be beforehand"
-            )
+            raise ValueError(f"{', '.join(shares)}: a share of train, which is files: files must be split beforehand")
         if not self.in_memory and (clean is not None or max_rows is not None):
             raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
 
