@@ -52,7 +52,8 @@ class CommentTagger(ResumableModule):
         ValueError: no label, a label named twice, thresholds for other labels, another loss.
 
     Examples:
-        >>>         >>> from transformers import BertConfig
+        >>> import pytorch_lightning as pl
+        >>> from transformers import BertConfig
         >>> from helpers import datasets, tagging
         >>> comments = datasets.at_most(datasets.load_comments(), 100)
         >>> data = tagging.CommentDataModule(comments, valid=0.2, max_tokens=16)
