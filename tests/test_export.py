@@ -263,7 +263,7 @@ def test_folders_that_cannot_be_trusted_are_refused_by_file(folders, tmp_path):
 def test_labels_that_do_not_fit_the_graph_are_refused(folders, tmp_path):
     broken = shutil.copytree(folders["onnx"], tmp_path / "broken")
     settings = json.loads((broken / "tagger.json").read_text())
-    settings |= {"labels": LABELS[:2], "thresholds": {label: 0.5 for label in LABELS[:2]}}
+    settings |= {"labels": LABELS[:2], "thresholds": dict.fromkeys(LABELS[:2], 0.5)}
     (broken / "tagger.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match="2 labels"):
         export.Predictor.load(broken)
