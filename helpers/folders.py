@@ -59,7 +59,7 @@ def lock(path: str | Path, *, timeout: float = _WAIT) -> Iterator[None]:
         yield
     finally:
         if os.name != "nt":  # there filelock removes it after the release: a file in use cannot be removed
-            file.unlink(missing_ok=True)  # whoever waits for it sees that, and opens the next one
+            file.unlink(missing_ok=True)  # a process that waits for it sees that, and opens the next one
         held.release()
 
 

@@ -159,7 +159,7 @@ def test_a_damaged_compressed_zip(comments_file, tmp_path, place):
     content[place] ^= 255
     content[place + 1] ^= 255
     path.write_bytes(content)
-    assert_refused(lambda: datasets.load_comments(path), "torn or damaged zip")
+    assert_refused(lambda: datasets.load_comments(path), "corrupt zip file")
 
 
 def test_a_zip_that_packs_its_folder(comments_file, tmp_path):
@@ -179,7 +179,7 @@ def test_a_truncated_zip(comments_file, tmp_path, cut):
         archive.write(source, source.name)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * cut)])
-    assert_refused(lambda: datasets.load_comments(path), str(path), "torn or damaged zip", "download it again")
+    assert_refused(lambda: datasets.load_comments(path), str(path), "corrupt zip file", "download it again")
 
 
 def test_a_damaged_zip(comments_file, tmp_path):
@@ -190,7 +190,7 @@ def test_a_damaged_zip(comments_file, tmp_path):
     content = bytearray(path.read_bytes())
     content[500] ^= 255
     path.write_bytes(content)
-    assert_refused(lambda: datasets.load_comments(path), "torn or damaged zip", "CRC")
+    assert_refused(lambda: datasets.load_comments(path), "corrupt zip file", "CRC")
 
 
 @pytest.mark.parametrize("name", ["../evil.csv", "/etc/evil.csv", "a/../../evil.csv", "..\\evil.csv", "C:/evil.csv"])

@@ -281,4 +281,7 @@ def test_settings_without_code_and_broken_ones_are_left_to_their_readers(tmp_pat
     (tmp_path / "tokenizer_config.json").write_text('{"half')
     (tmp_path / "deep_config.json").write_text("[" * 100_000)
     (tmp_path / "vocab.json").write_text('{"auto_map": 7}')
-    folders.refuse_code(tmp_path)
+    assert folders.refuse_code(tmp_path) is None
+    (tmp_path / "config.json").write_text('{"auto_map": {"AutoModel": "code.Model"}}')
+    with pytest.raises(ValueError, match="auto_map"):
+        folders.refuse_code(tmp_path)

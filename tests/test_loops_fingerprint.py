@@ -279,9 +279,9 @@ def test_a_difference_is_named_with_both_values():
     own = {"learning rate": 0.003, "training labels": "digest 34", "clip norm": 1.0, "scheduler": None}
     with pytest.raises(loops.CheckpointError) as caught:
         loops.refuse_other(saved, own, where="folder/last.pt")
-    said = str(caught.value)
-    assert said.startswith("folder/last.pt: state of another run: learning rate was 0.001 and is 0.003; ")
-    assert "training labels changed (digest 12 -> 34)" in said
-    assert "clip norm was absent and is 1.0" in said
-    assert "another folder" in said
+    message = str(caught.value)
+    assert message.startswith("folder/last.pt: state of another run: learning rate was 0.001 and is 0.003; ")
+    assert "training labels changed (digest 12 -> 34)" in message
+    assert "clip norm was absent and is 1.0" in message
+    assert "another folder" in message
     loops.refuse_other(saved, dict(saved), where="folder")

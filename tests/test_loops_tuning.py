@@ -149,3 +149,15 @@ def test_the_schedule_counts_steps_not_batches_where_they_are_gathered(four, mon
     loops.fine_tune(tagger_of(), four, accumulate=2, **options)
     assert len(four) == 2
     assert asked == [3]
+
+
+def test_a_resumed_run_trains_no_head_again_and_refuses_another_number_of_its_epochs(four, tmp_path, monkeypatch):
+    options = {"loss": losses.bce, "lr": 1e-4, "layers": 1, "epochs": 1, "folder": tmp_path / "run", "progress": False}
+    first, again = tagger_of(), tagger_of()
+    loops.fine_tune(first, four, head_epochs=2, **options)
+    with pytest.raises(loops.CheckpointError, match="head epochs was 2 and is 3"):
+        loops.fine_tune(again, four, head_epochs=3, **options)
+    monkeypatch.setattr(tuning, "fit_head", lambda *_, **__: pytest.fail("the head is trained a second time"))
+    loops.fine_tune(again, four, head_epochs=2, **options)
+    for (name, one), other in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, msg=name)

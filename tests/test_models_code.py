@@ -257,5 +257,5 @@ def test_a_graph_reads_no_file_outside_its_folder(tmp_path, tokenizer):
 
 
 def test_refusals_are_about_folders_only():
-    folders.refuse_code("no/such-folder")
-    folders.refuse_code(config.packaged_encoder(weights=False))
+    for name in ("no/such-folder", config.packaged_encoder(weights=False)):
+        assert folders.refuse_code(name) is None

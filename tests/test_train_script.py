@@ -76,19 +76,19 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
     assert saved.thresholds == dict.fromkeys(saved.labels, 0.5)
     assert saved.hparams["max_tokens"] == 32
     before = (folder / "best.ckpt").read_bytes()
-    said = said_in_one_line(command, capsys, "fit", "--config", folder / "config.yaml")
+    message = one_line_error(command, capsys, "fit", "--config", folder / "config.yaml")
     assert re.search(
-        r"last.ckpt is the checkpoint of an earlier run: resume that run with --ckpt_path .*last.ckpt", said
+        r"last.ckpt is the checkpoint of an earlier run: resume that run with --ckpt_path .*last.ckpt", message
     )
     assert (folder / "best.ckpt").read_bytes() == before
     settings, again = (folder / "config.yaml").read_bytes(), ["fit", "--config", folder / "config.yaml"]
     again += ["--ckpt_path", folder / "last.ckpt"]
     for change, words in [
-        (["--model.lr", "1e-4"], "last.ckpt is of another run: learning rate was 0.0002 and is 0.0001"),
+        (["--model.lr", "1e-4"], "last.ckpt: state of another run: learning rate was 0.0002 and is 0.0001"),
         (["--data.batch_size", 8], "batch size was 16 and is 8"),
         (["--trainer.max_epochs", 3], "max_epochs was 2 and is 3"),
     ]:
-        assert words in said_in_one_line(command, capsys, *again, *change)
+        assert words in one_line_error(command, capsys, *again, *change)
     command(*again)
     assert "this run is finished after 2 epochs; read back, nothing was trained" in capsys.readouterr().out
     assert (folder / "best.ckpt").read_bytes() == before
@@ -115,13 +115,13 @@ def test_the_lines_of_the_readme_run_in_their_order_in_an_empty_folder(encoder, 
     assert found == {"quick", "two_processes"}
 
 
-def said_in_one_line(command, capsys, *arguments):
+def one_line_error(command, capsys, *arguments):
     with pytest.raises(SystemExit) as ended:
         command(*arguments)
     assert ended.value.code == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1, said
-    return said[0]
+    message = capsys.readouterr().err.strip().splitlines()
+    assert len(message) == 1, message
+    return message[0]
 
 
 def test_a_share_on_the_command_line_is_a_share(command, encoder, tmp_path, monkeypatch, capsys):
@@ -135,7 +135,7 @@ def test_a_share_on_the_command_line_is_a_share(command, encoder, tmp_path, monk
     monkeypatch.setattr(train.CourseCLI, "before_fit", note)
     command(*quick, "--data.clean", 50, "--data.valid", "0.4", "--data.test", "0.1", "--trainer.fast_dev_run", 1)
     assert (kept["valid"], kept["test"]) == pytest.approx((160, 40), abs=3)
-    assert "valid=1.5: expected a number" in said_in_one_line(command, capsys, *quick, "--data.valid", "1.5")
+    assert "valid=1.5: expected a number" in one_line_error(command, capsys, *quick, "--data.valid", "1.5")
 
 
 def test_what_is_wrong_with_the_data_is_said_in_one_line(command, encoder, tmp_path, monkeypatch, capsys):
@@ -144,9 +144,9 @@ def test_what_is_wrong_with_the_data_is_said_in_one_line(command, encoder, tmp_p
     fit = ["fit", "--data.encoder", encoder, "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
     fit += ["--trainer.max_epochs", 1]
     for value, words in [("rows.csv", "rows.csv: row 2: column rude"), ("none.csv", "none.csv")]:
-        said = said_in_one_line(command, capsys, *fit, "--data.train", value, "--data.valid", value)
-        assert said.startswith("train.py: error: ")
-        assert words in said
+        message = one_line_error(command, capsys, *fit, "--data.train", value, "--data.valid", value)
+        assert message.startswith("train.py: error: ")
+        assert words in message
     table = ["--data.train", "sample", "--data.valid", "0.2"]
-    assert "lr=-1.0" in said_in_one_line(command, capsys, *fit, *table, "--data.max_rows", 400, "--model.lr", "-1")
+    assert "lr=-1.0" in one_line_error(command, capsys, *fit, *table, "--data.max_rows", 400, "--model.lr", "-1")
     assert not list(tmp_path.glob("**/*.ckpt"))

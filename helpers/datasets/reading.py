@@ -69,7 +69,7 @@ def read_file(path: Path, member: str | None = None) -> RawFile:
 
     Raises:
         FileNotFoundError: no such file.
-        DataError: torn or damaged zip, a member outside the folder, no or several CSV files inside, an empty file.
+        DataError: corrupt zip file, a member outside the folder, no or several CSV files inside, an empty file.
     """
     path = Path(path)
     if not path.is_file():
@@ -87,7 +87,7 @@ def _from_zip(name: str, content: bytes, member: str | None) -> RawFile:
             chosen = _choose_member(name, archive, member)
             data = archive.read(chosen)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
-        raise DataError(f"{name}: torn or damaged zip ({error}); download it again") from error
+        raise DataError(f"{name}: corrupt zip file ({error}); download it again") from error
     except (NotImplementedError, RuntimeError) as error:
         raise DataError(f"{name}: cannot be unpacked ({error}); unpack it by hand and give the CSV file") from error
     inner = f"{name}: {chosen.filename}"

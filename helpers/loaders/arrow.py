@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import datasets
 import pyarrow as pa
-import xxhash  # comes with `datasets`; five times as fast as hashlib's functions
+import xxhash
 from datasets.exceptions import DatasetGenerationError
 from filelock import FileLock, Timeout
 

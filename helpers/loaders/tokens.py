@@ -149,7 +149,7 @@ def _check_reading(
 
 @contextmanager
 def _cutting(tokenizer: "PreTrainedTokenizerBase", keep: str) -> Iterator[None]:
-    """The side at which a tokenizer cuts is its own state, shared with whoever else holds it."""
+    """The side at which a tokenizer cuts is its own state, shared with all other code that holds it."""
     before = tokenizer.truncation_side
     tokenizer.truncation_side = "right" if keep == "head" else "left"
     try:

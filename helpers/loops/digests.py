@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import xxhash  # comes with `datasets`; five times as fast as hashlib's functions
+import xxhash
 from scipy import sparse
 from torch import Tensor, nn
 from torch.optim import Optimizer

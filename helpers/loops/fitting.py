@@ -5,7 +5,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from helpers.arguments import check_choice, check_count, check_number
+from helpers.arguments import check_choice, check_count, check_mapping, check_number
 from helpers.loops import checkpoints, entry_checks
 from helpers.loops.evaluation import Batch, Loss, Precision, autocast, evaluate, known, move
 from helpers.loops.resuming import Resumable, no_sums
@@ -87,6 +87,7 @@ def fit(
     monitor: str = "valid_loss",
     folder: str | Path | None = None,
     checkpoint_every: int | None = None,
+    settings: Mapping[str, str | float | bool | None] | None = None,
     device: str = "cpu",
     precision: Precision = "32-true",
     progress: bool = True,
@@ -99,10 +100,10 @@ def fit(
 
     The checkpoint also holds a fingerprint (see `loops.fingerprint`) of everything that the weights depend on: the
     content of both data sets, loss, model, optimizer, schedule, order, batch size, `accumulate`, `clip_norm`,
-    `precision`, `monitor` and torch's seed. A call with another one of these is refused, and each difference is named.
-    What does not change a run's path may differ: `device`, `progress` and `checkpoint_every`; a larger `patience`; more
-    `epochs`, without a schedule or with one that was made for as many steps from the start. A finished run is read
-    back, and a line says so.
+    `precision`, `monitor`, torch's seed, and your own `settings`. A call with another one of these is refused, and each
+    difference is named. What does not change a run's path may differ: `device`, `progress` and `checkpoint_every`; a
+    larger `patience`; more `epochs`, without a schedule or with one that was made for as many steps from the start. A
+    finished run is read back, and a line says so.
 
     Modules in evaluation mode, in a model that is not, stay in it while the rest is trained. Afterwards, also after an
     error, each module is in the mode in which it was.
@@ -122,6 +123,7 @@ def fit(
         monitor: `valid_loss` or `valid_auc`.
         folder: for `last.pt` and `best.safetensors`, for one run at a time; None keeps nothing.
         checkpoint_every: optimizer steps between checkpoints within an epoch; None checkpoints after each epoch.
+        settings: what else the weights depend on, such as how the model was made; recorded in the fingerprint.
         device: where to train.
         precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16: the weights stay float32.
         progress: show a bar with loss, learning rate and rows per second.
@@ -162,6 +164,7 @@ def fit(
     run = _Run(model, train, valid, loss, optimizer, schedule, own, Fit(), epochs=epochs, patience=patience)
     run.monitor, run.accumulate, run.clip_norm, run.precision = monitor, accumulate, clip_norm, precision
     run.device, run.checkpoint_every, run.progress = device, checkpoint_every, progress
+    run.settings = {} if settings is None else check_mapping("settings", settings)
     run.check()
     with entry_checks.modes_kept(model) as run.begin_training, checkpoints.locked(run.folder):
         if run.resume() and (ended := run.ending()):

@@ -1,5 +1,6 @@
 """Resume a run: its parts, what it depends on, and its state between two steps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from helpers.loops import checkpoints, entry_checks
 from helpers.loops.evaluation import Batch, Loss, Precision
-from helpers.loops.fingerprints import fingerprint, refuse_other
+from helpers.loops.fingerprints import Plain, fingerprint, refuse_other
 from helpers.models.weights import clean_state_dict
 
 
@@ -46,6 +47,7 @@ class Resumable:
     device: str = "cpu"
     checkpoint_every: int | None = None
     progress: bool = True
+    settings: Mapping[str, Plain] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=_first_state)
     identity: dict[str, Any] = field(default_factory=dict)
 
@@ -75,7 +77,8 @@ class Resumable:
         saved, path = checkpoints.load_last(self.folder), self.folder / checkpoints.LAST
         parts: dict[str, Any] = {"data": self.train, "valid": self.valid, "loss": self.loss, "model": self.model}
         parts |= {"optimizer": self.optimizer, "scheduler": self.schedule}
-        settings = {name: getattr(self, name) for name in ("accumulate", "clip_norm", "precision", "monitor")}
+        settings: dict[str, Any] = dict(self.settings)
+        settings |= {name: getattr(self, name) for name in ("accumulate", "clip_norm", "precision", "monitor")}
         self.identity = fingerprint(**parts, **settings, torch_seed=torch.initial_seed())
         if saved is None:
             return False

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from helpers import loaders, models
 from helpers.arguments import check_count, check_number
+from helpers.loops import checkpoints
 from helpers.loops.evaluation import Loss, Precision, outputs_once
 from helpers.loops.fitting import Fit, fit
 from helpers.loops.schedules import linear_warmup, steps_until_peak
@@ -154,11 +156,13 @@ def fine_tune(
         tagger.unfreeze()
     else:
         tagger.unfreeze_last(layers)
-    if head_epochs:
+    folder = options.get("folder")
+    if head_epochs and (folder is None or not (Path(folder) / checkpoints.LAST).exists()):  # else `fit` resumes
         head = fit_head(tagger, loader, loss=loss, epochs=head_epochs, **where)
         if head.ended == "interrupted":
             return head
     groups = models.parameter_groups(tagger, lr=lr, weight_decay=weight_decay)
     optimizer = torch.optim.AdamW(groups, fused=True)
     options = where | {"schedule": linear_warmup(optimizer, steps=steps, warmup=warmup)} | options
+    options["settings"] = {"head_epochs": head_epochs} | dict(options.get("settings") or {})
     return fit(tagger, loader, loss=loss, optimizer=optimizer, epochs=epochs, clip_norm=clip_norm, **options)

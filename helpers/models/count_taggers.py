@@ -221,7 +221,7 @@ def load_counts(folder: str | Path) -> tuple[CountTagger, dict[str, float]]:
 
     Raises:
         FileNotFoundError: the folder is no such tagger's; the missing file is named.
-        ValueError: a file is torn, or the files do not belong together.
+        ValueError: a file is corrupt, or the files do not belong together.
 
     Examples:
         >>> import pandas as pd
@@ -262,6 +262,6 @@ def _read_counts(folder: Path) -> tuple[CountTagger, dict[str, float]]:
         if tagger.coef.shape != (len(labels), sum(map(len, terms))) or tagger.intercept.shape != (len(labels),):
             raise ValueError(f"weights {tagger.coef.shape} are not for {len(labels)} labels and these words")
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder}: torn, or its files do not belong together: {error!r}") from error
+        raise ValueError(f"{folder}: corrupt, or its files do not belong together: {error!r}") from error
     tagger.labels = labels
     return tagger, thresholds
