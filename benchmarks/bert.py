@@ -280,7 +280,7 @@ def record_trainer(rounds: int) -> None:
     comments = some_comments(rows)
     tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=128)
     loader = loaders.token_loader(tokens, comments[LABELS].to_numpy(), batch_size=TRAINER_BATCH, shuffle=True)
-    stored = DataLoader(Stored(list(loader)), batch_size=None)
+    stored = loader = DataLoader(Stored(list(loader)), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
         train, theirs = trainer_road(loader, folder, with_dropout=False, steps=len(loader))
         train()

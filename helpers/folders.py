@@ -101,9 +101,9 @@ def replacing(folder: str | Path, *, marker: str, what: str = "such files") -> I
         FileExistsError: ...model holds something else than a tagger: name another folder
     """
     folder = Path(folder).resolve()
-    _check_replaceable(folder, marker, what)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock(folder):
+    with lock(folder):  # else another process may be replacing it
+        _check_replaceable(folder, marker, what)
         _remove_remains(folder)
         new = folder.with_name(f".{folder.name}.{uuid4().hex}.part")
         new.mkdir()

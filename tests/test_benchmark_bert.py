@@ -47,7 +47,7 @@ def test_padding_further_changes_no_logit(tokens, labels):
 
 def test_trainer_and_our_loop_lose_the_same(tokens, labels):
     loader = loaders.token_loader(tokens, labels, batch_size=8, shuffle=True)
-    stored = DataLoader(bert.Stored(list(loader)), batch_size=None)
+    stored = loader = DataLoader(bert.Stored(list(loader)), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
         train, theirs = bert.trainer_road(loader, folder, steps=len(loader), with_dropout=False, as_published=True)
         train()

@@ -86,7 +86,8 @@ def test_the_weights_are_those_of_the_loop(accumulate, unknown, options, parts, 
     hand = options | {"loss": getattr(losses, options.get("loss", "bce"))}
     tagger, ran = by_hand(parts, encoder, accumulate=accumulate, **hand)
     for (name, one), other in zip(tagger.named_parameters(), module.model.parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=0, msg=name)
+        # Adam divides by the gradient's own size: where that is near zero, its rounding counts (a step is 1e-3).
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0, msg=lambda text, name=name: f"{name}: {text}")
     found = trainer.callback_metrics
     assert float(found["train_loss"]) == pytest.approx(ran.history["train_loss"].iloc[-1], abs=1e-6)
     rows = data_of(parts, encoder)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import regex
 
-from helpers.arguments import as_numbers, check_count, check_names, check_number, check_table
+from helpers.arguments import as_numbers, check_count, check_list, check_names, check_number, check_table
 from helpers.metrics import auc_by_label
 from helpers.metrics.checks import Table, check_same_rows, checked, decide
 from helpers.text import UNSPACED, as_texts
@@ -262,7 +262,7 @@ def _words_by_group(terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") 
         raise ValueError(f"terms={terms!r}: give a list of words, or words by name of group")
     if isinstance(terms, Mapping):
         given = {
-            group: [words] if isinstance(words, str) else check_names(f"terms[{group!r}]", words)
+            group: [words] if isinstance(words, str) else check_list(f"terms[{group!r}]", words, "words")
             for group, words in terms.items()
         }
     else:

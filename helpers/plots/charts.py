@@ -38,7 +38,7 @@ def bars(
     """
     names, heights, texts = _bars_of(values, texts)
     ax = ax or new_axes()
-    drawn = ax.barh(names, heights, color=colors or PALETTE[0])
+    drawn = ax.barh(np.arange(len(names)), heights, tick_label=names, color=colors or PALETTE[0])
     ax.bar_label(drawn, labels=texts, padding=4, color=DARK)
     ax.margins(x=0.3)
     ax.grid(visible=False)
@@ -66,7 +66,7 @@ def columns(
     """
     names, heights, texts = _bars_of(values, texts)
     ax = ax or new_axes()
-    drawn = ax.bar(names, heights, color=color or PALETTE[0])
+    drawn = ax.bar(np.arange(len(names)), heights, tick_label=names, color=color or PALETTE[0])
     ax.bar_label(drawn, labels=texts, padding=3, color=DARK)
     ax.margins(y=0.12)
     ax.grid(visible=False)
@@ -75,13 +75,11 @@ def columns(
 
 
 def _bars_of(values: pd.Series, texts: Sequence[str] | None) -> tuple[list[str], np.ndarray, list[str]]:
-    """Names, heights and texts of bars; ValueError for what is no Series of numbers, or for texts of other bars."""
+    """Names (some may be equal), heights and texts of bars; ValueError for no Series, or for texts of other bars."""
     if not isinstance(values, pd.Series) or values.empty:
         raise ValueError(f"values is a {type(values).__name__}: expected a Series of numbers with at least one row")
     heights = as_numbers("values", values)
     names = [plain(name) for name in values.index]
-    if len(set(names)) < len(names):
-        raise ValueError(f"values: expected an index of different names, found {list(values.index)}")
     if texts is None:
         return names, heights, [short(value) for value in heights]
     return names, heights, [plain(text) for text in check_list("texts", texts, "texts, one per bar", size=len(names))]

@@ -259,9 +259,10 @@ class CommentTagger(ResumableModule):
 
     def _tell(self, stage: str) -> None:
         mean, auc = self.mean_losses[f"{stage}_rows"], self.areas[f"{stage}_rows"]
-        batches, self._noted = self._noted, 0
-        if stage == "train" and batches and torch.isnan(mean.compute()):  # a loss of NaN has ended the run before
-            raise ValueError("no label of the training set is known: there is nothing to learn from")
+        if stage == "train":
+            batches, self._noted = self._noted, 0
+            if batches and torch.isnan(mean.compute()):  # a loss of NaN has ended the run before
+                raise ValueError("no label of the training set is known: there is nothing to learn from")
         # Every process has the same values: sync_dist only says so to Lightning.
         self.log(f"{stage}_loss", mean.compute(), sync_dist=True)
         if stage != "train" or self.hparams["train_auc"]:
