@@ -16,6 +16,7 @@ win over earlier ones. `folder` is the folder of a run: its checkpoints, curves 
 import os
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from helpers import loops, tagging
+from helpers.loops.checkpoints import locked
 
 # Errors of data, settings and checkpoints, which are reported in one line.
 EXPECTED = (ValueError, FileNotFoundError, loops.CheckpointError, loops.LossError, MisconfigurationException)
@@ -92,13 +94,23 @@ class CourseCLI(LightningCLI):
             options["default_root_dir"] = folder
         return super().instantiate_trainer(**options)
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Hold the folders of a run that trains: a second run would mix its files with those of the first."""
+        with ExitStack() as held:
+            if subcommand == "fit" and self.trainer.is_global_zero:
+                for folder in sorted(self._folders()):
+                    held.enter_context(locked(folder))
+            super()._run_subcommand(subcommand)
+
+    def _folders(self) -> set[Path]:
+        return {Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath}
+
     def before_fit(self) -> None:
         """Refuse to overwrite the checkpoints of an earlier run, unless this one resumes it."""
         requeued = list(Path(self.trainer.default_root_dir).glob("hpc_ckpt_*.ckpt"))  # by SLURM: Lightning resumes
         if self.config.fit.ckpt_path is not None or requeued:
             return
-        folders = {Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath}
-        kept = sorted(path for folder in folders for path in folder.glob("*.ckpt"))
+        kept = sorted(path for folder in self._folders() for path in folder.glob("*.ckpt"))
         if kept:
             last = next((path for path in kept if path.stem == "last"), kept[-1])
             raise ValueError(

@@ -13,6 +13,7 @@ import yaml
 from transformers import BertConfig, BertModel
 
 from helpers import tagging, text
+from helpers.loops.checkpoints import LOCK, locked
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -150,3 +151,15 @@ def test_what_is_wrong_with_the_data_is_said_in_one_line(command, encoder, tmp_p
     table = ["--data.train", "sample", "--data.valid", "0.2"]
     assert "lr=-1.0" in one_line_error(command, capsys, *fit, *table, "--data.max_rows", 400, "--model.lr", "-1")
     assert not list(tmp_path.glob("**/*.ckpt"))
+
+
+def test_a_second_run_in_the_folder_of_a_run_is_refused(command, encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    own = ["--config", ROOT / "configs" / "quick.yaml", "--data.encoder", encoder, "--data.max_rows", 600]
+    own += ["--trainer.max_epochs", 1, "--folder", "runs/shared"]
+    with locked(tmp_path / "runs" / "shared"):
+        message = one_line_error(command, capsys, "fit", *own)
+        assert "shared: another run of fit writes into this folder" in message
+        assert [path.name for path in (tmp_path / "runs" / "shared").iterdir()] == [LOCK]
+    command("fit", *own)
+    assert (tmp_path / "runs" / "shared" / "last.ckpt").is_file()
