@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:  # noq
 
 
 def as_numbers(name: str, values: Any) -> "np.ndarray":  # noqa: ANN401
-    """Return a table, array, list or tensor as float64 numbers, whatever type holds them; missing values become NaN.
+    """Return a table, array, list, generator or tensor as float64 numbers, whatever type holds them; NaN where missing.
 
     Numbers and truth values of NumPy, pandas (nullable, pyarrow-backed, categorical, `object` with `None` or `pd.NA`)
     and torch (any device, precision or gradient) are taken alike, and so are numbers written as text.
@@ -138,6 +138,8 @@ def as_numbers(name: str, values: Any) -> "np.ndarray":  # noqa: ANN401
 
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
+    if isinstance(values, Iterator):
+        values = list(values)
     try:
         if isinstance(values, pd.DataFrame):
             columns = [_column_numbers(column, f", column {key!r}") for key, column in values.items()]
@@ -306,6 +308,27 @@ def check_table(name: str, value: Any, columns: Iterable[Any] = (), *, empty: bo
     if not empty and not (len(value) and found):
         raise ValueError(f"{name} has the shape {value.shape}: expected at least one row and one column")
     return value
+
+
+def names_other_rows(one: "pd.Index", other: "pd.Index") -> bool:
+    """Say whether the rows of two tables have other names, or the same names in another order.
+
+    Rows that are only numbered from 0 have no names: they fit any others except these numbers in another order.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import arguments
+        >>> numbers, chosen, reversed_rows = pd.RangeIndex(3), pd.Index([7, 2, 9]), pd.RangeIndex(2, -1, -1)
+        >>> arguments.names_other_rows(numbers, chosen), arguments.names_other_rows(numbers, reversed_rows)
+        (False, True)
+    """
+    import pandas as pd
+
+    if len(one) != len(other) or one.equals(other):
+        return False
+    numbers = pd.RangeIndex(len(one))
+    names = [index for index in (one, other) if not index.equals(numbers)]
+    return len(names) == 2 or bool(names[0].is_unique and names[0].isin(numbers).all())
 
 
 def _is_bool(value: object) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 import regex
 
 from helpers import config, folders
-from helpers.arguments import as_numbers, check_count, check_number
+from helpers.arguments import as_numbers, check_count, check_number, names_other_rows
 from helpers.text_checks import as_texts as as_texts
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
             on the Hugging Face hub, looked for in the local cache alone when HF_HUB_OFFLINE=1.
 
     Raises:
-        OSError: the encoder cannot be found; the message lists the three ways out.
+        OSError: the encoder cannot be found or is corrupt; the message lists the three ways out.
         ValueError: the packaged vocabulary is not the original, or a folder names code to run.
 
     Examples:
@@ -187,7 +187,7 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
         if len(tokenizer) < _LEAST_VOCABULARY:
             raise ValueError(f"its vocabulary has {len(tokenizer)} entries: the files of the tokenizer are missing")
         return tokenizer
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the tokenizers library raises bare Exceptions
         folders.refuse_code_that_was_asked_for(error, encoder)
         raise OSError(
             f"no tokenizer for encoder {str(encoder)!r}. Three ways out: take the packaged {config.PACKAGED_ENCODER}; "
@@ -292,9 +292,8 @@ def marking_words(
 
 def _marks(texts: Iterable[str], marked: Iterable[bool]) -> np.ndarray:
     """(N,) bool."""
-    named = [each.index for each in (texts, marked) if isinstance(each, pd.Series)]
-    named = [index for index in named if not index.equals(pd.RangeIndex(len(index)))]
-    if len(named) == 2 and len(named[0]) == len(named[1]) and not named[0].equals(named[1]):
+    indexes = [each.index for each in (texts, marked) if isinstance(each, pd.Series)]
+    if len(indexes) == 2 and names_other_rows(*indexes):
         raise ValueError("texts and marked have different indexes: select both from one table, in the same order")
     values = as_numbers("marked", marked)
     if not np.isin(values, (0, 1)).all():

@@ -106,3 +106,8 @@ def test_a_table_needs_rows_and_each_column_once():
     ]:
         with pytest.raises(ValueError, match=message):
             arguments.check_table("report", bad, ["a"])
+
+
+def test_numbers_of_a_generator_are_read():
+    rows = [[1, 0], [True, None]]
+    np.testing.assert_array_equal(arguments.as_numbers("targets", (row for row in rows)), [[1, 0], [1, np.nan]])

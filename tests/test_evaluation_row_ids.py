@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import evaluation, metrics
+from helpers import evaluation, metrics, text
 from helpers.evaluation.row_ids import refuse_shared, texts_of
 
 
@@ -69,3 +69,19 @@ def test_tables_whose_rows_are_named_otherwise_are_refused():
     for call in calls:
         with pytest.raises(ValueError, match="are named otherwise than those of targets"):
             call()
+
+
+@pytest.mark.parametrize("order", [slice(None, None, -1), [2, 0, 1, 3, 4, 5, 6, 7]], ids=["reversed", "shuffled"])
+def test_numbered_rows_in_another_order_are_refused(order):
+    targets = pd.DataFrame({"a": [0, 1, 0, 1, 1, 0, 1, 1]})
+    scores = pd.DataFrame({"a": [0.1, 0.9, 0.2, 0.8, 0.7, 0.3, 0.6, 0.95]})
+    assert metrics.mean_auc(targets, scores) == 1
+    other = scores.iloc[order]
+    for one, two in ((targets, other), (targets.iloc[order], scores)):
+        with pytest.raises(ValueError, match="rows of probabilities are named otherwise"):
+            metrics.label_report(one, two)
+    with pytest.raises(ValueError, match="rows of probabilities are named otherwise"):
+        evaluation.bias_report(targets["a"], other["a"], scores > 0.5)
+    with pytest.raises(ValueError, match="different indexes"):
+        text.marking_words(pd.Series(list("abcdefgh")), other["a"] > 0.5)
+    assert metrics.mean_auc(targets, scores.iloc[order].reset_index(drop=True)) < 1

@@ -376,6 +376,10 @@ def test_importance_does_not_depend_on_the_batches(packaged):
     assert found[0].min() > 0
     with pytest.raises(ValueError, match="no batch"):
         export.head_importance(tagger, [])
+    inputs, targets = next(iter(loaders.token_loader(tokens, labels)))
+    for batch in (dict(inputs) | {"labels": targets}, (inputs["input_ids"], targets), (inputs, targets[:, 0])):
+        with pytest.raises(ValueError, match=r"expected a batch \(inputs, labels\)"):
+            export.head_importance(tagger, [batch])
 
 
 def test_pruned_heads_keep_type_and_frozenness():

@@ -179,6 +179,9 @@ def test_what_is_nowhere_or_corrupt_is_refused_with_three_ways_out(folder, monke
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(OSError, match=r"no encoder .*tiny.*Three ways out"):
         models.load_encoder(folder)
+    (folder / "tokenizer.json").write_text('{"model": {}}')
+    with pytest.raises(OSError, match=r"no tokenizer .*tiny.*Three ways out"):
+        models.load_encoder(folder)
 
 
 def test_it_is_transformers_own_classifier_in_logits_loss_and_gradients(packaged):

@@ -115,6 +115,9 @@ def test_lengths_by_label_show_the_median(comments):
 def test_heat_map_writes_every_number():
     table = pd.DataFrame([[1, 0.25], [0.5, 1]], index=["a", "b"], columns=["a", "b"])
     assert texts(plots.heat_map(table, number_format=".0%")) == ["100%", "25%", "50%", "100%"]
+    assert texts(plots.heat_map(table.round().astype("Int64"), number_format="d")) == ["1", "0", "0", "1"]
+    with pytest.raises(ValueError, match="number_format='zz': expected a format of numbers"):
+        plots.heat_map(table, number_format="zz")
 
 
 def test_marking_words_draw_the_strongest_on_top():

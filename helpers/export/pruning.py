@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from helpers import losses
 from helpers.arguments import check_count, check_number
+from helpers.loaders import check_batch
 from helpers.models.taggers import BertTagger
 
 
@@ -82,7 +83,7 @@ def head_importance(
         batches: how many to look at; None takes all.
 
     Raises:
-        ValueError: layers without attention heads as BERT has them, or an empty loader.
+        ValueError: layers without attention heads as BERT has them, an empty loader, or batches of another form.
 
     Examples:
         >>> from transformers import BertConfig, BertModel
@@ -111,7 +112,7 @@ def head_importance(
 
     for place, (_, dense) in enumerate(blocks):
         dense.register_forward_pre_hook(keep(place))
-    for inputs, labels in islice(loader, batches):
+    for inputs, labels in map(check_batch, islice(loader, batches)):
         moved_inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
         loss(tagger(**moved_inputs), labels.to(device)).backward()
         for place, (block, _) in enumerate(blocks):

@@ -1,13 +1,14 @@
 """What every metric asks of its input, and how a probability becomes a decision."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from helpers.arguments import as_numbers, check_names
+from helpers.arguments import as_numbers, check_names, names_other_rows
 
 if TYPE_CHECKING:
     import torch
@@ -46,11 +47,13 @@ def checked(
 
 
 def check_same_rows(**tables: "Table | None") -> None:
-    """ValueError where two tables name their rows otherwise; rows that are only numbered from 0 have no names."""
-    named = {what: t.index for what, t in tables.items() if isinstance(t, pd.DataFrame | pd.Series)}
-    (first, index), *others = [(what, i) for what, i in named.items() if _is_named(i)] or [("", pd.Index([]))]
-    for what, other in others:
-        if len(other) == len(index) and not other.equals(index):
+    """ValueError where two tables name their rows otherwise, or the same rows in another order.
+
+    Rows that are only numbered from 0 have no names, so they fit any others except these numbers in another order.
+    """
+    named = [(what, t.index) for what, t in tables.items() if isinstance(t, pd.DataFrame | pd.Series)]
+    for (first, index), (what, other) in combinations(named, 2):
+        if names_other_rows(index, other):
             reason = "are both of the same rows, in the same order? If so, reset_index(drop=True)"
             raise ValueError(f"the rows of {what} are named otherwise than those of {first}: {reason}")
 

@@ -149,10 +149,16 @@ def heat_map(
         >>> [text.get_text() for text in ax.texts]
         ['1.00', '0.40', '0.40', '1.00']
     """
-    as_numbers("table", check_table("table", table))
+    numbers = as_numbers("table", check_table("table", table))
     low, high = _checked_limits(limits)
+    if np.isfinite(numbers).all() and all(map(pd.api.types.is_integer_dtype, table.dtypes)):
+        numbers = numbers.astype(int)  # for formats of whole numbers
+    try:
+        format(numbers.flat[0].item(), number_format)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"number_format={number_format!r}: expected a format of numbers, such as '.2f'") from error
     ax = ax or new_axes(7, 5)
-    table = table.rename(index=plain, columns=plain)
+    table = pd.DataFrame(numbers, table.index, table.columns).rename(index=plain, columns=plain)
     cmap = "vlag" if low < 0 else "Blues"
     sns.heatmap(table, annot=True, fmt=number_format, vmin=low, vmax=high, cmap=cmap, cbar=False, linewidths=1, ax=ax)
     ax.tick_params(axis="y", rotation=0)
