@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    SequentialSampler,
+    default_collate,
+    default_convert,
+)
 
 from helpers.arguments import check_count
 from helpers.loaders.rows import Batch, BatchLoader
@@ -193,10 +200,42 @@ def numbered(loader: Iterable[Any], *, ordered: bool = True) -> Iterator[Batch]:
             rows = torch.arange(start, start + len(labels))
         if rows is None and ordered:
             raise ValueError(f"the order of the rows cannot be known: {unknown}. {WAY_OUT}")
+        if ordered and not start and rows is not None and _is_reordered(loader, rows, inputs, labels):
+            raise ValueError(
+                "the order of the rows cannot be known: the collate function gives the rows of a batch in another "
+                "order than it gets them. Let it keep their order, and sort them in the model where that is needed"
+            )
         if rows is not None and len(rows) != len(labels):
             raise ValueError(f"a batch has {len(labels)} rows of labels, and knows {len(rows)} rows")
         start += len(labels)
         yield Batch((inputs, labels), rows)
+
+
+def _is_reordered(loader: Any, rows: Tensor, inputs: Mapping[str, Tensor], labels: Tensor) -> bool:  # noqa: ANN401
+    """Whether a batch of torch's DataLoader holds its rows, taken one by one, in another order."""
+    if isinstance(loader, BatchLoader) or not isinstance(loader, DataLoader) or loader.batch_sampler is None:
+        return False
+    data, collate = loader.dataset, loader.collate_fn
+    if collate in (default_collate, default_convert):
+        return False
+    try:
+        samples = [data.__getitems__([row]) if hasattr(data, "__getitems__") else [data[row]] for row in rows.tolist()]
+        alone = [collate(sample) for sample in samples]
+        pairs = [(labels, [one[1] for one in alone])] + [
+            (part, [one[0][key] for one in alone]) for key, part in inputs.items()
+        ]
+        for together, single in pairs:
+            own, wanted = list(map(_content, together)), [_content(part[0]) for part in single]
+            if own != wanted and sorted(own) == sorted(wanted):
+                return True
+    except Exception:  # a collate function or a data set that takes whole batches only
+        return False
+    return False
+
+
+def _content(row: Tensor) -> bytes:
+    """A row without its padding of zeros."""
+    return row[row != 0].cpu().numpy().tobytes()
 
 
 def count_rows(loader: Any) -> int | None:  # noqa: ANN401
