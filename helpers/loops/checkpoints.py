@@ -24,7 +24,7 @@ _KINDS: dict[str, Any] = {
     "schedule": dict | None,
     "rng": Tensor,
     "cuda_rng": list,
-    "loader_rng": Tensor | None,
+    "loader_rng": list,
     "state": dict,
     "rows": list,
     "best_epoch": int | None,

@@ -2,6 +2,7 @@
 
 import dis
 import functools
+import inspect
 import pickle
 import sys
 import types
@@ -17,17 +18,20 @@ import xxhash
 from scipy import sparse
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader, Sampler
 
 PLAIN = (str, int, float, bool, type(None))
 _CHUNK = 1 << 18  # elements that are hashed at a time
 _STRETCH = 200_000  # rows of a file that are mapped into memory at a time
 _SIMPLE = (*PLAIN, bytes, np.generic, Enum, torch.dtype, torch.device)
-_CONTENT = (*_SIMPLE, Sequence, Set, Mapping, np.ndarray, Tensor, pd.DataFrame, pd.Series, pd.Index, Path)
+_COLUMN = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
+_CONTENT = (*_SIMPLE, Sequence, Set, Mapping, np.ndarray, Tensor, pd.DataFrame, *_COLUMN, Path)
 # Where a part stands or how it computes, in contrast to what it is set to.
-STATE = {"epoch", "skip", "given", "generator", "data_source", "training", "gradient_checkpointing", "name_or_path"}
-STATE |= {"last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "base_lrs", "verbose"}
-STATE |= {"optimizer", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter", "warnings_issued"}
+_MODULE_STATE = {"training", "gradient_checkpointing", "name_or_path", "warnings_issued"}
+_ORDER_STATE = {"epoch", "skip", "given", "generator", "data_source"}
+_SCHEDULE_STATE = {"last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "base_lrs"}
+_SCHEDULE_STATE |= {"verbose", "optimizer", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter"}
 
 
 def digest(value: Any) -> str:  # noqa: ANN401
@@ -103,7 +107,60 @@ def members(value: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401
     if isinstance(value, DataLoader):
         return kind, {"dataset": value.dataset, "batch size": value.batch_size}
     held = {name: getattr(value, name) for name in _slots(type(value)) if hasattr(value, name)} | _variables(value)
-    return kind, {name: part for name, part in held.items() if name not in STATE and not name.startswith("__")}
+    code, skipped = class_code(type(value)), state_names(value)
+    if not held and not code:
+        return kind, _pickled(value)
+    held = {name: part for name, part in held.items() if name not in skipped and not name.startswith("__")}
+    return kind, held | ({"code": code} if code else {})
+
+
+def state_names(value: Any) -> set[str]:  # noqa: ANN401
+    """Names of attributes that say where an object stands, and are no settings.
+
+    Examples:
+        >>> import torch
+        >>> from helpers.loops.digests import state_names
+        >>> "training" in state_names(torch.nn.Linear(1, 1)), "training" in state_names([])
+        (True, False)
+    """
+    if isinstance(value, nn.Module):
+        return _MODULE_STATE
+    if isinstance(value, LRScheduler):
+        return _SCHEDULE_STATE
+    if isinstance(value, Sampler) or type(value).__module__.startswith("helpers.loaders"):
+        return _ORDER_STATE
+    return {"epoch"} if hasattr(value, "set_epoch") else set()
+
+
+def class_code(kind: type) -> str:
+    """Digest the methods and plain attributes of a class and its bases, but for those of installed packages.
+
+    Examples:
+        >>> import torch
+        >>> from helpers.loops.digests import class_code
+        >>> class_code(torch.nn.Linear)
+        ''
+    """
+    found: dict[str, Any] = {}
+    for base in kind.__mro__:
+        if not _is_installed(base.__module__):
+            for name, part in vars(base).items():
+                function = inspect.unwrap(getattr(part, "fget", None) or getattr(part, "__func__", part))
+                if isinstance(function, types.FunctionType):
+                    found.setdefault(name, _code(function.__code__))
+                elif not name.startswith("_") and is_flat(part):
+                    found.setdefault(name, part)
+    return digest(found) if found else ""
+
+
+def _pickled(value: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The content of an object that shows none, such as an Arrow table or a date; nothing where it cannot be had."""
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        content = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        return {"content": [content, *(np.frombuffer(part.raw(), dtype=np.uint8) for part in buffers)]}
+    except Exception:  # locks, open files and generators, each with an error of its own
+        return {}
 
 
 def _variables(value: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -147,23 +204,41 @@ def _held(function: types.FunctionType) -> dict[str, Any]:
 def _is_installed(module: str | None) -> bool:
     """Whether a function comes from a package, so that its name says what it does."""
     file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
-    return str(module).split(".")[0] in ("helpers", "torch") or "site-packages" in file or "dist-packages" in file
+    top = str(module).split(".")[0]
+    if top in ("helpers", "torch") or top in sys.stdlib_module_names:
+        return True
+    return top != "__main__" and ("site-packages" in file or "dist-packages" in file)
 
 
 def _code(code: types.CodeType) -> str:
-    constants = [_code(part) if isinstance(part, types.CodeType) else repr(part) for part in code.co_consts]
-    return digest([code.co_code.hex(), *code.co_names, *constants])
+    return digest([code.co_code.hex(), *code.co_names, *map(_constant, code.co_consts)])
+
+
+def _constant(part: Any) -> str:  # noqa: ANN401
+    if isinstance(part, types.CodeType):
+        return _code(part)
+    # Sets of texts have another order in each process.
+    return repr(sorted(map(repr, part)) if isinstance(part, frozenset) else part)
 
 
 def is_hub_dataset(value: Any) -> bool:  # noqa: ANN401
     """Whether a value is a data set of Hugging Face `datasets`.
+
+    Raises:
+        ValueError: it is a stream, which shows its content only when all of it is read.
 
     Examples:
         >>> from helpers.loops.digests import is_hub_dataset
         >>> is_hub_dataset([1, 2])
         False
     """
-    return type(value).__module__.startswith("datasets.") and hasattr(value, "with_format")
+    is_hub = type(value).__module__.startswith("datasets.") and hasattr(value, "with_format")
+    if is_hub and not hasattr(value, "__len__"):
+        raise ValueError(
+            f"data: a stream ({type(value).__name__} of Hugging Face datasets) cannot be compared with that of a "
+            "checkpoint: load it without streaming=True, or train by loops.fit without a folder"
+        )
+    return is_hub
 
 
 def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
@@ -174,9 +249,11 @@ def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
         rows = value.tocsr()
         value = (rows.shape, rows.indptr, rows.indices, rows.data)
     elif isinstance(value, pd.DataFrame):
-        value = {column: value[column] for column in value}
-    elif isinstance(value, pd.Series | pd.Index):
-        value = _column(value)
+        value = [list(value.columns), *(_column(value.iloc[:, number]) for number in range(value.shape[1]))]
+    elif isinstance(value, pd.MultiIndex):
+        value = value.tolist()
+    elif isinstance(value, _COLUMN):
+        value = _column(value if isinstance(value, pd.Series) else pd.Series(value))
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         yield f"array {value.shape}".encode()
         yield from _chunks(value)
@@ -233,7 +310,7 @@ def _array(tensor: Tensor) -> np.ndarray:
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
-def _column(column: pd.Series | pd.Index) -> Any:  # noqa: ANN401
+def _column(column: pd.Series) -> Any:  # noqa: ANN401
     """A column's values: numbers as numbers, whatever their type; what is missing as None."""
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_complex_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -22,9 +22,17 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from helpers.arguments import check_number
 from helpers.loops.evaluation import Precision, autocast, known, move
-from helpers.models.weights import unwrapped
+from helpers.models.weights import can_be_saved, unwrapped
 
-_NUMBERS = {"lr": "learning rate", "weight_decay": "weight decay", "momentum": "momentum", "eps": "eps"}
+_NUMBERS: dict[str, tuple[str, dict[str, float]]] = {
+    "lr": ("learning rate", {"at_least": 0}),
+    "weight_decay": ("weight decay", {"at_least": 0}),
+    "momentum": ("momentum", {"at_least": 0, "below": 1}),
+    "dampening": ("dampening", {"at_least": 0, "at_most": 1}),  # more turns the gradient around
+    "eps": ("eps", {"at_least": 0}),
+    "alpha": ("alpha", {"at_least": 0, "at_most": 1}),
+    "lambd": ("lambd", {"at_least": 0}),
+}
 
 
 def check_device(device: Any) -> str:  # noqa: ANN401
@@ -116,19 +124,26 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer, loss: object) -> Non
     for number, group in enumerate(optimizer.param_groups, 1):
         if group.get("maximize"):
             raise ValueError("optimizer: maximize=True climbs the loss; leave it out, or return the negative as loss")
-        for key, words in _NUMBERS.items():
+        for size in group.get("step_sizes", ()):  # of Rprop
+            check_number(f"step_sizes of parameter group {number}", size, above=0)
+        for key, (words, limits) in _NUMBERS.items():
             for value in (group.get(kept) for kept in ([key, "initial_lr"] if key == "lr" else [key])):
                 if value is not None:
-                    check_number(f"{words} of parameter group {number}", value, at_least=0)
+                    check_number(f"{words} of parameter group {number}", value, **limits)
     if not any(group.get("initial_lr", group["lr"]) for group in optimizer.param_groups):
         warnings.warn("every learning rate is 0: no weight will change", stacklevel=4)
 
 
 def check_state(model: nn.Module) -> None:
-    """Refuse a model whose state could not be written: one that holds something else than tensors."""
+    """Refuse a model whose state could not be written: something else than tensors, or a kind that no file takes."""
     for name, part in unwrapped(model).state_dict().items():
         if not isinstance(part, Tensor):
             raise ValueError(f"model: {name} in its state is a {type(part).__name__}, and only tensors can be kept")
+        if not can_be_saved(part):
+            raise ValueError(
+                f"model: {name} in its state has the type {part.dtype} and the layout {part.layout}, which cannot be "
+                "kept in a file: make it dense, of real numbers, or register_buffer(..., persistent=False)"
+            )
 
 
 def check_schedule(

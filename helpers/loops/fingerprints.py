@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch import device as torch_device
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from helpers.loops.checkpoints import CheckpointError
-from helpers.loops.digests import PLAIN, STATE, digest, is_content, is_flat, is_hub_dataset, members
+from helpers.loops.digests import PLAIN, class_code, digest, is_content, is_flat, is_hub_dataset, members, state_names
 
 Plain = str | int | float | bool | None
 _SHOWN = 16  # elements of an array that a message may show
@@ -70,6 +70,9 @@ def fingerprint(
     if isinstance(data, DataLoader):
         found |= dict(_order(data))
     found |= dict(_data("validation", valid))
+    for name, loader in (("training", data), ("validation", valid)):
+        if isinstance(loader, DataLoader):
+            found |= dict(_settings(f"{name} collate function", loader.collate_fn, seen))
     found |= dict(_settings("loss", loss, seen))
     found |= dict(_model(model))
     found |= dict(_optimizer(optimizer, model))
@@ -145,7 +148,9 @@ def _data(name: str, data: Any) -> Iterator[tuple[str, Plain]]:  # noqa: ANN401
     elif not is_content(data):
         held = members(data)[1]
         parts = {key: part for key, part in held.items() if not isinstance(part, Mapping)}
-        parts |= {key: part for inner in held.values() if isinstance(inner, Mapping) for key, part in inner.items()}
+        for outer, inner in held.items():
+            if isinstance(inner, Mapping):
+                parts |= {f"{outer} {key}" if key in parts else key: part for key, part in inner.items()}
     for key in [key for key, part in parts.items() if is_hub_dataset(part)]:
         table = parts[key]
         parts = {name: part for name, part in parts.items() if name != key}
@@ -163,10 +168,27 @@ def _order(loader: DataLoader[Any]) -> Iterator[tuple[str, Plain]]:
         yield from ((_words(name), _plain(value)) for name, value in ours.identity().items() if name != "rows")
         yield "shuffle", bool(ours.shuffle)
         return
-    generator: Any = loader.generator
-    yield "seed", None if generator is None else generator.initial_seed()
+    seeds = [one.initial_seed() for one in generators(loader)]
+    yield "seed", _plain(seeds) if len(seeds) > 1 else next(iter(seeds), None)
     yield "batch size", getattr(sampler, "batch_size", loader.batch_size)
-    yield from _settings("sampler", sampler or loader.sampler, frozenset({id(loader.dataset)}))
+    yield from _settings("sampler", loader.sampler if sampler is None else sampler, frozenset({id(loader.dataset)}))
+
+
+def generators(loader: DataLoader[Any]) -> list[Generator]:
+    """The random generators that a loader and its samplers draw from, each once.
+
+    Examples:
+        >>> import torch
+        >>> from torch.utils.data import DataLoader, RandomSampler
+        >>> from helpers.loops.fingerprints import generators
+        >>> own = torch.Generator()
+        >>> generators(DataLoader([1, 2], sampler=RandomSampler([1, 2], generator=own))) == [own]
+        True
+    """
+    batches: Any = loader.batch_sampler
+    parts: list[Any] = [loader, batches, getattr(batches, "sampler", None), loader.sampler]
+    found = [part.generator for part in parts if isinstance(getattr(part, "generator", None), Generator)]
+    return list({id(one): one for one in found}.values())
 
 
 def _model(model: nn.Module) -> Iterator[tuple[str, Plain]]:
@@ -177,12 +199,16 @@ def _model(model: nn.Module) -> Iterator[tuple[str, Plain]]:
             continue  # what torch.compile wraps around a module
         name = f"model {_path(path)}".strip()
         yield name, type(module).__qualname__
+        if code := class_code(type(module)):
+            yield f"{name} code", code
         for key, value in vars(module).items():
-            if hasattr(value, "to_dict") and id(value) not in configs and not key.startswith("_"):
+            if key.startswith("_") or key in state_names(module) or id(value) in configs:
+                continue
+            if hasattr(value, "to_dict"):
                 configs.add(id(value))
                 yield from _config(f"{name} {key}", value.to_dict())
-            elif not key.startswith("_") and key not in STATE:
-                yield from _attribute(f"{name} {key}", value)
+            elif not isinstance(value, nn.Module):
+                yield from _settings(f"{name} {key}", value, frozenset({id(model), id(module)}))
     for path, weight in model.named_parameters():
         yield f"parameter {_path(path)}", f"{_shape(weight)}, {'trained' if weight.requires_grad else 'frozen'}"
     yield from ((f"buffer {_path(path)}", _shape(weight)) for path, weight in model.named_buffers())
@@ -194,13 +220,6 @@ def _path(path: str) -> str:
 
 def _shape(weight: Tensor) -> str:
     return f"{str(weight.dtype).removeprefix('torch.')} {tuple(weight.shape)}"
-
-
-def _attribute(name: str, value: Any) -> Iterator[tuple[str, Plain]]:  # noqa: ANN401
-    if is_flat(value) or isinstance(value, Tensor | np.ndarray):
-        yield name, _shown(value)
-    elif callable(value):
-        yield name, getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def _config(name: str, config: Mapping[str, Any]) -> Iterator[tuple[str, Plain]]:

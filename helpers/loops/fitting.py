@@ -5,6 +5,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -191,6 +192,7 @@ class _Run(Resumable):
 
     begin_training: Callable[[], None]
     all_checked: bool  # whether all labels were looked at before the first batch
+    has_moved: bool  # whether a step of the epoch had a learning rate above 0
     bar: Any  # of tqdm
 
     def check(self) -> None:
@@ -216,7 +218,7 @@ class _Run(Resumable):
         state, start = self.state, time.perf_counter()
         _start_epoch(self.train, state["epoch"], state["batches"])
         self.begin_training()
-        batches, steps, seen = _quietly(self.train), 0, 0
+        batches, steps, seen, self.has_moved = _quietly(self.train), 0, 0, bool(state["batches"])
         self.begin_bar()
         while group := list(islice(batches, self.accumulate)):
             self.step(group)
@@ -276,6 +278,7 @@ class _Run(Resumable):
     def refuse_rates(self) -> None:
         """LossError when a schedule gives a rate with which a step would destroy the weights, or climb."""
         for group in self.optimizer.param_groups:
+            self.has_moved |= bool(group["lr"] > 0)
             if not (0 <= group["lr"] < math.inf):
                 raise LossError(
                     f"the learning rate is {float(group['lr'])} at {self.place()}; no weight was changed by it"
@@ -316,6 +319,11 @@ class _Run(Resumable):
         if not self.state["loss_count"]:
             raise ValueError(f"train: no label was known in epoch {self.state['epoch'] + 1}, so nothing was trained")
         self.refuse_infinite()
+        if self.schedule is not None and not self.has_moved:
+            warnings.warn(
+                f"every learning rate was 0 in epoch {self.state['epoch'] + 1}: the schedule let no weight change",
+                stacklevel=3,
+            )
         row = {"epoch": self.state["epoch"] + 1, "train_loss": self.train_loss()}
         if self.valid is not None:
             scores = evaluate(self.model, self.valid, loss=self.loss, device=self.device, precision=self.precision)
@@ -341,6 +349,12 @@ def _start_epoch(loader: Any, epoch: int, batches: int) -> None:  # noqa: ANN401
         loader.batch_sampler.start(epoch, skip=batches)
     elif hasattr(loader.dataset, "identity"):
         loader.load_state_dict(loader.state_dict() | {"epoch": epoch, "batches": batches})
+    else:  # torch's DistributedSampler and streams of `datasets` repeat one order unless they are told the epoch
+        sampler = getattr(loader.batch_sampler, "sampler", None)
+        parts: list[Any] = [loader, loader.batch_sampler, sampler, loader.sampler, loader.dataset]
+        for part in parts:
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
 
 
 def _quietly(loader: DataLoader[Batch]) -> Iterator[Batch]:

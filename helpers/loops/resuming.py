@@ -1,5 +1,6 @@
 """Resume a run: its parts, what it depends on, and its state between two steps."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from helpers.loops import checkpoints, entry_checks
 from helpers.loops.evaluation import Batch, Loss, Precision
-from helpers.loops.fingerprints import Plain, fingerprint, refuse_other
-from helpers.models.weights import clean_state_dict
+from helpers.loops.fingerprints import Plain, fingerprint, generators, refuse_other
+from helpers.models.weights import clean_name, clean_state_dict
 
 
 def no_sums() -> dict[str, float]:
@@ -90,12 +91,13 @@ class Resumable:
                 if saved["schedule"].keys() != self.schedule.state_dict().keys():
                     raise ValueError("the state of the schedule is not whole")
                 self.schedule.load_state_dict(saved["schedule"])
+            self.warn_of_frozen(saved["model"], path)
             checkpoints.restore(path, self.model, saved["model"])
             torch.set_rng_state(saved["rng"])
             if saved["cuda_rng"] and torch.cuda.is_available():
                 torch.cuda.set_rng_state_all(saved["cuda_rng"])
-            if saved["loader_rng"] is not None and isinstance(self.train.generator, torch.Generator):
-                self.train.generator.set_state(saved["loader_rng"])
+            for generator, state in zip(generators(self.train), saved["loader_rng"], strict=True):
+                generator.set_state(state)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             if isinstance(error, checkpoints.CheckpointError | torch.OutOfMemoryError):
                 raise
@@ -125,6 +127,17 @@ class Resumable:
             message = "batches of its epoch are done, and this loader cannot skip them (it needs an EpochBatchSampler)"
             raise checkpoints.CheckpointError(f"{path}: {message}; choose another folder or delete the file")
 
+    def warn_of_frozen(self, saved: dict[str, Any], path: Path) -> None:
+        """Warn where weights that are not trained are others than the checkpoint's, which replace them."""
+        weights = [(clean_name(name), one) for name, one in self.model.named_parameters() if not one.requires_grad]
+        other = [name for name, one in weights if not torch.equal(one.detach().cpu(), saved[name])]
+        if other:
+            warnings.warn(
+                f"{path}: {len(other)} frozen weights (the first is {other[0]}) are others than those of this run, "
+                "which replace them. Choose another folder to train with your own",
+                stacklevel=4,
+            )
+
     def schedule_is_over(self) -> bool:
         """Whether the schedule has no rate left for the last step, or begins to climb again."""
         steps = self.steps(self.epochs)
@@ -144,14 +157,13 @@ class Resumable:
         """Write everything that the next step depends on, where the run has a folder."""
         if self.folder is None:
             return
-        generator = self.train.generator
         state = {
             "model": clean_state_dict(self.model),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "loader_rng": generator.get_state() if isinstance(generator, torch.Generator) else None,
+            "loader_rng": [generator.get_state() for generator in generators(self.train)],
             "state": self.state,
             "rows": self.fit.rows,
             "best_epoch": self.fit.best_epoch,

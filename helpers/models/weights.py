@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -60,6 +61,26 @@ def without_compiled(model: Model) -> Model:
             if _COMPILED in child._modules:
                 setattr(parent, name, unwrapped(child))
     return model
+
+
+def can_be_saved(weight: Tensor) -> bool:
+    """Whether safetensors has a form for a tensor: dense, and of a type that it knows.
+
+    Examples:
+        >>> import torch
+        >>> from helpers.models import weights
+        >>> weights.can_be_saved(torch.ones(2)), weights.can_be_saved(torch.eye(2).to_sparse())
+        (True, False)
+    """
+    from safetensors.torch import save
+
+    if weight.layout is not torch.strided or weight.is_quantized:
+        return False
+    try:
+        save({"weight": torch.empty(0, dtype=weight.dtype)})
+    except KeyError:
+        return False
+    return True
 
 
 def clean_state_dict(model: nn.Module) -> dict[str, Tensor]:
