@@ -2,7 +2,9 @@
 
 import math
 import operator
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -308,6 +310,31 @@ def check_table(name: str, value: Any, columns: Iterable[Any] = (), *, empty: bo
     if not empty and not (len(value) and found):
         raise ValueError(f"{name} has the shape {value.shape}: expected at least one row and one column")
     return value
+
+
+def check_path(name: str, value: Any, hint: str = "") -> Path:  # noqa: ANN401
+    """Return the path of a file or folder as a Path, or refuse what is no path by name.
+
+    Args:
+        name: of the argument, as the caller wrote it.
+        value: a str or a path.
+        hint: further advice for the message.
+
+    Raises:
+        ValueError: another type.
+
+    Examples:
+        >>> from helpers import arguments
+        >>> arguments.check_path("folder", "runs/tagger").name
+        'tagger'
+        >>> arguments.check_path("folder", None)
+        Traceback (most recent call last):
+            ...
+        ValueError: folder: expected a path, got a NoneType
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{name}: expected a path, got a {type(value).__name__}{hint}")
+    return Path(value)
 
 
 def names_other_rows(one: "pd.Index", other: "pd.Index") -> bool:

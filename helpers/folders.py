@@ -16,6 +16,8 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from helpers.arguments import check_path
+
 Result = TypeVar("Result")
 
 _WAIT = 600.0  # seconds for another writer
@@ -100,7 +102,7 @@ def replacing(folder: str | Path, *, marker: str, what: str = "such files") -> I
             ...
         FileExistsError: ...model holds something else than a tagger: name another folder
     """
-    folder = Path(folder).resolve()
+    folder = check_path("folder", folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(folder):  # else another process may be replacing it
         _check_replaceable(folder, marker, what)
@@ -240,7 +242,7 @@ def read_whole(folder: str | Path, read: Callable[[], Result]) -> Result:
         >>> folders.read_whole("model", Path("model/model.json").read_text)
         '{}'
     """
-    folder = Path(folder)
+    folder = check_path("folder", folder)
     for _ in range(2):
         with suppress(_ChangedError):
             return _read_unchanged(folder, read)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers import config, folders
-from helpers.arguments import check_choice, check_count
+from helpers.arguments import check_choice, check_count, check_path
 
 Keep = Literal["head", "tail"]
 WindowPooling = Literal["max", "mean"]
@@ -143,7 +143,7 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
         >>> settings["max_tokens"], settings["keep"], settings["windows"]
         (64, 'head', False)
     """
-    path = Path(folder) / SETTINGS
+    path = check_path("folder", folder) / SETTINGS
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: the folder holds no tagger")
     try:
@@ -202,7 +202,7 @@ def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
         >>> models.load_tagger(folder).thresholds
         {'toxic': 0.5, 'insult': 0.3}
     """
-    folder = Path(folder)
+    folder = check_path("folder", folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder / SETTINGS} is missing: the folder holds no tagger")
     with folders.lock(folder):

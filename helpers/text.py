@@ -13,7 +13,7 @@ import pandas as pd
 import regex
 
 from helpers import config, folders
-from helpers.arguments import as_numbers, check_count, check_number, names_other_rows
+from helpers.arguments import as_numbers, check_count, check_number, check_path, names_other_rows
 from helpers.text_checks import as_texts as as_texts
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def load_tokenizer(encoder: str | Path = config.PACKAGED_ENCODER) -> "PreTrained
     if str(encoder) == config.PACKAGED_ENCODER:
         folder = config.packaged_encoder(weights=False)
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    check_path("encoder", encoder)
     folders.refuse_code(encoder)
     local = Path(encoder).is_dir() or os.environ.get("HF_HUB_OFFLINE") == "1"
     try:

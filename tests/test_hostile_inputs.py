@@ -21,7 +21,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import helpers
-from helpers import evaluation, explore, losses, metrics, plots
+from helpers import datasets, evaluation, explore, export, loaders, losses, metrics, models, plots, text
 
 PACKAGE = Path(helpers.__file__).parent
 RNG = np.random.default_rng(0)
@@ -215,3 +215,44 @@ def test_names_are_drawn_as_they_are(name):
     for figure in figures:
         assert any(name in text for text in drawn(figure)), drawn(figure)
     plt.close("all")
+
+
+PATHS = {
+    "source": [datasets.load_comments, datasets.load_reviews, datasets.load_templates],
+    "folder": [
+        models.load_tagger,
+        models.load_counts,
+        export.Predictor.load,
+        lambda path: models.set_thresholds(path, {"toxic": 0.5}),
+    ],
+    "name": [models.load_encoder],
+    "encoder": [text.load_tokenizer],
+}
+
+
+@pytest.mark.parametrize("value", [None, 3, ["a.csv"]], ids=["None", "number", "list"])
+@pytest.mark.parametrize("name", PATHS)
+def test_what_is_no_path_is_refused_by_name(name, value):
+    for call in PATHS[name]:
+        with pytest.raises(ValueError, match=f"^{name}: expected a path, got a {type(value).__name__}"):
+            call(value)
+
+
+def test_a_table_in_memory_is_no_file_of_comments():
+    with pytest.raises(ValueError, match=r"got a DataFrame; datasets\.as_comments names the columns"):
+        datasets.load_comments(pd.DataFrame({"comment_text": ["Hello"], "toxic": [0]}))
+
+
+@pytest.mark.parametrize("argument", [{"text": None}, {"text": ["message"]}, {"id": 3}], ids=str)
+def test_a_column_of_a_file_is_named_by_text(argument, tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("message,rude\nHello,0\nGo away,1\n")
+    with pytest.raises(ValueError, match="expected the name of a column"):
+        datasets.load_comments(file, **{"text": "message", "id": None} | argument)
+
+
+def test_what_is_no_tagger_of_counts_and_no_dict_of_inputs_is_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"tagger: expected a models\.CountTagger, got a int"):
+        models.save_counts(tmp_path / "counts", 3)
+    with pytest.raises(ValueError, match="inputs is a ndarray: expected a dict"):
+        loaders.array_loader(np.eye(3), np.ones((3, 1)))

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from helpers import config
-from helpers.arguments import check_count
+from helpers.arguments import check_count, check_path
 from helpers.datasets.columns import OnEmpty, check_frame, column_list
 from helpers.datasets.reading import DataError, RawFile, find_file, parse_csv, read_file
 from helpers.datasets.validation import check_columns, tidy
@@ -86,6 +86,12 @@ def load_comments(
             ...
         helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'maybe' where a label is 0 or 1. ...
     """
+    if not isinstance(source, str):
+        hint = "; datasets.as_comments names the columns of a table in memory"
+        source = check_path("source", source, hint if isinstance(source, pd.DataFrame) else "")
+    for name, column in {"text": text, "id": "" if id is None else id}.items():
+        if not isinstance(column, str):
+            raise DataError(f"{name}={column!r}: expected the name of a column")
     keep, drop = column_list("keep", keep), column_list("drop", drop)
     labels = labels if labels is None else column_list("labels", labels)
     options: dict[str, Any] = {"keep": keep, "on_empty": on_empty}
@@ -102,7 +108,7 @@ def load_comments(
         )
         return _load(read_file(path), "bundled sample", JIGSAW_LABELS, **options)
     if source != "jigsaw":
-        raw = read_file(Path(source))
+        raw = read_file(source)
         frame = parse_csv(raw, text_columns=[c for c in (id, text) if c], encoding=encoding)
         roles = [c for c in (id, text) if c]
         if labels is None:

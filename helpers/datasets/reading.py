@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from helpers.arguments import check_path
+
 MAX_BYTES = 4 * 2**30
 
 
@@ -58,7 +60,7 @@ def find_file(folders: Sequence[Path], names: Sequence[str], advice: str) -> Pat
     raise FileNotFoundError(f"none of {', '.join(names)} was found in\n{looked}\n{advice}")
 
 
-def read_file(path: Path, member: str | None = None) -> RawFile:
+def read_file(path: str | Path, member: str | None = None) -> RawFile:
     """Read a CSV file, or a CSV file inside a zip (also a zip inside a zip, as Kaggle ships them), into memory.
 
     Nothing is extracted to disk.
@@ -71,7 +73,7 @@ def read_file(path: Path, member: str | None = None) -> RawFile:
         FileNotFoundError: no such file.
         DataError: corrupt zip file, a member outside the folder, no or several CSV files inside, an empty file.
     """
-    path = Path(path)
+    path = check_path("source", path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file. Correct the path, or see `python -m helpers download --help`")
     content = path.read_bytes()

@@ -91,7 +91,7 @@ def _find(source: str | Path) -> tuple[RawFile, str]:
     if source == "imdb":
         folders = [folder / "imdb" for folder in config.data_folders()]
         return read_file(find_file(folders, ["imdb.csv", "imdb.csv.zip"], _ADVICE)), "IMDB"
-    return read_file(Path(source)), Path(source).name
+    return read_file(source), Path(source).name
 
 
 def _verdicts(column: pd.Series, name: str, label: str) -> pd.Series:

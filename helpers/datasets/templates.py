@@ -84,7 +84,7 @@ def _find(source: str | Path) -> tuple[RawFile, str]:
         raw = read_file(find_file([folder / "identity" for folder in config.data_folders()], _NAMES, _ADVICE))
         whole = raw.git_blob_hash() == IDENTITY_HASH
         return raw, "identity templates, whole" if whole else f"part of the {IDENTITY_ROWS:,} identity templates"
-    return read_file(Path(source)), Path(source).name
+    return read_file(source), Path(source).name
 
 
 def _from_madlibs(raw: RawFile) -> pd.DataFrame:

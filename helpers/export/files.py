@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.arguments import check_choice, check_count
+from helpers.arguments import check_choice, check_count, check_path
 from helpers.datasets.reading import DataError
 from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
 from helpers.export.predictor import Predictor
@@ -142,7 +142,8 @@ def iter_predict_file(
         2
         3
     """
-    folder, source, target = _path("folder", folder), _path("source", source), _path("target", target)
+    folder, source = check_path("folder", folder), check_path("source", source)
+    target = check_path("target", target)
     batch_rows = check_count("batch_rows", batch_rows)
     check_choice("tags", tags, (True, False))
     check_choice("force", force, (True, False))
@@ -159,13 +160,6 @@ def iter_predict_file(
     steps = _steps(predictor, source, target, settings, force=force, batch_rows=batch_rows, folder=folder)
     next(steps)  # up to where the target is locked, so that all refusals happen in this call
     return steps
-
-
-def _path(name: str, value: Any) -> Path:  # noqa: ANN401
-    try:
-        return Path(value)
-    except TypeError as error:
-        raise ValueError(f"{name}: expected a path, got a {type(value).__name__}") from error
 
 
 def _check_header(source: Path, id: str, labels: list[str], *, tags: bool) -> None:

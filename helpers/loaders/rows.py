@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from helpers.arguments import as_numbers
+from helpers.arguments import as_numbers, check_mapping
 from helpers.loaders.sampling import EpochBatchSampler
 
 
@@ -161,6 +161,7 @@ class ArrayRows(Dataset[Batch]):
     """
 
     def __init__(self, inputs: Mapping[str, ArrayLike | Tensor], labels: ArrayLike | Tensor) -> None:
+        check_mapping("inputs", inputs)
         self.inputs = {name: _own_tensor(f"input {name!r}", values) for name, values in inputs.items()}
         self.labels = torch.from_numpy(as_numbers("labels", labels).astype(np.float32))
         shapes = {name: tuple(tensor.shape) for name, tensor in self.inputs.items()}

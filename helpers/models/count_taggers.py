@@ -198,6 +198,8 @@ def save_counts(folder: str | Path, tagger: CountTagger, *, thresholds: Mapping[
     """
     from safetensors.numpy import save_file
 
+    if not isinstance(tagger, CountTagger):
+        raise ValueError(f"tagger: expected a models.CountTagger, got a {type(tagger).__name__}")
     if not tagger.labels:
         raise ValueError("the tagger has learnt nothing yet: call fit first")
     filled = checked_thresholds(tagger.labels, {} if thresholds is None else thresholds)

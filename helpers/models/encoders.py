@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import nn
 
 from helpers import config, folders, text
-from helpers.arguments import check_number
+from helpers.arguments import check_number, check_path
 from helpers.models.dropout import use_fast_dropout
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
 
     if attention_dropout is not None:
         attention_dropout = check_number("attention_dropout", attention_dropout, at_least=0, below=1)
+    check_path("name", name)
     packaged = str(name) == config.PACKAGED_ENCODER
     source = config.packaged_encoder() if packaged else name
     local = packaged or Path(name).is_dir() or os.environ.get("HF_HUB_OFFLINE") == "1"
