@@ -256,3 +256,11 @@ def test_what_is_no_tagger_of_counts_and_no_dict_of_inputs_is_refused_by_name(tm
         models.save_counts(tmp_path / "counts", 3)
     with pytest.raises(ValueError, match="inputs is a ndarray: expected a dict"):
         loaders.array_loader(np.eye(3), np.ones((3, 1)))
+
+
+def test_a_page_is_refused_what_is_no_predictor_and_no_list_of_examples():
+    tagger = models.CountTagger().fit(["a goat", "a lamp", "no goat"], pd.DataFrame({"goat": [1, 0, 1]}))
+    with pytest.raises(ValueError, match=r"expected what export\.Predictor\.load\(folder\) returns, got a CountTagger"):
+        export.demo(tagger)
+    with pytest.raises(ValueError, match="examples is a str: expected a list of texts"):
+        export.demo(object.__new__(export.Predictor), examples="You are a goat.")

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from helpers.arguments import check_number
+from helpers.arguments import check_list, check_number
 from helpers.export.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -51,8 +51,13 @@ def demo(
         allowed_hosts: further names in the Host header, that of a proxy for example; "*" allows all.
 
     Raises:
+        ValueError: a predictor of another type, or one text instead of a list of examples.
         ImportError: Gradio is not installed (extra `demo`).
     """
+    if not isinstance(predictor, Predictor):
+        kind = type(predictor).__name__
+        raise ValueError(f"predictor: expected what export.Predictor.load(folder) returns, got a {kind}")
+    examples = check_list("examples", examples, "texts")
     try:
         import gradio
     except ImportError as error:
