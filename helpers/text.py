@@ -211,7 +211,7 @@ def token_counts(
         (N,) int array.
 
     Raises:
-        ValueError: texts as in `as_texts`, or a batch size below 1.
+        ValueError: texts as in `as_texts`, a batch size below 1, or a name in place of a tokenizer.
 
     Examples:
         >>> from helpers import text
@@ -221,6 +221,8 @@ def token_counts(
     check_count("batch_size", batch_size)
     texts, counts = as_texts(texts), []
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer()
+    if not callable(tokenizer):
+        raise ValueError(f"tokenizer: expected what load_tokenizer returns, got a {type(tokenizer).__name__}")
     for start in range(0, len(texts), batch_size):
         batch = tokenizer(
             texts[start : start + batch_size],

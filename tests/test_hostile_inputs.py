@@ -264,3 +264,8 @@ def test_a_page_is_refused_what_is_no_predictor_and_no_list_of_examples():
         export.demo(tagger)
     with pytest.raises(ValueError, match="examples is a str: expected a list of texts"):
         export.demo(object.__new__(export.Predictor), examples="You are a goat.")
+
+
+def test_the_name_of_a_tokenizer_is_no_tokenizer():
+    with pytest.raises(ValueError, match="tokenizer: expected what load_tokenizer returns, got a str"):
+        text.token_counts(["Hello"], "bert-base-cased")
