@@ -103,7 +103,10 @@ class CourseCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def _folders(self) -> set[Path]:
-        return {Path(callback.dirpath) for callback in self.trainer.checkpoint_callbacks if callback.dirpath}
+        folder = self.config.fit.folder
+        default = None if folder is None else Path(folder) / "checkpoints"  # of Lightning's own callback
+        places = [callback.dirpath or default for callback in self.trainer.checkpoint_callbacks]
+        return {Path(place) for place in places if place}
 
     def before_fit(self) -> None:
         """Refuse to overwrite the checkpoints of an earlier run, unless this one resumes it."""

@@ -139,6 +139,19 @@ def test_a_share_on_the_command_line_is_a_share(command, encoder, tmp_path, monk
     assert "valid=1.5: expected a number" in one_line_error(command, capsys, *quick, "--data.valid", "1.5")
 
 
+def test_a_run_without_callbacks_is_not_mixed_with_a_second_one(command, encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    own = ["--data.train", "sample", "--data.valid", "0.2", "--data.max_rows", 200, "--data.max_tokens", 16]
+    own += ["--data.encoder", encoder, "--trainer.max_epochs", 1, "--trainer.accelerator", "cpu", "--folder", "run"]
+    command("fit", *own)
+    settings = Path("run/config.yaml").read_text()
+    with pytest.raises(SystemExit):
+        command("fit", *own, "--model.lr", "0.01")
+    assert "is the checkpoint of an earlier run" in capsys.readouterr().err
+    assert Path("run/config.yaml").read_text() == settings
+    assert len(list(Path("run").rglob("*.ckpt"))) == 1
+
+
 def test_what_is_wrong_with_the_data_is_said_in_one_line(command, encoder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("rows.csv").write_text("id,comment_text,rude\n1,Thank you,0\n2,Go away,perhaps\n")
