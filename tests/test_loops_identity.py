@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.optim import lr_scheduler
@@ -23,8 +24,9 @@ from torch.utils.data import (
     TensorDataset,
     default_collate,
 )
+from transformers import BertConfig
 
-from helpers import loaders, loops, losses
+from helpers import loaders, loops, losses, tagging
 from helpers.loops.digests import digest
 
 torch.manual_seed(0)
@@ -325,3 +327,31 @@ def test_a_collate_function_that_sorts_a_batch_is_refused(labels):
     found = loops.predict(First(), loader_of(rows))
     np.testing.assert_allclose(found[:, 0], torch.sigmoid(FEATURES[:, 0]), rtol=1e-6)
     loops.evaluate(First(), loader_of(rows, collate_fn=by_size), loss=losses.bce)  # the order does not matter
+
+
+class Texts(Dataset):
+    def __init__(self):
+        self.rows = [torch.arange(1000, 1003 + row % 5) + row for row in range(20)]
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, row):
+        return self.rows[row]
+
+
+def padded(rows):
+    ids = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    return {"input_ids": ids, "attention_mask": (ids != 0).long()}, torch.zeros(len(rows), 1)
+
+
+def test_a_trainer_refuses_a_collate_function_that_sorts_too():
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    tagger = tagging.CommentTagger(["rude"], encoder_config=BertConfig(**sizes).to_dict())
+    options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    with tagging.quiet():
+        trainer = pl.Trainer(use_distributed_sampler=False, **options)
+        assert tagging.predict(trainer, tagger, DataLoader(Texts(), 8, collate_fn=padded)).shape == (20, 1)
+        by_length = DataLoader(Texts(), 8, collate_fn=lambda rows: padded(sorted(rows, key=len)))
+        with pytest.raises(ValueError, match="the collate function gives the rows of a batch in another order"):
+            tagging.predict(trainer, tagger, by_length)

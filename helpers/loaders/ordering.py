@@ -200,15 +200,25 @@ def numbered(loader: Iterable[Any], *, ordered: bool = True) -> Iterator[Batch]:
             rows = torch.arange(start, start + len(labels))
         if rows is None and ordered:
             raise ValueError(f"the order of the rows cannot be known: {unknown}. {WAY_OUT}")
-        if ordered and not start and rows is not None and _is_reordered(loader, rows, inputs, labels):
-            raise ValueError(
-                "the order of the rows cannot be known: the collate function gives the rows of a batch in another "
-                "order than it gets them. Let it keep their order, and sort them in the model where that is needed"
-            )
+        if ordered and not start and rows is not None:
+            refuse_reordered(loader, rows, inputs, labels)
         if rows is not None and len(rows) != len(labels):
             raise ValueError(f"a batch has {len(labels)} rows of labels, and knows {len(rows)} rows")
         start += len(labels)
         yield Batch((inputs, labels), rows)
+
+
+def refuse_reordered(loader: Any, rows: Tensor, inputs: Mapping[str, Tensor], labels: Tensor) -> None:  # noqa: ANN401
+    """Refuse a loader whose collate function gives the rows of a batch in another order than it gets them.
+
+    Raises:
+        ValueError: the batch holds its rows in another order.
+    """
+    if _is_reordered(loader, rows, inputs, labels):
+        raise ValueError(
+            "the order of the rows cannot be known: the collate function gives the rows of a batch in another "
+            "order than it gets them. Let it keep their order, and sort them in the model where that is needed"
+        )
 
 
 def _is_reordered(loader: Any, rows: Tensor, inputs: Mapping[str, Tensor], labels: Tensor) -> bool:  # noqa: ANN401

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subse
 
 from helpers import loops
 from helpers.arguments import check_number
+from helpers.loaders.ordering import refuse_reordered
 
 _UNSHARED = (RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler)
 
@@ -82,7 +83,10 @@ def rows_of(trainer: pl.Trainer, batch: Any, batch_idx: int, dataloader_idx: int
             f"the order of the rows of a {type(loader).__name__} over a {type(loader.dataset).__name__} cannot be "
             "known: pass a loader of helpers.loaders, or a DataLoader over a data set with a length"
         )
-    return torch.as_tensor(np.asarray(drawn[batch_idx], dtype=np.int64))
+    rows = torch.as_tensor(np.asarray(drawn[batch_idx], dtype=np.int64))
+    if batch_idx == 0:
+        refuse_reordered(loader, rows, *batch)
+    return rows
 
 
 def _flat(given: Any) -> list[Any]:  # noqa: ANN401
