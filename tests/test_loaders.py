@@ -246,3 +246,10 @@ def test_arrays_that_do_not_fit_are_refused():
         loaders.ArrayRows({"features": np.arange(6).reshape(3, 2)[::-1]}, np.zeros((3, 1))).inputs["features"][0, 0]
         == 4
     )
+
+
+@pytest.mark.parametrize("rows", [3, 7])
+def test_a_sampler_of_another_number_of_rows_is_refused(rows):
+    data = loaders.ArrayRows({"features": np.zeros((5, 2))}, np.zeros((5, 1)))
+    with pytest.raises(ValueError, match=f"order: a sampler of {rows} rows for a data set of 5"):
+        loaders.loader_of(data, loaders.EpochBatchSampler(rows, batch_size=2, shuffle=True))

@@ -362,7 +362,7 @@ def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) ->
         options: of torch's DataLoader, such as `num_workers`.
 
     Raises:
-        ValueError: a data set that gives single rows.
+        ValueError: a data set that gives single rows, or a sampler of another number of rows.
 
     Examples:
         >>> import numpy as np
@@ -372,6 +372,11 @@ def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) ->
         >>> [len(labels) for inputs, labels in loader]
         [3, 2]
     """
+    held = len(rows)  # type: ignore[arg-type]  # those that give whole batches have a length
+    if (drawn := getattr(order, "rows", held)) != held:
+        raise ValueError(
+            f"order: a sampler of {drawn} rows for a data set of {held}: for a part of the rows take a Subset of them"
+        )
     # A generator of its own: without one, each pass over a loader draws from torch's global random state.
     return BatchLoader(rows, **{"batch_sampler": order, "generator": torch.Generator()} | options)
 
