@@ -355,3 +355,21 @@ def test_a_trainer_refuses_a_collate_function_that_sorts_too():
         by_length = DataLoader(Texts(), 8, collate_fn=lambda rows: padded(sorted(rows, key=len)))
         with pytest.raises(ValueError, match="the collate function gives the rows of a batch in another order"):
             tagging.predict(trainer, tagger, by_length)
+
+
+class Detached(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 6), nn.Linear(6, 1)
+
+    def forward(self, input):
+        return self.last(self.first(input).detach())
+
+
+def test_weights_without_a_gradient_are_named():
+    model = Detached()
+    with pytest.raises(ValueError, match="optimizer: the loss depends on none of its weights"):
+        fit(model=model, optimizer=lambda _: torch.optim.SGD(model.first.parameters(), lr=0.1))
+    model.last.requires_grad_(False)
+    with pytest.raises(ValueError, match="loss: it depends on no trained weight"):
+        fit(model=model)

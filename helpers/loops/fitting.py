@@ -257,13 +257,17 @@ class _Run(Resumable):
             shown = value.item()
             if not math.isfinite(shown):
                 raise LossError(f"the loss is {shown} at {self.place(1)}")
+            if not value.requires_grad:
+                raise ValueError("loss: it depends on no trained weight (detach, or torch.no_grad, in model or loss)")
             (value if count == total else value * (count / total)).backward()
             self.state["loss_sum"] += shown * count
             self.state["loss_count"] += count
             self.state["batches"] += 1
         self.refuse_rates()
+        trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        if all(weight.grad is None for weight in trained):
+            raise ValueError("optimizer: the loss depends on none of its weights, so nothing would be trained")
         if self.clip_norm is not None:
-            trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
             norm = nn.utils.clip_grad_norm_(trained, self.clip_norm).item()
             if not math.isfinite(norm):
                 raise LossError(f"the norm of the gradient is {norm} at {self.place()}; no weight was changed by it")
