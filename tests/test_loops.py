@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_names_the_batch_and_leaves_the_checkpoint(tmp
         run(tmp_path, loss=loss)
     saved = loops.checkpoints.load_last(tmp_path)
     assert saved["state"]["epoch"] == 1
-    assert len(saved["rows"]) == 1
+    assert len(saved["state"]["rows"]) == 1
 
 
 def test_evaluate_sums_and_divides_once():
@@ -290,3 +290,35 @@ def test_minus_one_is_unknown_to_the_loop_too():
         done = loops.fit(model, table, valid=table, epochs=2, **options)
         found.append(done.history[["train_loss", "valid_loss", "valid_auc"]])
     pd.testing.assert_frame_equal(*found)
+
+
+def test_callbacks_see_each_epochs_row_after_its_checkpoint(tmp_path):
+    seen = []
+
+    def note(row):
+        saved = loops.checkpoints.load_last(tmp_path)["state"]["epoch"]
+        seen.append((row["epoch"], saved, sorted(row)))
+        row.clear()  # a copy: the history stays whole
+
+    training = loops.fit(**parts(), epochs=2, folder=tmp_path, progress=False, callbacks=[note])
+    columns = ["epoch", "lr", "rows_per_s", "seconds", "train_loss", "valid_auc", "valid_loss"]
+    assert seen == [(1, 1, columns), (2, 2, columns)]
+    assert len(training.history) == 2
+    loops.fit(**parts(), epochs=2, folder=tmp_path, progress=False, callbacks=[note])
+    assert len(seen) == 2, "a finished run is read back"
+
+
+def test_an_error_in_a_callback_ends_a_run_that_can_be_resumed(tmp_path):
+    def fail(row):
+        raise OSError("no route to the dashboard")
+
+    with pytest.raises(OSError, match="dashboard"):
+        loops.fit(**parts(), epochs=2, folder=tmp_path, progress=False, callbacks=[fail])
+    training = loops.fit(**parts(), epochs=2, folder=tmp_path, progress=False)
+    assert list(training.history.index) == [1, 2]
+
+
+@pytest.mark.parametrize("callbacks", [print, "print", [None], 3])
+def test_what_is_no_list_of_functions_is_refused(callbacks):
+    with pytest.raises(ValueError, match="callbacks"):
+        loops.fit(**parts(), epochs=1, progress=False, callbacks=callbacks)

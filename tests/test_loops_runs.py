@@ -288,12 +288,12 @@ KINDS += [
     "json",
     "a folder",
     "without rng",
-    "without rows",
+    "without fingerprint",
     "without state",
     "optimizer state",
     "model 0.weight",
 ]
-KINDS += ["state epoch", "state loss_sum", "limits epochs", "schedule last_epoch"]
+KINDS += ["state rows", "state epoch", "state loss_sum", "limits epochs", "schedule last_epoch"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

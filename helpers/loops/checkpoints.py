@@ -17,7 +17,17 @@ from torch import Tensor, nn
 from helpers.models.weights import clean_state_dict, load_clean_state_dict
 
 LAST, BEST, LOCK = "last.pt", "best.safetensors", "fit.lock"
-_STATE = ("epoch", "batches", "bad_epochs", "best", "loss_sum", "loss_count")
+_STATE: dict[str, Any] = {
+    "rows": list,
+    "best_epoch": int | None,
+    "ended": str,
+    "epoch": int,
+    "batches": int,
+    "loss_sum": float,
+    "loss_count": int,
+    "best": float | None,
+    "bad_epochs": int,
+}
 _KINDS: dict[str, Any] = {
     "model": dict,
     "optimizer": dict,
@@ -26,8 +36,6 @@ _KINDS: dict[str, Any] = {
     "cuda_rng": list,
     "loader_rng": list,
     "state": dict,
-    "rows": list,
-    "best_epoch": int | None,
     "fingerprint": dict,
     "limits": dict,
 }
@@ -128,10 +136,17 @@ def load_last(folder: Path) -> dict[str, Any] | None:
     if "fingerprint" not in state:
         raise CheckpointError(f"{path}: has no fingerprint, so an older version of this package wrote it; {advice}")
     wrong = [name for name, kind in _KINDS.items() if name not in state or not isinstance(state[name], kind)]
-    wrong += [name for name in _STATE if not wrong and name not in state["state"]]
+    if not wrong:
+        wrong = _wrong_state(state["state"])
     if wrong:
         raise CheckpointError(f"{path}: not a whole checkpoint (without {', '.join(wrong)}); {advice}")
     return state
+
+
+def _wrong_state(state: dict[str, Any]) -> list[str]:
+    """Names of what a run's state lacks, holds as another kind, or should not hold."""
+    wrong = [name for name, kind in _STATE.items() if name not in state or not isinstance(state[name], kind)]
+    return wrong + [f"a known {name}" for name in state if name not in _STATE]
 
 
 def save_best(folder: Path, model: nn.Module) -> None:

@@ -20,8 +20,9 @@ from torch.optim.lr_scheduler import (
 )
 from torch.utils.data import DataLoader, IterableDataset
 
-from helpers.arguments import check_number
+from helpers.arguments import check_list, check_number
 from helpers.loops.evaluation import Precision, autocast, known, move
+from helpers.models.heads import refuse_backbone
 from helpers.models.weights import can_be_saved, unwrapped
 
 _NUMBERS: dict[str, tuple[str, dict[str, float]]] = {
@@ -43,6 +44,14 @@ def check_device(device: Any) -> str:  # noqa: ANN401
         message = f"device={device!r}: expected a device of this machine, such as 'cpu' or 'cuda' ({error})"
         raise ValueError(message) from error
     return str(device)
+
+
+def check_functions(name: str, value: Any) -> list[Any]:  # noqa: ANN401
+    """Return functions as a list, or refuse what is no list of them."""
+    functions = check_list(name, value, "functions")
+    if wrong := [one for one in functions if not callable(one)]:
+        raise ValueError(f"{name}: expected a list of functions, got {wrong[0]!r:.100} in it")
+    return functions
 
 
 def check_loader(name: str, loader: Any) -> None:  # noqa: ANN401
@@ -134,6 +143,39 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer, loss: object) -> Non
         warnings.warn("every learning rate is 0: no weight will change", stacklevel=4)
 
 
+def check_parts(
+    model: nn.Module,
+    train: DataLoader[Any],
+    valid: DataLoader[Any] | None,
+    loss: Any,  # noqa: ANN401
+    optimizer: Optimizer,
+    precision: Precision,
+) -> bool:
+    """Refuse parts of a run that do not go together; False where not all training labels could be looked at."""
+    refuse_backbone(model)
+    if not callable(loss):
+        raise ValueError(f"loss={loss!r}: expected a function of logits and labels, such as losses.bce")
+    check_optimizer(model, optimizer, loss)
+    all_checked = check_data("train", train, model, precision)
+    if valid is not None:
+        check_data("valid", valid, model, precision)
+    warn_of_modes(model)
+    return all_checked
+
+
+def length_of(loader: DataLoader[Any]) -> int | None:
+    """Batches of an epoch; None for a stream that does not know."""
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+def steps_of(loader: DataLoader[Any], epochs: int, accumulate: int) -> int:
+    """Optimizer steps of some epochs; 0 where they are unknown."""
+    return epochs * -(-(length_of(loader) or 0) // accumulate)
+
+
 def check_state(model: nn.Module) -> None:
     """Refuse a model whose state could not be written: something else than tensors, or a kind that no file takes."""
     for name, part in unwrapped(model).state_dict().items():
@@ -170,6 +212,13 @@ def check_schedule(
             f"schedule: the learning rate is 0 in the whole last epoch, or the schedule ends before it; this run takes "
             f"{steps} steps ({per_epoch} in each epoch): make the schedule for as many"
         )
+
+
+def check_steps(schedule: Any, optimizer: Optimizer, *, steps: int, epochs: int, is_new: bool) -> None:  # noqa: ANN401
+    """Refuse a schedule that does not fit the steps of a run; of a run that is resumed, its checkpoint says more."""
+    if schedule is not None:
+        done = getattr(schedule, "last_epoch", 0)
+        check_schedule(schedule, optimizer, steps if is_new else 0, steps // epochs, done=done)
 
 
 def is_over(schedule: Any, first: int, last: int) -> bool:  # noqa: ANN401

@@ -1,19 +1,15 @@
 """Train a model by a loop that can be read, interrupted and resumed."""
 
-import contextlib
 import math
-import signal
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -21,10 +17,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from helpers.arguments import check_choice, check_count, check_mapping, check_number
-from helpers.loops import checkpoints, entry_checks
+from helpers.loops import entry_checks
 from helpers.loops.evaluation import Batch, Loss, Precision, autocast, evaluate, known, move
-from helpers.loops.resuming import Resumable, no_sums
-from helpers.models.heads import refuse_backbone
+from helpers.loops.interrupts import deferred_interrupt, explained_out_of_memory
+from helpers.loops.resuming import RunFolder, start_epoch
 
 BETTER = {"valid_loss": -1, "valid_auc": 1}
 
@@ -47,12 +43,18 @@ class LossError(FloatingPointError):
 
 @dataclass
 class Fit:
-    """What a run has done so far.
+    """The state of a run: its history, and where it stands between two steps. Plain values, written as they are.
 
     Attributes:
-        rows: one dict an epoch, see `history`.
+        rows: one dict per epoch, see `history`.
         best_epoch: epoch of the best value of `monitor`, or None before the first.
         ended: why the run ended: `epochs`, `patience` or `interrupted`.
+        epoch: epochs that are finished.
+        batches: batches of the epoch in hand.
+        loss_sum: sum of the training loss over the known labels of these batches.
+        loss_count: number of these labels.
+        best: best value of `monitor`.
+        bad_epochs: epochs since then.
 
     Examples:
         >>> from helpers import loops
@@ -66,11 +68,38 @@ class Fit:
     rows: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int | None = None
     ended: str = ""
+    epoch: int = 0
+    batches: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    best: float | None = None
+    bad_epochs: int = 0
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch: train_loss, valid_loss, valid_auc, lr, seconds, rows_per_s."""
+        """One row per epoch: train_loss, valid_loss, valid_auc, lr, seconds, rows_per_s."""
         return pd.DataFrame(self.rows).set_index("epoch") if self.rows else pd.DataFrame()
+
+    @property
+    def train_loss(self) -> float:
+        """Mean loss over the labels trained on in the epoch in hand."""
+        return self.loss_sum / max(self.loss_count, 1)
+
+    def is_over(self, epochs: int, patience: int | None) -> str:
+        """Why the run is over; empty while it is not."""
+        if self.epoch >= epochs:
+            return "epochs"
+        return "patience" if patience is not None and self.bad_epochs >= patience else ""
+
+    def is_better(self, value: float | None, monitor: str) -> bool:
+        """Whether a score of an epoch is known and better than all before."""
+        if value is None or not math.isfinite(value):
+            return False
+        return self.best is None or BETTER[monitor] * (value - self.best) > 0
+
+    def index(self, ahead: int = 0) -> str:
+        """Epoch and batch for messages, counted from 1."""
+        return f"epoch {self.epoch + 1}, batch {self.batches + ahead}"
 
 
 def fit(
@@ -89,6 +118,7 @@ def fit(
     folder: str | Path | None = None,
     checkpoint_every: int | None = None,
     settings: Mapping[str, str | float | bool | None] | None = None,
+    callbacks: Sequence[Callable[[dict[str, float]], None]] = (),
     device: str = "cpu",
     precision: Precision = "32-true",
     progress: bool = True,
@@ -125,6 +155,8 @@ def fit(
         folder: for `last.pt` and `best.safetensors`, for one run at a time; None keeps nothing.
         checkpoint_every: optimizer steps between checkpoints within an epoch; None checkpoints after each epoch.
         settings: what else the weights depend on, such as how the model was made; recorded in the fingerprint.
+        callbacks: functions that are called with each epoch's row of the history, after its checkpoint: for
+            TensorBoard, MLflow or a page of your own. An error in one ends the run, which can be resumed.
         device: where to train.
         precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16: the weights stay float32.
         progress: show a bar with loss, learning rate and rows per second.
@@ -161,230 +193,145 @@ def fit(
     device = entry_checks.check_device(device)
     if patience is not None and valid is None:
         raise ValueError("patience needs valid: without a validation set there is nothing to monitor")
-    own = None if folder is None else Path(folder)
-    run = _Run(model, train, valid, loss, optimizer, schedule, own, Fit(), epochs=epochs, patience=patience)
-    run.monitor, run.accumulate, run.clip_norm, run.precision = monitor, accumulate, clip_norm, precision
-    run.device, run.checkpoint_every, run.progress = device, checkpoint_every, progress
-    run.settings = {} if settings is None else check_mapping("settings", settings)
-    run.check()
-    with entry_checks.modes_kept(model) as run.begin_training, checkpoints.locked(run.folder):
-        if run.resume() and (ended := run.ending()):
-            print(f"{folder}: this run is finished after {len(run.fit.rows)} epochs; read back, nothing was trained")
-            run.fit.ended = ended
-            return run.fit
-        run.move()
+    settings = {} if settings is None else check_mapping("settings", settings)
+    callbacks = entry_checks.check_functions("callbacks", callbacks)
+    settings = dict(settings) | {"accumulate": accumulate, "clip_norm": clip_norm}
+    settings |= {"precision": precision, "monitor": monitor}
+    saved = RunFolder(folder, model, train, optimizer, schedule, epochs=epochs, patience=patience)
+    steps = entry_checks.steps_of(train, epochs, accumulate)
+    all_checked = entry_checks.check_parts(model, train, valid, loss, optimizer, precision)
+    entry_checks.check_steps(schedule, optimizer, steps=steps, epochs=epochs, is_new=saved.is_new)
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+
+    with entry_checks.modes_kept(model) as begin_training, saved.locked():
+        run = Fit(**saved.resume(settings, valid=valid, loss=loss, steps=steps, device=device))
+        if run.rows and (ended := run.is_over(epochs, patience)):
+            print(f"{folder}: this run is finished after {run.epoch} epochs; read back, nothing was trained")
+            run.ended = ended
+            return run
+        saved.move(device)
         # One bar for all epochs: JupyterLab shows fifty outputs of a cell, and those of bars that are gone count too.
-        with (
-            _deferred_interrupt() as interrupted,
-            tqdm(total=run.batches, disable=not progress, leave=False) as run.bar,
-        ):
-            while not (ended := run.ending()):
-                if not run.epoch(interrupted):
+        bar = tqdm(total=entry_checks.length_of(train), disable=not progress, leave=False)
+        with deferred_interrupt() as interrupted, bar:
+            while not (ended := run.is_over(epochs, patience)):
+                began, n_rows, n_steps, has_moved = time.perf_counter(), 0, 0, bool(run.batches)
+                batches = start_epoch(train, run.epoch, skip=run.batches)
+                begin_training()
+                _restart(bar, run)
+                while group := list(islice(batches, accumulate)):
+                    # 1. Forward and backward: the gradients of the group add up, as those of one large batch would.
+                    counts = [known(labels) for _, labels in group]
+                    model.zero_grad(set_to_none=True)  # what the optimizer does not train would gather gradients
+                    for (inputs, labels), count in zip(group, counts, strict=True):
+                        with explained_out_of_memory(inputs):
+                            with autocast(device, precision):
+                                outputs = model(**move(inputs, device))
+                            if not all_checked:
+                                entry_checks.check_targets(
+                                    "train", labels, entry_checks.check_outputs("train", outputs, labels)
+                                )
+                            value = loss(outputs, labels.to(device))
+                        shown = _checked_loss(value, run)
+                        share = count / max(sum(counts), 1)
+                        (value if share == 1 else value * share).backward()
+                        run.loss_sum, run.loss_count = run.loss_sum + shown * count, run.loss_count + count
+                        run.batches += 1
+
+                    # 2. Clip the gradient.
+                    has_moved |= _has_rate(optimizer, run)
+                    if all(weight.grad is None for weight in weights):
+                        raise ValueError("optimizer: the loss depends on none of its weights, so nothing is trained")
+                    if clip_norm is not None:
+                        norm = nn.utils.clip_grad_norm_(weights, clip_norm).item()
+                        if not math.isfinite(norm):
+                            message = f"the norm of the gradient is {norm} at {run.index()}"
+                            raise LossError(f"{message}; no weight was changed by it")
+
+                    # 3. Step, and set the learning rate of the next step.
+                    optimizer.step()
+                    if schedule is not None:
+                        schedule.step()
+                    n_steps, n_rows = n_steps + 1, n_rows + sum(len(labels) for _, labels in group)
+                    bar.update(len(group))
+                    if progress and n_steps % 10 == 0:
+                        speed = n_rows / (time.perf_counter() - began)
+                        lr = optimizer.param_groups[0]["lr"]
+                        bar.set_postfix_str(f"loss {run.train_loss:.4f}, lr {lr:.2g}, {speed:,.0f} rows/s")
+                    if interrupted.is_set():
+                        break
+                    if checkpoint_every and n_steps % checkpoint_every == 0:
+                        _refuse_infinite(model, run, folder)
+                        saved.save_last(run)
+
+                _refuse_infinite(model, run, folder)
+                if interrupted.is_set():
                     ended = "interrupted"
-                    run.checkpoint()
+                    saved.save_last(run)
                     break
-        run.fit.ended = ended
-    return run.fit
+                if not run.loss_count:
+                    raise ValueError(f"train: no label was known in epoch {run.epoch + 1}, so nothing was trained")
+
+                if schedule is not None and not has_moved:
+                    message = f"every learning rate was 0 in epoch {run.epoch + 1}: the schedule let no weight change"
+                    warnings.warn(message, stacklevel=2)
+
+                # 4. Evaluate.
+                seconds = time.perf_counter() - began
+                row: dict[str, Any] = {"epoch": run.epoch + 1, "train_loss": run.train_loss}
+                if valid is not None:
+                    scores = evaluate(model, valid, loss=loss, device=device, precision=precision)
+                    row |= {"valid_loss": scores["loss"], "valid_auc": scores["auc"]}
+                row |= {"lr": optimizer.param_groups[0]["lr"], "seconds": seconds, "rows_per_s": n_rows / seconds}
+                run.rows.append(row)
+                run.epoch, run.batches, run.loss_sum, run.loss_count = run.epoch + 1, 0, 0.0, 0
+
+                # 5. Keep the best weights; checkpoint. The next look at the loop's condition stops early.
+                if run.is_better(row.get(monitor), monitor):
+                    run.best, run.best_epoch, run.bad_epochs = row[monitor], run.epoch, 0
+                    saved.save_best()
+                else:
+                    run.bad_epochs += 1
+                saved.save_last(run)
+                for callback in callbacks:
+                    callback(dict(row))
+    run.ended = ended
+    return run
 
 
-class _Run(Resumable):
-    """The steps and epochs of a run."""
-
-    begin_training: Callable[[], None]
-    all_checked: bool  # whether all labels were looked at before the first batch
-    has_moved: bool  # whether a step of the epoch had a learning rate above 0
-    bar: Any  # of tqdm
-
-    def check(self) -> None:
-        """Refuse what does not go together, before anything is moved or written."""
-        refuse_backbone(self.model)
-        if not callable(self.loss):
-            raise ValueError(f"loss={self.loss!r}: expected a function of logits and labels, such as losses.bce")
-        entry_checks.check_optimizer(self.model, self.optimizer, self.loss)
-        self.all_checked = entry_checks.check_data("train", self.train, self.model, self.precision)
-        if self.valid is not None:
-            entry_checks.check_data("valid", self.valid, self.model, self.precision)
-        if self.schedule is not None:
-            # Where a run is resumed, its checkpoint says more.
-            is_new = self.folder is None or not (self.folder / checkpoints.LAST).exists()
-            steps, done = self.steps(self.epochs) if is_new else 0, getattr(self.schedule, "last_epoch", 0)
-            entry_checks.check_schedule(self.schedule, self.optimizer, steps, self.steps(1), done=done)
-        if self.folder is not None:
-            entry_checks.check_state(self.model)
-        entry_checks.warn_of_modes(self.model)
-
-    def epoch(self, interrupted: threading.Event) -> bool:
-        """Train one epoch from where it stands, evaluate, checkpoint; False when Ctrl-C ended it early."""
-        state, start = self.state, time.perf_counter()
-        _start_epoch(self.train, state["epoch"], state["batches"])
-        self.begin_training()
-        batches, steps, seen, self.has_moved = _quietly(self.train), 0, 0, bool(state["batches"])
-        self.begin_bar()
-        while group := list(islice(batches, self.accumulate)):
-            self.step(group)
-            steps, seen = steps + 1, seen + sum(len(labels) for _, labels in group)
-            self.bar.update(len(group))
-            if self.progress and steps % 10 == 0:
-                lr, speed = self.optimizer.param_groups[0]["lr"], seen / (time.perf_counter() - start)
-                self.bar.set_postfix_str(f"loss {self.train_loss():.4f}, lr {lr:.2g}, {speed:,.0f} rows/s")
-            if interrupted.is_set():
-                return False
-            if self.checkpoint_every and steps % self.checkpoint_every == 0:
-                self.checkpoint()
-        self.end_epoch(seen, time.perf_counter() - start)
-        return True
-
-    def checkpoint(self) -> None:
-        """Write the state, unless a weight is not finite."""
-        self.refuse_infinite()
-        self.write()
-
-    def begin_bar(self) -> None:
-        """Set the bar to where the epoch stands."""
-        if self.progress:
-            self.bar.set_description(f"epoch {self.state['epoch'] + 1}", refresh=False)
-            self.bar.set_postfix_str("", refresh=False)
-            self.bar.reset()
-            self.bar.initial = self.bar.n = self.state["batches"]
-
-    def step(self, group: list[Batch]) -> None:
-        """One optimizer step on the batches of a group."""
-        counts = [known(labels) for _, labels in group]
-        total = max(sum(counts), 1)
-        self.model.zero_grad(set_to_none=True)  # what the optimizer does not train would gather gradients
-        for (inputs, labels), count in zip(group, counts, strict=True):
-            value = self.forward(inputs, labels)
-            shown = value.item()
-            if not math.isfinite(shown):
-                raise LossError(f"the loss is {shown} at {self.place(1)}")
-            if not value.requires_grad:
-                raise ValueError("loss: it depends on no trained weight (detach, or torch.no_grad, in model or loss)")
-            (value if count == total else value * (count / total)).backward()
-            self.state["loss_sum"] += shown * count
-            self.state["loss_count"] += count
-            self.state["batches"] += 1
-        self.refuse_rates()
-        trained = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        if all(weight.grad is None for weight in trained):
-            raise ValueError("optimizer: the loss depends on none of its weights, so nothing would be trained")
-        if self.clip_norm is not None:
-            norm = nn.utils.clip_grad_norm_(trained, self.clip_norm).item()
-            if not math.isfinite(norm):
-                raise LossError(f"the norm of the gradient is {norm} at {self.place()}; no weight was changed by it")
-        self.optimizer.step()
-        if self.schedule is not None:
-            self.schedule.step()
-
-    def place(self, ahead: int = 0) -> str:
-        """Epoch and batch for messages, counted from 1."""
-        return f"epoch {self.state['epoch'] + 1}, batch {self.state['batches'] + ahead}"
-
-    def refuse_rates(self) -> None:
-        """LossError when a schedule gives a rate with which a step would destroy the weights, or climb."""
-        for group in self.optimizer.param_groups:
-            self.has_moved |= bool(group["lr"] > 0)
-            if not (0 <= group["lr"] < math.inf):
-                raise LossError(
-                    f"the learning rate is {float(group['lr'])} at {self.place()}; no weight was changed by it"
-                )
-
-    def refuse_infinite(self) -> None:
-        """LossError when a weight is not finite, so that it is neither kept nor evaluated."""
-        if not entry_checks.weights_are_finite(self.model):
-            kept = "" if self.folder is None else f"; {self.folder} holds the state from before"
-            raise LossError(
-                f"a weight is not finite after {self.place()}: lower the learning rate or clip the gradient{kept}"
-            )
-
-    def forward(self, inputs: dict[str, Tensor], labels: Tensor) -> Tensor:
-        """The loss of a batch."""
-        try:
-            with autocast(self.device, self.precision):
-                out = self.model(**move(inputs, self.device))
-            if not self.all_checked:
-                entry_checks.check_targets("train", labels, entry_checks.check_outputs("train", out, labels))
-            value = self.loss(out, labels.to(self.device))
-        except torch.OutOfMemoryError as error:
-            shapes = {name: tuple(part.shape) for name, part in inputs.items()}
-            raise torch.OutOfMemoryError(
-                f"a batch of {shapes} does not fit: take a smaller batch_size (with accumulate=...), or shorter texts"
-            ) from error
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            shown = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"loss: expected a tensor of one number, got {shown}; take reduction='mean'")
-        return value
-
-    def train_loss(self) -> float:
-        """Mean over the labels trained on in this epoch."""
-        return self.state["loss_sum"] / max(self.state["loss_count"], 1)
-
-    def end_epoch(self, seen: int, seconds: float) -> None:
-        """Evaluate, add a row to the history, keep the best weights, checkpoint."""
-        if not self.state["loss_count"]:
-            raise ValueError(f"train: no label was known in epoch {self.state['epoch'] + 1}, so nothing was trained")
-        self.refuse_infinite()
-        if self.schedule is not None and not self.has_moved:
-            warnings.warn(
-                f"every learning rate was 0 in epoch {self.state['epoch'] + 1}: the schedule let no weight change",
-                stacklevel=3,
-            )
-        row = {"epoch": self.state["epoch"] + 1, "train_loss": self.train_loss()}
-        if self.valid is not None:
-            scores = evaluate(self.model, self.valid, loss=self.loss, device=self.device, precision=self.precision)
-            row |= {"valid_loss": scores["loss"], "valid_auc": scores["auc"]}
-        row |= {"lr": self.optimizer.param_groups[0]["lr"], "seconds": seconds, "rows_per_s": seen / seconds}
-        self.fit.rows.append(row)
-        self.state |= {"epoch": self.state["epoch"] + 1, "batches": 0} | no_sums()
-        value, best = row.get(self.monitor), self.state["best"]
-        is_known = value is not None and math.isfinite(value)
-        if is_known and (best is None or BETTER[self.monitor] * (value - best) > 0):
-            self.state |= {"best": value, "bad_epochs": 0}
-            self.fit.best_epoch = row["epoch"]
-            if self.folder is not None:
-                checkpoints.save_best(self.folder, self.model)
-        else:
-            self.state["bad_epochs"] += 1
-        self.write()
+def _checked_loss(value: Any, run: Fit) -> float:  # noqa: ANN401
+    """The loss as a number; an error for what is none, or is not finite."""
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        shown = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"loss: expected a tensor of one number, got {shown}; take reduction='mean'")
+    number = value.item()
+    if not math.isfinite(number):
+        raise LossError(f"the loss is {number} at {run.index(1)}")
+    if not value.requires_grad:
+        raise ValueError("loss: it depends on no trained weight (detach, or torch.no_grad, in model or loss)")
+    return number
 
 
-def _start_epoch(loader: Any, epoch: int, batches: int) -> None:  # noqa: ANN401
-    """Make the next iteration that of an epoch, without batches that are done."""
-    if hasattr(loader.batch_sampler, "start"):
-        loader.batch_sampler.start(epoch, skip=batches)
-    elif hasattr(loader.dataset, "identity"):
-        loader.load_state_dict(loader.state_dict() | {"epoch": epoch, "batches": batches})
-    else:  # torch's DistributedSampler and streams of `datasets` repeat one order unless they are told the epoch
-        sampler = getattr(loader.batch_sampler, "sampler", None)
-        parts: list[Any] = [loader, loader.batch_sampler, sampler, loader.sampler, loader.dataset]
-        for part in parts:
-            if hasattr(part, "set_epoch"):
-                part.set_epoch(epoch)
+def _has_rate(optimizer: Optimizer, run: Fit) -> bool:
+    """Whether a learning rate is above 0; LossError for one with which a step would destroy the weights, or climb."""
+    for group in optimizer.param_groups:
+        if not (0 <= group["lr"] < math.inf):
+            raise LossError(f"the learning rate is {float(group['lr'])} at {run.index()}; no weight was changed by it")
+    return any(group["lr"] > 0 for group in optimizer.param_groups)
 
 
-def _quietly(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """An iterator over the loader; making one draws a random number, which a resumed epoch would draw twice."""
-    before = torch.get_rng_state()
-    batches = iter(loader)
-    torch.set_rng_state(before)
-    return batches
+def _refuse_infinite(model: nn.Module, run: Fit, folder: str | Path | None) -> None:
+    """LossError when a weight is not finite, so that it is neither kept nor evaluated."""
+    if not entry_checks.weights_are_finite(model):
+        kept = "" if folder is None else f"; {folder} holds the state from before"
+        message = f"a weight is not finite after {run.index()}: lower the learning rate or clip the gradient"
+        raise LossError(message + kept)
 
 
-@contextlib.contextmanager
-def _deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event that the loop looks at between steps; the second one interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
+def _restart(bar: Any, run: Fit) -> None:  # noqa: ANN401
+    """Set a progress bar to where the epoch stands."""
+    if bar.disable:
         return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: object) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
+    bar.set_description(f"epoch {run.epoch + 1}", refresh=False)
+    bar.set_postfix_str("", refresh=False)
+    bar.reset()
+    bar.initial = bar.n = run.batches
