@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,15 @@ WindowPooling = Literal["max", "mean"]
 
 SETTINGS = config.TAGGER_SETTINGS
 _LEAST_TOKENS = 3  # the two special ones and a word
+
+
+def whole_folder(folder: str | Path) -> AbstractContextManager[Path]:
+    """A new folder to write a tagger into, which takes the place of `folder` at the end, or is gone after an error.
+
+    Raises:
+        FileExistsError: the folder holds something else than a tagger, or something beside one.
+    """
+    return folders.replacing(folder, marker=SETTINGS, what="a tagger")
 
 
 def check_labels(labels: Sequence[str], n_labels: int | None = None) -> list[str]:

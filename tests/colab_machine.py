@@ -42,6 +42,7 @@ ON_COLAB = {  # what Colab brings of all that pyproject.toml needs (googlecolab/
     "tensorboard": "2.20.0",
     "tokenizers": "0.22.2",
     "filelock": "3.32.3",
+    "lazy-loader": "0.4",  # or newer: it comes with scikit-image
     "xxhash": "3.4.1",  # or newer: it comes with datasets
 }
 LACKING_ON_COLAB = (

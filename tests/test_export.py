@@ -16,8 +16,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from helpers import datasets, evaluation, export, loaders, loops, models
-from helpers.export import page
-from helpers.export import predictor as predictor_module
+from helpers.export import page, predictor as predictor_module
 
 LABELS = ["rude", "kind", "odd"]
 TEXTS = ["You are a goat.", "", "Thank you for the source!", "No", "word " * 20_000, "x" * 100_000, "Ünï\ncödé 🐐"]
@@ -237,6 +236,7 @@ def test_an_exported_tagger_is_served_without_torch_transformers_or_network(fold
         "socket.getaddrinfo = refuse\n"
         "from helpers import export\n"
         f"found = export.Predictor.load({str(folders['onnx'])!r}).predict(['You are a goat.'])\n"
+        "from helpers.export import predict_file\n"
         "print(json.dumps([found.iloc[0].tolist(), sorted({'torch', 'transformers'} & set(sys.modules))]))\n"
     )
     kept = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}

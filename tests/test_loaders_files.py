@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from helpers import datasets, loaders, loops, losses, text
-from helpers.datasets import DataError
-from helpers.loaders import files, tables
+from helpers.datasets import DataError, tables
+from helpers.loaders import files
 
 ROOT = Path(__file__).parent.parent
 LABELS = ["rude", "kind"]

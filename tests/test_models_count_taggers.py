@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 import unicodedata
 import warnings
 
@@ -294,3 +296,16 @@ def test_targets_of_any_dtype_with_missing_values_are_learnt(dtype):
     plain = unknown.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
     expected = CountTagger(min_rows=1).fit(TEXTS, pd.DataFrame(plain, columns=TARGETS.columns)).predict(TEXTS)
     pd.testing.assert_frame_equal(CountTagger(min_rows=1).fit(TEXTS, unknown).predict(TEXTS), expected)
+
+
+def test_counts_serve_texts_and_files_without_torch(tagger, tmp_path):
+    folder = models.save_counts(tmp_path / "counts", tagger)
+    pd.DataFrame({"id": [1, 2], "comment_text": ["You are kind", "Go away"]}).to_csv(tmp_path / "in.csv", index=False)
+    code = (
+        "import sys\nfrom helpers import export\nfolder, source, target = sys.argv[1:]\n"
+        "export.Predictor.load(folder).predict(['You are kind'])\nexport.predict_file(folder, source, target)\n"
+        "print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    paths = [str(folder), str(tmp_path / "in.csv"), str(tmp_path / "out.csv")]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr

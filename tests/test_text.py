@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import regex
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from helpers import config, text

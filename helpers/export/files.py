@@ -13,10 +13,10 @@ import pandas as pd
 
 from helpers.arguments import check_choice, check_count, check_path
 from helpers.datasets.reading import DataError
+from helpers.datasets.tables import column_names, read_columns
 from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
 from helpers.export.predictor import Predictor
 from helpers.export.unfinished import Unfinished, check_target, unfinished
-from helpers.loaders.tables import column_names, read_columns
 
 
 @dataclass(frozen=True)

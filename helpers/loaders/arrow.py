@@ -17,7 +17,7 @@ from datasets.exceptions import DatasetGenerationError
 from filelock import FileLock, Timeout
 
 from helpers.datasets.reading import DataError
-from helpers.loaders.tables import read_columns
+from helpers.datasets.tables import read_columns
 from helpers.loaders.tokens import tokenize
 
 if TYPE_CHECKING:

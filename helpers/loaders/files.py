@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset
 
 from helpers.datasets.reading import DataError
+from helpers.datasets.tables import column_names
 from helpers.loaders.rows import Batch, row_numbers
-from helpers.loaders.tables import column_names
 from helpers.loaders.tokens import loader_by_length, padded
 
 if TYPE_CHECKING:

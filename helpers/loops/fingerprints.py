@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Generator, Tensor, nn
-from torch import device as torch_device
+from torch import Generator, Tensor, device as torch_device, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 

@@ -15,8 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from helpers import config, folders, text
 from helpers.arguments import as_numbers, check_choice, check_count, check_number
 from helpers.metrics.checks import check_same_rows
-from helpers.models.saving import whole_folder
-from helpers.tagger_settings import checked_thresholds, thresholds_as_json
+from helpers.tagger_settings import checked_thresholds, thresholds_as_json, whole_folder
 from helpers.text_checks import warn_of_unknown
 
 WEIGHTS, SETTINGS, VOCABULARY = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS, config.TAGGER_VOCABULARY

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from helpers.tagger_settings import (
     read_settings,
     set_thresholds,
     thresholds_as_json,
+    whole_folder,
     write_settings,
 )
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WEIGHTS, SETTINGS = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS
-__all__ = ["SavedTagger", "load_tagger", "save_tagger", "set_thresholds", "thresholds_as_json", "whole_folder"]
+__all__ = ["SavedTagger", "load_tagger", "save_tagger", "set_thresholds", "thresholds_as_json"]
 
 
 @dataclass(frozen=True)
@@ -127,15 +127,6 @@ def save_tagger(
         save_file(clean_state_dict(plain), new / WEIGHTS)
         write_settings(new, settings | {"pooling": plain.pooling, "dropout": plain.dropout.p})
     return Path(folder)
-
-
-def whole_folder(folder: str | Path) -> AbstractContextManager[Path]:
-    """A new folder to write a tagger into, which takes the place of `folder` at the end, or is gone after an error.
-
-    Raises:
-        FileExistsError: the folder holds something else than a tagger, or something beside one.
-    """
-    return folders.replacing(folder, marker=SETTINGS, what="a tagger")
 
 
 def checked_tagger(tagger: nn.Module) -> BertTagger:

@@ -9,8 +9,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from helpers import config, datasets, loaders
-from helpers import text as texts
+from helpers import config, datasets, loaders, text as texts
 from helpers.arguments import check_count, check_number
 from helpers.datasets.columns import TEXT, as_stored, comment_texts, label_values, named
 

@@ -1,0 +1,13 @@
+from .checkpoints import CheckpointError as CheckpointError, load_best as load_best
+from .evaluation import (
+    evaluate as evaluate,
+    features as features,
+    logits as logits,
+    predict as predict,
+    predict_labels as predict_labels,
+    predict_share as predict_share,
+)
+from .fingerprints import fingerprint as fingerprint, refuse_other as refuse_other
+from .fitting import Fit as Fit, LossError as LossError, fit as fit
+from .schedules import linear_warmup as linear_warmup
+from .tuning import fine_tune as fine_tune, fit_head as fit_head
