@@ -43,7 +43,9 @@ _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _BULLET = re.compile(r"^(?:[-*+]|\d+[.)])[ \t]+\S", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)")
 _PERCENT = re.compile(r"\d+(?:\.\d+)?\s?%|\d+ (?:percent|per cent)\b")
-_DECIMAL = re.compile(r"(?<![\w.,])(?<!\w-)\d+\.\d+(?![\w]|\.\d)")
+_DECIMAL = re.compile(r"(?<![\w.,])(?<!\w-)\d+\.\d+(?![\w]|\.\d|\s?%| per)")
+_LITERAL = re.compile(r"(?<![\w.])\d[\d_]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w.])")
+CONVENTIONS = {0.0, 0.01, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0}  # thresholds, levels of confidence, chance, all and none
 _NOT_PROSE = re.compile(
     r"(?P<url>\]\([^)]*\)|https?://\S+|<[^<>\n]+>)|(?P<id>\barXiv:\s?\d{4}\.\d+|\bdoi:\S+)"
     r"|(?P<version>\b(?:Python|PyTorch|CUDA|Apache|version|CC[ -]BY[\w-]*|v) ?\d+\.\d+)",
@@ -155,12 +157,13 @@ def size_faults(notebook: NotebookNode) -> list[Fault]:
 
 
 def prose_number_faults(notebook: NotebookNode) -> list[Fault]:
-    """No decimal or percentage is typed into prose: a cell computes it.
+    """No result is typed into prose, as a decimal or a percentage: a cell computes it.
 
-    Code, links, versions and identifiers do not count. The cell metadata key `prose_numbers` lifts the rule: `true`
-    for published figures, and then the cell must hold a link; a string is the reason why no link is needed.
+    A number that stands in a code cell of the notebook, or is a convention such as 0.5 or 95 %, is a setting and may be
+    typed. Code, links, versions and identifiers do not count. The cell metadata key `prose_numbers` lifts the rule:
+    `true` for published figures, and then the cell must hold a link; a string is the reason why no link is needed.
     """
-    faults = []
+    faults, settings = [], _settings(notebook)
     for number, cell in cells_of(notebook, "markdown"):
         allowed = cell.metadata.get("prose_numbers")
         if allowed is True and "](http" not in cell.source:
@@ -171,10 +174,23 @@ def prose_number_faults(notebook: NotebookNode) -> list[Fault]:
             continue
         text = _NOT_PROSE.sub(" ", _FENCE.sub(" ", cell.source))
         text = _CODE_SPAN.sub(lambda span: span[1] if re.fullmatch(r"[\d.,±+\-%\s]+", span[1]) else " ", text)
-        typed = [found.group() for pattern in (_DECIMAL, _PERCENT) for found in pattern.finditer(text)]
-        if typed:
-            faults.append(fault_at(number, cell, f"typed numbers ({', '.join(typed[:4])}): let a cell compute them"))
+        typed = [match.group() for pattern in (_DECIMAL, _PERCENT) for match in pattern.finditer(text)]
+        if results := [shown for shown in typed if not _is_setting(shown, settings)]:
+            advice = "let a cell compute them (a setting stands in a code cell too)"
+            faults.append(fault_at(number, cell, f"typed numbers ({', '.join(results[:4])}): {advice}"))
     return faults
+
+
+def _settings(notebook: NotebookNode) -> set[float]:
+    """All numbers that are typed in code."""
+    code = "\n".join(cell.source for _, cell in cells_of(notebook, "code"))
+    return {float(match.group().replace("_", "")) for match in _LITERAL.finditer(code)} | CONVENTIONS
+
+
+def _is_setting(shown: str, settings: set[float]) -> bool:
+    """Whether a number is one of the settings, where a percentage is typed as a share."""
+    value, _, is_percentage = re.fullmatch(r"([\d.]+)(\s?)(.*)", shown).groups()
+    return (round(float(value) / 100, 6) if is_percentage else float(value)) in settings
 
 
 def code_faults(notebook: NotebookNode) -> list[Fault]:

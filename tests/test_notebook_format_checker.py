@@ -91,7 +91,7 @@ def test_a_good_lesson_has_no_fault():
         ("are rude", "are 96 % rude", "typed numbers (96 %)"),
         ("are rude", "are 96% rude", "typed numbers (96%)"),
         ("are rude", "score `0.9612`", "typed numbers (0.9612)"),
-        ("are rude", "score (-0.5)", "typed numbers (0.5)"),
+        ("are rude", "score (-0.37)", "typed numbers (0.37)"),
     ],
 )
 def test_prose_faults(old, new, message):
@@ -252,7 +252,7 @@ def test_size_share_and_median():
     [
         (True, "The winner had 0.9886 ([board](https://a.org)).", None),
         (True, "The winner had 0.9886.", "no link says where"),
-        ("a setting", "We cut at 0.5.", None),
+        ("a definition", "The golden ratio is 1.618.", None),
     ],
 )
 def test_prose_numbers_may_be_allowed(allowed, source, message):
@@ -261,6 +261,25 @@ def test_prose_numbers_may_be_allowed(allowed, source, message):
     notebook.cells[5].metadata["prose_numbers"] = allowed
     found = faults(notebook)
     assert [message in fault for fault in found] == ([True] if message else [])
+
+
+@pytest.mark.parametrize(
+    ("code", "prose", "result"),
+    [
+        ("x = 1", "a threshold of 0.5, and a 95 % confidence interval", None),
+        ("lr, share = 0.02, 0.15", "a learning rate of 0.02, and 15 % of the rows", None),
+        ("rows = 1_500.5", "1500.5 rows", None),
+        ("x = 15", "15 % of the comments", "15 %"),
+        ("x = 0.9612", "96.12 % or 96.2 %", "96.2 %"),
+        ("x = 'v0.97'", "an AUC of 0.97", "0.97"),
+    ],
+)
+def test_a_setting_may_be_typed_and_a_result_may_not(code, prose, result):
+    notebook = good()
+    notebook.cells[3].source = code
+    notebook.cells[5].source = f"### Trap\n\nIt is {prose}."
+    found = notebook_format.prose_number_faults(notebook)
+    assert [f"typed numbers ({result})" in str(fault) for fault in found] == ([True] if result else [])
 
 
 def test_notebook_00_needs_no_trap_and_no_exercises():
