@@ -61,20 +61,20 @@ bench: setup  ## run every benchmark that needs no GPU; writes benchmarks/result
 	$(BIN)/python benchmarks/run_all.py
 
 notebooks: setup  ## run the notebooks and store their outputs
-	$(BIN)/python scripts/run_notebooks.py
+	$(BIN)/python tools/run_notebooks.py
 
 exercises: setup  ## make notebooks/exercises from notebooks/solutions
-	$(BIN)/python scripts/make_exercises.py
+	$(BIN)/python tools/make_exercises.py
 
 sample: setup  ## write the files of data/ anew (the same bytes every time)
-	$(BIN)/python scripts/make_sample.py comments
-	$(BIN)/python scripts/make_sample.py reviews
-	$(BIN)/python scripts/make_sample.py templates
-	$(BIN)/python scripts/make_sample.py tickets
-	$(BIN)/python scripts/make_synthetic.py
+	$(BIN)/python tools/make_sample.py comments
+	$(BIN)/python tools/make_sample.py reviews
+	$(BIN)/python tools/make_sample.py templates
+	$(BIN)/python tools/make_sample.py tickets
+	$(BIN)/python tools/make_synthetic.py
 
 book: setup  ## build the course as a static site in build/book, and check it
-	$(BIN)/python scripts/make_book.py
+	$(BIN)/python tools/make_book.py
 
 test-book: book  ## open the site in a real browser; screenshots go to build/book-screens
 	$(BIN)/python -m pytest tests/browser/test_book.py
@@ -84,16 +84,16 @@ test-browser: setup  ## run every notebook in JupyterLab and a real browser (Chr
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(if $(PICK),-k "$(PICK)") tests/browser/test_lab_*.py
 
 bundle: setup  ## make build/bundle: the course, to install in a room with no network
-	$(BIN)/python scripts/make_bundle.py --torch-index "$(TORCH_INDEX)"
+	$(BIN)/python tools/make_bundle.py --torch-index "$(TORCH_INDEX)"
 
 test-bundle: setup  ## install the newest bundle with the network cut off, and run two notebooks there
-	$(BIN)/python scripts/try_bundle.py
+	$(BIN)/python tools/try_bundle.py
 
 test-oldest: setup  ## run the unit tests with the oldest numpy, pandas, scikit-learn ... that pyproject.toml allows
-	$(BIN)/python scripts/oldest.py --torch-index "$(TORCH_INDEX)" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder tests
+	$(BIN)/python tools/oldest.py --torch-index "$(TORCH_INDEX)" --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder tests
 
 constraints:  ## resolve the newest versions that fit pyproject.toml and pin them in constraints.txt
-	$(PYTHON) scripts/make_constraints.py
+	$(PYTHON) tools/make_constraints.py
 
 clean:  ## remove .venv and every cache
 	rm -rf $(VENV) $(VENV)-oldest .pytest_cache .ruff_cache .mypy_cache .hypothesis build/book* *.egg-info

@@ -24,7 +24,7 @@ LONGEST = (
     "tests/test_real_data.py",
     "tests/test_distributed.py",
     "tests/test_export.py",
-    "tests/test_make_exercises.py",
+    "tests/tools/test_make_exercises.py",
     "tests/test_wheel.py",
     "tests/test_export_files.py",
     "tests/test_colab.py",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from _record import FOLDER, NO_DATA, record
 
-sys.path.insert(0, str(FOLDER.parent / "scripts"))
+sys.path.insert(0, str(FOLDER.parent / "tools"))
 import make_bundle
 import try_bundle
 

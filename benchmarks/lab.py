@@ -17,7 +17,7 @@ from pathlib import Path
 
 from _record import FOLDER, NO_DATA, record
 
-sys.path.insert(0, str(FOLDER.parent / "scripts"))
+sys.path.insert(0, str(FOLDER.parent / "tools"))
 import chromium
 import live_lab
 from notebook_outputs import read_notebook, tags

@@ -30,7 +30,7 @@ extensions = [
 
 root_doc = "README"
 include_patterns = ["*.md", "benchmarks/RESULTS.md", "data/README.md", "docs/**.md", "notebooks/**.ipynb"]
-exclude_patterns = [".*", "**/.*", "build", "helpers", "scripts", "tests", "runs", "*.egg-info", "docs/toc.md"]
+exclude_patterns = [".*", "**/.*", "build", "helpers", "scripts", "tools", "tests", "runs", "*.egg-info", "docs/toc.md"]
 nitpicky = True
 # Offline, the libraries' own pages cannot be looked up. Names of this course must resolve, but for types of its inner
 # modules that nobody makes by hand: they have no entry.

@@ -12,7 +12,7 @@ from make_sample import write
 
 from helpers import config, datasets, evaluation
 from helpers.datasets.templates import IDENTITY_ROWS
-from scripts.grammar.templates import RULES, fill, make
+from tools.grammar.templates import RULES, fill, make
 
 ROOT = Path(__file__).resolve().parent.parent
 CSV = ROOT / "data" / "identity_templates.csv"
@@ -38,7 +38,7 @@ def words(rules, *kinds):
 
 def test_the_committed_file_is_what_the_grammar_makes(tmp_path):
     write(make(), tmp_path / "templates.csv")
-    assert (tmp_path / "templates.csv").read_bytes() == CSV.read_bytes(), "run: python scripts/make_sample.py templates"
+    assert (tmp_path / "templates.csv").read_bytes() == CSV.read_bytes(), "run: python tools/make_sample.py templates"
 
 
 def test_every_group_stands_in_every_sentence_half_of_them_toxic(templates, rules):

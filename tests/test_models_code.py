@@ -222,10 +222,15 @@ def test_settings_that_no_model_can_have_name_the_folder(settings, tmp_path, tok
 
 
 def test_every_call_of_a_library_that_can_run_code_forbids_it():
-    """In the package, scripts, benchmarks and notebooks."""
+    """In the package, scripts, tools, benchmarks and notebooks."""
     root = config.repository_folder()
     calls = (".from_pretrained(", "AutoModel.from_config(")
-    for path in [*root.glob("helpers/**/*.py"), *root.glob("scripts/*.py"), *root.glob("benchmarks/*.py")]:
+    for path in [
+        *root.glob("helpers/**/*.py"),
+        *root.glob("scripts/*.py"),
+        *root.glob("tools/*.py"),
+        *root.glob("benchmarks/*.py"),
+    ]:
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines):
             if any(call in line for call in calls) and "**options)" not in line:

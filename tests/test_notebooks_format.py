@@ -1,4 +1,4 @@
-"""Every lesson and every solution of the course keeps the template; `scripts/notebook_format.py` says what it is."""
+"""Every lesson and every solution of the course keeps the template; `tools/notebook_format.py` says what it is."""
 
 import re
 

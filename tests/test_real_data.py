@@ -28,7 +28,7 @@ DATA = os.environ.get("COURSE_DATA", "")
     ],
 )
 def test_the_lesson_runs_on_real_comments(name, rows, tmp_path):
-    command = [sys.executable, "scripts/run_notebooks.py", "--profile", "full", "--out", str(tmp_path)]
+    command = [sys.executable, "tools/run_notebooks.py", "--profile", "full", "--out", str(tmp_path)]
     env = {**os.environ, "COURSE_DATA": str(Path(DATA).resolve()), "COURSE_ENCODER": "all-MiniLM-L6-v2"}
     if rows < 10_000:
         env["PYTHONWARNINGS"] = "ignore::UserWarning"  # so few rows may lack a label, and the scores say so

@@ -1,7 +1,7 @@
 """Build the whole course as a static site in build/book, from stored outputs, and check it. Nothing is executed.
 
     make book
-    python scripts/make_book.py [--out FOLDER]
+    python tools/make_book.py [--out FOLDER]
 
 The packages of the extra `book` are installed first where they are missing. A site with a warning or a fault is no
 site: the one that was built before stays.

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from make_sample import write
 
-from scripts.grammar.comments import COLUMNS, JOINT, ROWS, make, shingles
+from tools.grammar.comments import COLUMNS, JOINT, ROWS, make, shingles
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CSV = ROOT / "data" / "comments.csv"
-GRAMMAR = sorted((ROOT / "scripts" / "grammar").glob("comments_*.toml"))
+GRAMMAR = sorted((ROOT / "tools" / "grammar").glob("comments_*.toml"))
 RUDE = re.compile(
     r"\b(?:stupid|idiots?|dumb|fools?|jerk|losers?|crap|damn|bloody|shut up|rubbish|kill\w*)\b", re.IGNORECASE
 )
@@ -45,7 +45,7 @@ def comments() -> pd.DataFrame:
 
 def test_the_committed_file_is_what_the_grammar_makes(tmp_path):
     write(make(), tmp_path / "comments.csv")
-    assert (tmp_path / "comments.csv").read_bytes() == CSV.read_bytes(), "run: python scripts/make_sample.py comments"
+    assert (tmp_path / "comments.csv").read_bytes() == CSV.read_bytes(), "run: python tools/make_sample.py comments"
     assert [path.name for path in tmp_path.iterdir()] == ["comments.csv"]
 
 
@@ -131,7 +131,7 @@ def test_every_symbol_of_the_grammar_is_defined_and_used():
     for path in GRAMMAR:
         if "topics" not in path.name:
             rules |= tomllib.loads(path.read_text(encoding="utf-8"))
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts" / "grammar").glob("comments*.py"))
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tools" / "grammar").glob("comments*.py"))
     text = " ".join(alternative for alternatives in rules.values() for alternative in alternatives)
     unused = [
         name

@@ -1,9 +1,9 @@
 """Write the repository's address into every notebook's guard cell and badge, or take it away again.
 
-    python scripts/stamp_links.py --repo owner/name    # also --branch, default main
-    python scripts/stamp_links.py --repo none          # no address: no badge
-    python scripts/stamp_links.py                      # write anew what pyproject.toml names
-    python scripts/stamp_links.py --check              # exit code 1 when a file is out of step
+    python tools/stamp_links.py --repo owner/name    # also --branch, default main
+    python tools/stamp_links.py --repo none          # no address: no badge
+    python tools/stamp_links.py                      # write anew what pyproject.toml names
+    python tools/stamp_links.py --check              # exit code 1 when a file is out of step
 
 The address stands in one place, the table [tool.counts-to-bert] of pyproject.toml. With it, each notebook carries a
 badge that opens it on Colab, and its guard cell fetches and installs the course there. Outputs and counts stay as they
@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from notebook_outputs import GUARD, ROOT, read_notebook, tags
 from run_notebooks import store
 
-COMMAND = "python scripts/stamp_links.py"
+COMMAND = "python tools/stamp_links.py"
 COLAB = "https://colab.research.google.com"
 PLAIN_GUARD = """\
 import importlib.util

@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from setup_env import SetupError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NEEDED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 PINS = (ROOT / "constraints.txt").read_text()
 

@@ -1,6 +1,6 @@
 """Write data/synthetic.csv: what scikit-learn draws for the multi-head lesson, kept because drawing it takes a while.
 
-    python scripts/make_synthetic.py [--out FILE]
+    python tools/make_synthetic.py [--out FILE]
 
 10,000 rows of 12 features (counts) and 5 labels from `make_multilabel_classification`, with the arguments of the
 published tutorial. Most of the half minute goes into its rejection sampling.

@@ -14,9 +14,9 @@ from sample_reviews import near_duplicates
 
 from helpers import datasets
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CSV = ROOT / "data" / "tickets.csv"
-RULES = sorted((ROOT / "scripts" / "grammar").glob("tickets*.toml"))
+RULES = sorted((ROOT / "tools" / "grammar").glob("tickets*.toml"))
 CARD = r"\| `(\w+)` \| (\d+) \| ([\d,]+) \|"
 
 
@@ -32,7 +32,7 @@ def loaded():
 
 def test_regeneration_gives_the_committed_bytes(tmp_path):
     write(maker.make(), tmp_path / "tickets.csv")
-    assert (tmp_path / "tickets.csv").read_bytes() == CSV.read_bytes(), "run: python scripts/make_sample.py tickets"
+    assert (tmp_path / "tickets.csv").read_bytes() == CSV.read_bytes(), "run: python tools/make_sample.py tickets"
 
 
 def test_another_seed_gives_other_messages(table):

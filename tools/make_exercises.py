@@ -1,7 +1,7 @@
 """Make notebooks/exercises/NN_name.ipynb from notebooks/solutions/NN_name.ipynb by cell tags.
 
-    python scripts/make_exercises.py            # write all exercises
-    python scripts/make_exercises.py --check    # exit code 1 when one is out of step
+    python tools/make_exercises.py            # write all exercises
+    python tools/make_exercises.py --check    # exit code 1 when one is out of step
 
 | tag on a cell of the solution | in the exercise |
 | --- | --- |
@@ -31,7 +31,7 @@ from notebook_outputs import GUARD, ROOT, read_notebook, tags
 from run_notebooks import store
 from stamp_links import at_exercise, without_badge
 
-COMMAND = "python scripts/make_exercises.py"
+COMMAND = "python tools/make_exercises.py"
 STUB, EMPTY_CELL = "...  # your code here", "# Your code here"
 BEGIN, END = "# BEGIN SOLUTION", "# END SOLUTION"
 BANNER = """> **Exercises.** Fill in each cell that says *your code here*, then run the check below it until it passes.
@@ -127,7 +127,7 @@ def make_exercise(solution: NotebookNode, name: str) -> NotebookNode:
 def content_digest(cells: list[NotebookNode]) -> str:
     """Return a digest of the cells' sources: it tells an untouched exercise from one that somebody worked in.
 
-    What scripts/stamp_links.py writes into an exercise does not count.
+    What tools/stamp_links.py writes into an exercise does not count.
     """
     sources = [[cell.cell_type, without_badge(cell.source)] for cell in cells if GUARD not in tags(cell)]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]

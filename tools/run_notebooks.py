@@ -1,8 +1,8 @@
 """Execute the course's notebooks and store their outputs: the only writer of committed outputs.
 
-    python scripts/run_notebooks.py                                  # all lessons and solutions, in place
-    python scripts/run_notebooks.py notebooks/01_eda.ipynb           # one of them
-    python scripts/run_notebooks.py --profile full --out build/full  # a copy from the real data
+    python tools/run_notebooks.py                                  # all lessons and solutions, in place
+    python tools/run_notebooks.py notebooks/01_eda.ipynb           # one of them
+    python tools/run_notebooks.py --profile full --out build/full  # a copy from the real data
 
 Every notebook runs top to bottom in a fresh kernel, in its own folder. In place, the profile is `quick` and every other
 COURSE_ variable is taken away, so that committed outputs never show real data. A file is replaced only when all its

@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_BYTES = 1_500_000
-GUARD = "guard"  # the tag of the cell that scripts/stamp_links.py writes
+GUARD = "guard"  # the tag of the cell that tools/stamp_links.py writes
 RAISES = "raises-exception"  # the one tag that both nbclient and nbval know
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NOT_COMPARED = {"image/png", "image/jpeg", WIDGET}
@@ -122,7 +122,7 @@ def private_folders() -> list[str]:
 
 def stored_faults(notebook: NotebookNode) -> list[Fault]:
     """Outputs are stored, counted 1..n, and of the code that stands there; run_notebooks.py alone writes them."""
-    command = "run scripts/run_notebooks.py"
+    command = "run tools/run_notebooks.py"
     faults = [
         fault_at(number, cell, f"execution count {cell.execution_count}, not {wanted}: {command}")
         for wanted, (number, cell) in enumerate(run_cells(notebook), start=1)

@@ -1,6 +1,6 @@
 """Check a built site: every link leads somewhere, every picture has a text, and nothing is fetched from elsewhere.
 
-    python scripts/check_book.py [FOLDER]
+    python tools/check_book.py [FOLDER]
 
 Pure functions from HTML files to faults. Links to other sites are left to the reader; what a page *loads* (scripts,
 styles, fonts, pictures, frames) must lie in the folder.

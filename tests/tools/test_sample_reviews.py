@@ -11,9 +11,9 @@ from grammar.engine import Grammar
 from make_sample import write
 from sample_reviews import near_duplicates, tokens
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CSV = ROOT / "data" / "reviews.csv"
-RULES = sorted((ROOT / "scripts" / "grammar").glob("reviews*.toml"))
+RULES = sorted((ROOT / "tools" / "grammar").glob("reviews*.toml"))
 # what is written about a review that counts cannot weigh, and how often it must occur on each side (share of reviews)
 DEVICES = {
     "negation": (r"\b(not|never|nobody|no one|nothing|neither|without|hardly|isn't|don't|doesn't|can't)\b", 0.3),

@@ -93,7 +93,7 @@ def test_the_exercise_of_a_solution():
     assert [cell.id for cell in exercise.cells] == ["generated-banner", *(f"cell-{n}" for n in (0, 2, 3, 4, 5, 6, 7))]
     banner, _, answer, hint, check, function, _, drawing = exercise.cells
     assert f"](../solutions/{NAME})" in banner.source
-    assert "python scripts/make_exercises.py" in banner.source
+    assert "python tools/make_exercises.py" in banner.source
     assert answer.metadata == {"tags": ["exercise"]}
     assert hint.source == "<details>\n<summary>Hint</summary>\n\nMultiply.\n\n</details>"
     assert check.source == solution().cells[4].source
@@ -164,7 +164,7 @@ def test_check_names_what_is_out_of_step(folders, capsys):
     capsys.readouterr()
     assert make_exercises.main([*arguments, "--check"]) == 1
     found = re.findall(
-        r"(\w+)\.ipynb: (\w+); mend it by: python scripts/make_exercises\.py$", capsys.readouterr().out, re.M
+        r"(\w+)\.ipynb: (\w+); mend it by: python tools/make_exercises\.py$", capsys.readouterr().out, re.M
     )
     assert found == [("01_eda", "different"), ("02_new", "missing"), ("09_orphan", "orphaned")]
     assert exercise.read_bytes() == before

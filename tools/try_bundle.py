@@ -1,7 +1,7 @@
 """Prove the offline bundle: install it from its zip, in a fresh place with no network, and run notebooks there.
 
     make test-bundle
-    .venv/bin/python scripts/try_bundle.py build/bundle/NAME.zip --notebooks 01_eda 04_bert_finetuning
+    .venv/bin/python tools/try_bundle.py build/bundle/NAME.zip --notebooks 01_eda 04_bert_finetuning
 
 On Linux the network is cut by a namespace of its own (unshare), which has the loopback only, as Jupyter's kernels need
 it; elsewhere every proxy variable points nowhere. The home is an empty folder, so that no cache helps.
@@ -20,8 +20,10 @@ import time
 import zipfile
 from pathlib import Path
 
-import install_bundle
 import make_bundle
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+import install_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ("01_eda", "04_bert_finetuning")

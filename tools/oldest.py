@@ -1,7 +1,7 @@
 """Run the unit tests with the oldest versions that pyproject.toml allows, in an environment of their own.
 
     make test-oldest
-    python scripts/oldest.py tests/test_text.py -x      # what follows goes to pytest
+    python tools/oldest.py tests/test_text.py -x      # what follows goes to pytest
 
 numpy, pandas, SciPy, scikit-learn, matplotlib, seaborn and transformers stand at their floors, torch and the rest as
 constraints.txt has them, in .venv-oldest. So a floor is true: somebody's environment may have exactly that version.
@@ -17,9 +17,11 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-import setup_env
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+import setup_env
 
 ROOT = setup_env.ROOT
 EXTRAS = "lab,download,demo,test"
@@ -86,7 +88,7 @@ def set_up(venv: Path, index: str) -> None:
     pip = [str(setup_env.python_of(venv)), "-m", "pip"]
     advice = (
         "If pip reports a conflict, a package pinned in constraints.txt wants more than a floor in pyproject.toml:\n"
-        "name it in FREE in scripts/oldest.py, or raise the floor."
+        "name it in FREE in tools/oldest.py, or raise the floor."
     )
     setup_env.run([*pip, "install", "-qq", "-c", str(held), "-e", f".[{EXTRAS}]"], "install the oldest", advice)
     setup_env.run([*pip, "check"], "check the installed packages", advice)

@@ -1,9 +1,9 @@
 """Write one of the bundled data sets from its grammar: the same bytes on every run and machine.
 
-python scripts/make_sample.py comments [--out data/comments.csv]
-python scripts/make_sample.py reviews [--out data/reviews.csv]
-python scripts/make_sample.py templates [--out data/identity_templates.csv]
-python scripts/make_sample.py tickets [--out data/tickets.csv]
+python tools/make_sample.py comments [--out data/comments.csv]
+python tools/make_sample.py reviews [--out data/reviews.csv]
+python tools/make_sample.py templates [--out data/identity_templates.csv]
+python tools/make_sample.py tickets [--out data/tickets.csv]
 """
 
 import argparse
@@ -22,7 +22,7 @@ FILES = {
     "templates": "identity_templates.csv",
     "tickets": "tickets.csv",
 }
-sys.path.insert(0, str(ROOT))  # `scripts` is a folder of programs, not an installed package
+sys.path.insert(0, str(ROOT))  # `tools` is a folder of programs, not an installed package
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the CSV to write (default: the bundled one in data/)")
     arguments = parser.parse_args()
     out = arguments.out or ROOT / "data" / FILES[arguments.which]
-    table = importlib.import_module(f"scripts.grammar.{arguments.which}").make()
+    table = importlib.import_module(f"tools.grammar.{arguments.which}").make()
     write(table, out)
     print(f"{out}: {len(table):,} rows")
 

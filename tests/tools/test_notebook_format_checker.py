@@ -162,7 +162,7 @@ def test_counts_and_stale_code():
     assert "execution count 7, not 3" in faults(notebook)[0]
     notebook = good()
     notebook.cells[3].source = "import helpers, torch"
-    assert faults(notebook) == ["the stored outputs are not of this code: run scripts/run_notebooks.py"]
+    assert faults(notebook) == ["the stored outputs are not of this code: run tools/run_notebooks.py"]
     for cell in notebook.cells:
         cell.pop("outputs", None)
         if cell.cell_type == "code":
@@ -194,7 +194,7 @@ def test_tag_faults(index, tags, message):
 def test_the_guard_is_the_templates_and_its_address_needs_no_run():
     notebook = good()
     assert faults(notebook, address=ADDRESS) == [
-        "cell 3 (import importlib.util): the guard differs from its template: python scripts/stamp_links.py"
+        "cell 3 (import importlib.util): the guard differs from its template: python tools/stamp_links.py"
     ]
     notebook.cells[2].source = stamp_links.guard(ADDRESS)
     assert faults(notebook, address=ADDRESS) == []

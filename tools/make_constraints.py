@@ -1,7 +1,7 @@
 """Pin every package: resolve the ranges of pyproject.toml in a fresh environment and write constraints.txt.
 
     make constraints
-    python scripts/make_constraints.py --keep     # pin what is new, leave the versions that are pinned already
+    python tools/make_constraints.py --keep     # pin what is new, leave the versions that are pinned already
 
 Run it with the Python version that environment.yml names, then run `make test`, then commit the three files together.
 """
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import setup_env
 
 ROOT = setup_env.ROOT

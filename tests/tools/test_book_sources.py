@@ -7,7 +7,7 @@ import make_book
 import pytest
 from notebook_outputs import read_notebook
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 ENTRY = re.compile(r"^\*\*(.+)\*\*\n((?:  \S.*\n)+)", re.MULTILINE)
 ENTRIES = dict(ENTRY.findall((DOCS / "glossary.md").read_text(encoding="utf-8")))

@@ -1,7 +1,7 @@
 """Make the offline bundle: a folder and a zip that install the course in a room with no network.
 
     make bundle
-    .venv/bin/python scripts/make_bundle.py --out build/bundle
+    .venv/bin/python tools/make_bundle.py --out build/bundle
 
 It holds the course as the last commit has it, without its history; the wheels of everything that a learner needs (the
 encoder is one of them), without test tools and demo; an installer; and one page to read first. Wheels fit one version
@@ -23,6 +23,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import install_bundle
 import setup_env
 
@@ -66,7 +67,7 @@ For the teacher
     The folder and the zip hold the same. Nothing in them is changed by installing: a stick or a shared folder will do.
     Try it once on a computer of the room. A bundle for another Python or kind of computer is made on one of that kind:
     in the course's repository, with a network, `make bundle`; without make, `python scripts/setup_env.py`, then the
-    environment's Python with scripts/make_bundle.py. Python itself is not in the bundle: https://www.python.org
+    environment's Python with tools/make_bundle.py. Python itself is not in the bundle: https://www.python.org
     `make lab` and `make test` would want the network; the lines above do not. What is not in the bundle: tests' tools,
     the demo page of notebook 08 (gradio), downloads of real data. Put real data that you have into data/ yourself.
 """

@@ -62,7 +62,7 @@ def nbval(folder, *arguments, **variables):
     """Run pytest with the root conftest and nbval in a folder outside of the repository."""
     ours = ("COURSE_PROFILE", "OMP_NUM_THREADS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
     environment = {name: value for name, value in os.environ.items() if name not in ours} | variables
-    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")])}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")])}
     environment |= {"COURSE_DATA": "/real", "MPLBACKEND": "Agg", "COLUMNS": "200"}
     options = ["-p", "conftest", "-p", "no:cacheprovider", "-rA", "--color=no", "--continue-on-collection-errors"]
     options += ["--nbval-lax", "--nbval-current-env", "--nbval-sanitize-with", str(SANITIZE)]

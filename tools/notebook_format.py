@@ -1,6 +1,6 @@
 """Check notebooks against the course's template: pure functions from a notebook to its faults.
 
-    python scripts/notebook_format.py [NOTEBOOK ...]
+    python tools/notebook_format.py [NOTEBOOK ...]
 
 The tests call the same functions. Cells are counted from 1, Markdown cells included.
 """

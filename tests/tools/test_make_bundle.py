@@ -17,7 +17,7 @@ import try_bundle
 from install_bundle import InstallError
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 INSTALLER = ROOT / "scripts" / "install_bundle.py"
 HERE = install_bundle.this_machine()
 needs_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
