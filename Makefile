@@ -71,7 +71,7 @@ sample: setup  ## write the files of data/ anew (the same bytes every time)
 	$(BIN)/python tools/make_sample.py reviews
 	$(BIN)/python tools/make_sample.py templates
 	$(BIN)/python tools/make_sample.py tickets
-	$(BIN)/python tools/make_synthetic.py
+	$(BIN)/python tools/make_sample.py synthetic
 
 book: setup  ## build the course as a static site in build/book, and check it
 	$(BIN)/python tools/make_book.py

@@ -4,6 +4,7 @@ python tools/make_sample.py comments [--out data/comments.csv]
 python tools/make_sample.py reviews [--out data/reviews.csv]
 python tools/make_sample.py templates [--out data/identity_templates.csv]
 python tools/make_sample.py tickets [--out data/tickets.csv]
+python tools/make_sample.py synthetic [--out data/synthetic.csv]
 """
 
 import argparse
@@ -21,6 +22,7 @@ FILES = {
     "reviews": "reviews.csv",
     "templates": "identity_templates.csv",
     "tickets": "tickets.csv",
+    "synthetic": "synthetic.csv",
 }
 sys.path.insert(0, str(ROOT))  # `tools` is a folder of programs, not an installed package
 
