@@ -140,6 +140,7 @@ def _brier_parts(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float, f
 
 
 def _binned(truth: np.ndarray, scores: np.ndarray, bins: int, binning: Binning) -> pd.DataFrame:
+    # scikit-learn's calibration_curve gives no counts, which the error needs, and its quantile bins split ties.
     place = _equal_mass(scores, bins) if binning == "mass" else np.minimum((scores * bins).astype(int), bins - 1)
     rows = np.bincount(place, minlength=bins)
     filled = rows > 0

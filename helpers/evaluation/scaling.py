@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq, minimize, minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 from helpers.arguments import as_numbers, check_choice
 from helpers.evaluation.row_ids import Ids, refuse_shared, texts_of
@@ -290,21 +291,11 @@ def _platt(truth: np.ndarray, logits: np.ndarray) -> tuple[dict[str, float], str
 
 def _logistic_line(values: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
     """Slope and intercept of a logistic regression of targets between 0 and 1 on values of mean 0 and variance 1."""
-
-    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
-        logits = line[0] * values + line[1]
-        off = expit(logits) - wanted
-        return (np.logaddexp(0, logits) - wanted * logits).mean(), np.array([(off * values).mean(), off.mean()])
-
-    def hessian(line: np.ndarray) -> np.ndarray:
-        said = expit(line[0] * values + line[1])
-        weights = said * (1 - said)
-        mixed = (weights * values).mean()
-        return np.array([[(weights * values**2).mean(), mixed], [mixed, weights.mean()]])
-
-    start, options = (0.0, logit(wanted.mean())), {"gtol": 1e-10}
-    found = minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options=options).x
-    return float(found[0]), float(found[1])
+    # scikit-learn takes no targets between 0 and 1: each row is a positive and a negative, weighted.
+    twice, kinds = np.concatenate([values, values])[:, None], np.repeat([1, 0], len(values))
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10)
+    model.fit(twice, kinds, sample_weight=np.concatenate([wanted, 1 - wanted]))
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
 def _shift(logits: np.ndarray, wanted: np.ndarray) -> float:

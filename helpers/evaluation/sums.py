@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
+from helpers.metrics.confusion import Confusion, confusion_cells, precision_recall_f
+
 RANKINGS = ("auc", "average_precision")
 DECISIONS = ("f1", "precision", "recall")
 METRICS = [*RANKINGS, *DECISIONS]
@@ -26,9 +28,8 @@ def plan(metric: str, truth: np.ndarray, scores: np.ndarray) -> Callable[[np.nda
         positives, negatives = _steps(truth, scores)
         score = {"auc": _auc, "average_precision": _average_precision}[metric]
         return lambda weights: _of_both_classes(score, positives @ weights, negatives @ weights)
-    outcomes = _outcomes(truth, scores)
-    ratio = {"f1": _f1, "precision": _precision, "recall": _recall}[metric]
-    return lambda weights: _of_known(ratio, outcomes @ weights)
+    outcomes, index = _outcomes(truth, scores), ("precision", "recall", "f1").index(metric)
+    return lambda weights: precision_recall_f(Confusion(*(outcomes @ weights)))[index]
 
 
 def _steps(truth: np.ndarray, scores: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
@@ -70,24 +71,5 @@ def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarr
 
 
 def _outcomes(truth: np.ndarray, decided: np.ndarray) -> sparse.csr_array:
-    """A matrix that sums weights (N, R) over hits, false alarms, misses and known rows, to (4, R)."""
-    rows = [(truth == 1) & (decided == 1), (truth == 0) & (decided == 1), (truth == 1) & (decided == 0)]
-    return sparse.csr_array(np.array([*rows, ~np.isnan(truth)], dtype=np.int64))
-
-
-def _of_known(score: Callable[..., tuple[np.ndarray, np.ndarray]], sums: np.ndarray) -> np.ndarray:
-    """(R,) a ratio, 0.0 with nothing to divide by, NaN where a resample has no known row."""
-    part, whole = score(*sums[:3])
-    return np.where(sums[3] > 0, part / np.maximum(whole, 1), np.nan)
-
-
-def _f1(hits: np.ndarray, alarms: np.ndarray, misses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return 2 * hits, 2 * hits + alarms + misses
-
-
-def _precision(hits: np.ndarray, alarms: np.ndarray, misses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return hits, hits + alarms
-
-
-def _recall(hits: np.ndarray, alarms: np.ndarray, misses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return hits, hits + misses
+    """A matrix that sums weights (N, R) over the cells of the confusion matrix, to (4, R)."""
+    return sparse.csr_array(np.array(confusion_cells(truth, decided), dtype=np.int64))

@@ -14,6 +14,7 @@ import pandas as pd
 from helpers.arguments import check_choice, check_list, check_number
 from helpers.evaluation.row_ids import Ids, refuse_shared, texts_of
 from helpers.metrics.checks import Table, Threshold, checked, decide
+from helpers.metrics.confusion import Confusion, precision_recall_f
 
 Objective: TypeAlias = Literal["f1", "f_beta", "cost", "precision_at", "recall_at"]
 OBJECTIVES = ("f1", "f_beta", "cost", "precision_at", "recall_at")
@@ -145,18 +146,17 @@ def _best(cuts: Cuts, worth: Callable[[Cuts], np.ndarray], *, lowest: bool) -> f
 
 def _worth(cuts: Cuts, *, objective: str, beta: float, costs: tuple[float, float], least: float | None) -> np.ndarray:
     """The objective's value of each cut; NaN for a cut that does not have what was asked for."""
-    hits, alarms, misses = cuts.true_positives, cuts.false_positives, cuts.positives - cuts.true_positives
+    tp, fp, fn = cuts.true_positives, cuts.false_positives, cuts.positives - cuts.true_positives
     if objective == "cost":
-        return (costs[0] * alarms + costs[1] * misses) / cuts.rows
-    precision, recall = hits / np.maximum(hits + alarms, 1), hits / max(cuts.positives, 1)
+        return (costs[0] * fp + costs[1] * fn) / cuts.rows
+    counts = Confusion(tp, fp, fn, cuts.rows - tp - fp - fn)
+    precision, recall, f = precision_recall_f(counts, beta=1.0 if objective == "f1" else beta)
     needed = 0.0 if least is None else least
     if objective == "precision_at":
         return np.where(precision >= needed, recall, np.nan)
     if objective == "recall_at":
         return np.where(recall >= needed, precision, np.nan)
-    weight = 1.0 if objective == "f1" else beta**2
-    whole = (1 + weight) * hits + weight * misses + alarms
-    return (1 + weight) * hits / np.where(whole > 0, whole, 1.0)
+    return f
 
 
 def _values(rows: Rows, threshold: Threshold, names: pd.Index, worth: Callable[[Cuts], np.ndarray]) -> list[float]:

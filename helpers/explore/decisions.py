@@ -8,6 +8,7 @@ import pandas as pd
 
 from helpers.arguments import as_numbers, check_choice, check_count, check_table
 from helpers.metrics.checks import Table, Threshold, checked, decide
+from helpers.metrics.confusion import Confusion, precision_recall_f
 
 SCORES = ["precision", "recall", "f1"]
 
@@ -94,8 +95,7 @@ def decisions(ranked: Ranked, threshold: Threshold = 0.5) -> pd.DataFrame:
         for part in (ranked.with_label, ranked.without)
     )
     positives, negatives = (np.array([len(s) for s in part]) for part in (ranked.with_label, ranked.without))
-    table = _scores(found, positives - found, alarms).set_index(ranked.names)
-    table.loc[positives + negatives == 0, SCORES] = np.nan
+    table = _scores(found, positives - found, alarms, negatives - alarms).set_index(ranked.names)
     table.insert(0, "threshold", cuts)
     return table.assign(found=found, missed=positives - found, alarms=alarms, spared=negatives - alarms)
 
@@ -115,8 +115,9 @@ def totals(table: pd.DataFrame) -> pd.DataFrame:
         macro       0.33    0.50  0.40
         micro       0.67    0.67  0.67
     """
-    check_table("table (of explore.decisions)", table, [*SCORES, "found", "missed", "alarms"])
-    micro = _scores(*(table[[name]].sum().to_numpy() for name in ("found", "missed", "alarms")))
+    counts = ["found", "missed", "alarms", "spared"]
+    check_table("table (of explore.decisions)", table, [*SCORES, *counts])
+    micro = _scores(*(table[[name]].sum().to_numpy() for name in counts))
     return pd.DataFrame({"macro": table[SCORES].mean(), "micro": micro.iloc[0]}).T
 
 
@@ -142,7 +143,9 @@ def curve(ranked: Ranked, label: str, *, points: int = 201) -> pd.DataFrame:
     cuts = np.linspace(0, 1, check_count("points", points, at_least=2))
     positive, negative = ranked.with_label[place], ranked.without[place]
     found, alarms = (len(scores) - np.searchsorted(scores, cuts) for scores in (positive, negative))
-    table = _scores(found, len(positive) - found, alarms).set_index(pd.Index(cuts, name="threshold"))
+    table = _scores(found, len(positive) - found, alarms, len(negative) - alarms).set_index(
+        pd.Index(cuts, name="threshold")
+    )
     table.loc[found + alarms == 0, "precision"] = np.nan
     return table
 
@@ -153,7 +156,7 @@ def _checked(ranked: Ranked) -> Ranked:
     return ranked
 
 
-def _scores(found: np.ndarray, missed: np.ndarray, alarms: np.ndarray) -> pd.DataFrame:
+def _scores(found: np.ndarray, missed: np.ndarray, alarms: np.ndarray, spared: np.ndarray) -> pd.DataFrame:
     """Precision, recall and F1 of counts, each (K,)."""
-    parts = [(found, found + alarms), (found, found + missed), (2 * found, 2 * found + missed + alarms)]
-    return pd.DataFrame({name: top / np.maximum(bottom, 1) for name, (top, bottom) in zip(SCORES, parts, strict=True)})
+    scores = precision_recall_f(Confusion(found, alarms, missed, spared))
+    return pd.DataFrame(dict(zip(SCORES, scores, strict=True)))

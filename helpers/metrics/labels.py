@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 
 from helpers.arguments import check_choice
 from helpers.metrics.checks import Table, Threshold, checked, complete_rows, decide, known_entries
+from helpers.metrics.confusion import confusion, precision_recall_f
 
 
 def label_report(
@@ -46,12 +47,11 @@ def label_report(
     """
     truth, scores, names = checked(targets, probabilities, labels)
     decided = decide(scores, threshold, names)
-    known = ~np.isnan(truth)
-    parts = [_precision_recall_f1(truth[k, i], decided[k, i]) for i, k in enumerate(known.T)]
-    table = pd.DataFrame(parts, columns=["precision", "recall", "f1"], index=names)
+    parts = precision_recall_f(confusion(truth, decided))
+    table = pd.DataFrame(dict(zip(("precision", "recall", "f1"), parts, strict=True)), index=names)
     table.insert(0, "auc", _fast_auc(truth, scores))
     table.insert(1, "average_precision", _average_precisions(truth, scores))
-    table["support"], table["rows"] = (truth == 1).sum(axis=0), known.sum(axis=0)
+    table["support"], table["rows"] = (truth == 1).sum(axis=0), (~np.isnan(truth)).sum(axis=0)
     if alone := table.index[table["auc"].isna()].tolist():
         message = f"one class only among the known targets of {alone}: their auc and average_precision are NaN"
         warnings.warn(message, UserWarning, stacklevel=2)
@@ -227,10 +227,10 @@ def f1(
     check_choice("average", average, ("macro", "micro"))
     truth, scores, names = checked(targets, probabilities)
     decided = decide(scores, threshold, names)
-    known = known_entries(truth)
+    known_entries(truth)  # refuses what has none
     if average == "micro":
-        return _precision_recall_f1(truth[known], decided[known])[2]
-    return float(np.nanmean([_precision_recall_f1(truth[k, i], decided[k, i])[2] for i, k in enumerate(known.T)]))
+        truth, decided = truth.ravel(), decided.ravel()
+    return float(np.nanmean(precision_recall_f(confusion(truth, decided))[2]))
 
 
 def _fast_auc(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -270,13 +270,6 @@ def mean_of_scored(what: str, values: np.ndarray, names: pd.Index) -> float:
         message = f"{what} leaves out {left_out}, of which one class only is known; labels counted: {counted}"
         warnings.warn(message, UserWarning, stacklevel=3)
     return float("nan") if len(left_out) == len(values) else float(np.nanmean(values))
-
-
-def _precision_recall_f1(truth: np.ndarray, decided: np.ndarray) -> tuple[float, float, float]:
-    if not len(truth):
-        return float("nan"), float("nan"), float("nan")
-    found = sk.precision_recall_fscore_support(truth.astype(int), decided, average="binary", zero_division=0.0)
-    return float(found[0]), float(found[1]), float(found[2])
 
 
 def _known_decisions(targets: Table, probabilities: Table, threshold: Threshold) -> tuple[np.ndarray, np.ndarray]:
