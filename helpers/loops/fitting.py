@@ -211,7 +211,8 @@ def fit(
             return run
         saved.move(device)
         # One bar for all epochs: JupyterLab shows fifty outputs of a cell, and those of bars that are gone count too.
-        bar = tqdm(total=entry_checks.length_of(train), disable=not progress, leave=False)
+        n_batches = entry_checks.length_of(train)
+        bar = tqdm(total=n_batches, disable=not progress, leave=False)
         with deferred_interrupt() as interrupted, bar:
             while not (ended := run.is_over(epochs, patience)):
                 began, n_rows, n_steps, has_moved = time.perf_counter(), 0, 0, bool(run.batches)
@@ -259,7 +260,7 @@ def fit(
                         bar.set_postfix_str(f"loss {run.train_loss:.4f}, lr {lr:.2g}, {speed:,.0f} rows/s")
                     if interrupted.is_set():
                         break
-                    if checkpoint_every and n_steps % checkpoint_every == 0:
+                    if checkpoint_every and n_steps % checkpoint_every == 0 and run.batches != n_batches:
                         _refuse_infinite(model, run, folder)
                         saved.save_last(run)
 
