@@ -201,7 +201,8 @@ def start_epoch(loader: Any, epoch: int, *, skip: int) -> Iterator[Batch]:  # no
         loader.load_state_dict(loader.state_dict() | {"epoch": epoch, "batches": skip})
     else:  # torch's DistributedSampler and streams of `datasets` repeat one order unless they are told the epoch
         sampler = getattr(loader.batch_sampler, "sampler", None)
-        for part in (loader, loader.batch_sampler, sampler, loader.sampler, loader.dataset):
+        parts: list[Any] = [loader, loader.batch_sampler, sampler, loader.sampler, loader.dataset]
+        for part in parts:
             if hasattr(part, "set_epoch"):
                 part.set_epoch(epoch)
     before = torch.get_rng_state()
