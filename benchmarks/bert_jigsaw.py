@@ -27,7 +27,7 @@ from _record import data_option, load, record, use_data
 from scipy.special import expit, logit
 
 from helpers import config, evaluation, loaders, loops, losses, metrics, models
-from helpers.loops.evaluation import Precision
+from helpers.loops.prediction import Precision
 
 COMMAND = "python benchmarks/bert_jigsaw.py --data FOLDER"
 LABELS = bag_of_words.LABELS

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from helpers.arguments import check_choice, check_count
+from helpers.models.bert import BertTagger
 from helpers.models.encoders import longest_input
-from helpers.models.taggers import BertTagger
 from helpers.tagger_settings import Keep
 
 if TYPE_CHECKING:

@@ -346,7 +346,7 @@ def as_html(
         >>> print(text.as_html(frame, labels=["toxic"]))
         <ul ...><li><b>toxic</b> <span ...>&lt;b&gt;Fool!&lt;/b&gt;</span></li></ul>
     """
-    from helpers.datasets.columns import column_list, comment_texts, label_matrix  # which imports this module
+    from helpers.datasets.labels import column_list, comment_texts, label_matrix  # which imports this module
 
     check_count("most", most)
     names = [] if labels is None else column_list("labels", labels)

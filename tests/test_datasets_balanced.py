@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from helpers.datasets.balanced import balanced_sample
+from helpers.datasets.splitting import balanced_sample
 
 
 def test_each_unit_is_drawn_with_its_chance_and_the_totals_hold():

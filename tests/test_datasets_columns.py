@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from helpers import datasets, evaluation, explore, loaders, metrics, models, plots, text
+from helpers import datasets, evaluation, loaders, metrics, models, plots, text, widgets
 
 NAMED = datasets.DataError
 CELLS = [1, 0, None, 0, 1, None, 1, 0, 0, 0]
@@ -83,8 +83,8 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     ticks = plots.lengths_by_label(frame, frame["body"].str.len(), unit="characters", labels=["rude"]).get_yticklabels()
     assert ticks[-1].get_text() == f"rude (n={positives})"
     more = frame.assign(late=column.to_numpy())
-    assert explore.company(more, ["rude"], labels=["rude", "late"]).loc["late", "both"] == positives
-    explorer = explore.LabelExplorer(more, ["rude"], labels=["rude", "late"], text="body")
+    assert widgets.company(more, ["rude"], labels=["rude", "late"]).loc["late", "both"] == positives
+    explorer = widgets.LabelExplorer(more, ["rude"], labels=["rude", "late"], text="body")
     assert set(explorer.examples()["body"]) <= set(frame["body"][expected == 1])
     assert text.as_html(frame, labels=["rude"], text="body").count("<b>clean</b>") == (expected == 0).sum()
 
@@ -127,7 +127,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
         lambda frame: datasets.split(frame, labels=["rude"]),
         lambda frame: datasets.balance(frame, labels=["rude"], clean=1),
         lambda frame: plots.label_counts(frame, labels=["rude"]),
-        lambda frame: explore.company(frame, [], labels=["rude"]),
+        lambda frame: widgets.company(frame, [], labels=["rude"]),
     ],
     ids=["as_comments", "split", "balance", "label_counts", "company"],
 )
@@ -168,8 +168,8 @@ def test_a_table_from_a_csv_file_is_refused_with_the_way_out(tmp_path):
         datasets.split,
         plots.label_counts,
         lambda frame: datasets.balance(frame, clean=1),
-        lambda frame: explore.company(frame, []),
-        explore.LabelExplorer,
+        lambda frame: widgets.company(frame, []),
+        widgets.LabelExplorer,
     ):
         with pytest.raises(NAMED, match=r"does not say which .* labels=\['rude'\], or .*datasets\.as_comments"):
             ask(frame)
@@ -316,7 +316,7 @@ def test_a_row_without_a_text_is_named(cell):
         lambda: datasets.as_comments(frame, text="body", labels=["rude"]),
         lambda: datasets.split(frame, labels=["rude"], text="body", keep_together="duplicates"),
         lambda: text.as_html(frame, text="body"),
-        lambda: explore.LabelExplorer(frame, labels=["rude"], text="body"),
+        lambda: widgets.LabelExplorer(frame, labels=["rude"], text="body"),
     ):
         with pytest.raises(NAMED, match="row 4: column body"):
             ask()

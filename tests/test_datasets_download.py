@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from helpers import datasets
-from helpers.datasets import downloading
+from helpers.datasets import registry
 
 JIGSAW_ZIP = "jigsaw-toxic-comment-classification-challenge.zip"
 
@@ -77,7 +77,7 @@ def test_what_kaggle_sends_becomes_files_that_load(comments_file, tmp_path, monk
     files = kaggle_zip(tmp_path / "sent", comments_file)
     monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: str(tmp_path / "sent"))
     hashes = {datasets.reading.read_file(files[name]).git_blob_hash(): name for name in ("train.csv", "test.csv")}
-    monkeypatch.setattr(downloading, "JIGSAW_HASHES", hashes)
+    monkeypatch.setattr(registry, "JIGSAW_HASHES", hashes)
     placed = datasets.download("jigsaw", tmp_path / "data")
     assert [file.name for file in placed] == ["train.csv", "test.csv", "test_labels.csv"]
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
@@ -137,10 +137,10 @@ def test_force_fetches_again_and_a_failure_leaves_what_was_there(comments_file, 
         lambda name, force_download: forced.append(force_download) or tmp_path / "sent",
     )
     hashes = {datasets.reading.read_file(files[name]).git_blob_hash(): name for name in ("train.csv", "test.csv")}
-    monkeypatch.setattr(downloading, "JIGSAW_HASHES", hashes)
+    monkeypatch.setattr(registry, "JIGSAW_HASHES", hashes)
     placed = datasets.download("jigsaw", tmp_path / "data")
     before = [file.read_bytes() for file in placed]
-    monkeypatch.setattr(downloading, "JIGSAW_HASHES", {"0": "test.csv"})
+    monkeypatch.setattr(registry, "JIGSAW_HASHES", {"0": "test.csv"})
     with pytest.raises(datasets.DownloadError, match=r"test\.csv \(its hash differs\)"):
         datasets.download("jigsaw", tmp_path / "data", force=True)
     assert forced == [False, True]

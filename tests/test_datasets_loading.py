@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from helpers import datasets
-from helpers.datasets import comments as comments_module
-from helpers.datasets.landmarks import imdb_parts
+from helpers.datasets import loading
+from helpers.datasets.reviews import imdb_parts
 
 LABELS = list(datasets.JIGSAW_LABELS)
 REAL = os.environ.get("COURSE_DATA")
@@ -111,7 +111,7 @@ def test_a_whole_kaggle_file_is_recognised_by_its_hash(comments_file, tmp_path, 
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     path = comments_file("jigsaw/train.csv")
     blob = datasets.reading.read_file(path).git_blob_hash()
-    monkeypatch.setitem(comments_module.JIGSAW_HASHES, blob, "train.csv")
+    monkeypatch.setitem(loading.JIGSAW_HASHES, blob, "train.csv")
     assert datasets.load_comments("jigsaw").attrs["source"] == "Jigsaw train.csv, whole: 4 rows"
 
 

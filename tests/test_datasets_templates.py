@@ -11,7 +11,7 @@ import pytest
 from make_sample import write
 
 from helpers import config, datasets, evaluation
-from helpers.datasets.templates import IDENTITY_ROWS
+from helpers.datasets.loading import IDENTITY_ROWS
 from tools.grammar.templates import RULES, fill, make
 
 ROOT = Path(__file__).resolve().parent.parent

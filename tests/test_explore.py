@@ -23,22 +23,21 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.multiclass import OneVsRestClassifier
 
-from helpers import datasets, evaluation, explore, metrics, plots
-from helpers.explore.company_picture import company_picture
-from helpers.explore.showing import png
-from helpers.explore.threshold_picture import ThresholdPicture
+from helpers import datasets, evaluation, metrics, plots, widgets
+from helpers.widgets.figures import ThresholdPicture, company_picture
+from helpers.widgets.rendering import png
 
 LABELS = list(datasets.JIGSAW_LABELS)
 CUTS = [0.3, 0.1, 0.25, np.inf, 0.2, 0.05]
 KERNEL = """import sys, types
 import numpy as np, pandas as pd
-from helpers import explore
+from helpers import widgets
 truth = np.array([[0, 1], [1, 0], [1, 1], [0, 0]])
 scores = np.array([[0.2, 0.6], [0.7, 0.1], [0.4, 0.9], [0.6, 0.3]])
-by_hand = explore.ThresholdExplorer(truth, scores, labels=["a", "b"])"""
+by_hand = widgets.ThresholdExplorer(truth, scores, labels=["a", "b"])"""
 COLAB = 'sys.modules["google.colab"] = types.ModuleType("google.colab")\nby_hand.show()'
 WITHOUT = """sys.modules["ipywidgets"] = None
-explore.LabelExplorer(pd.DataFrame(truth, columns=["a", "b"]), ["a"], labels=["a", "b"]).show()"""
+widgets.LabelExplorer(pd.DataFrame(truth, columns=["a", "b"]), ["a"], labels=["a", "b"]).show()"""
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +59,12 @@ def scored(comments):
 
 @pytest.fixture
 def explorer(scored):
-    return explore.ThresholdExplorer(*scored, tuned=evaluation.tune_thresholds(*scored)["threshold"])
+    return widgets.ThresholdExplorer(*scored, tuned=evaluation.tune_thresholds(*scored)["threshold"])
 
 
 @pytest.fixture
 def labels_explorer(comments):
-    return explore.LabelExplorer(comments, ["insult"])
+    return widgets.LabelExplorer(comments, ["insult"])
 
 
 def pixels(data):
@@ -78,7 +77,7 @@ def pixels(data):
 @pytest.mark.parametrize("threshold", [0.5, 0.0, 1.0, CUTS], ids=str)
 def test_decisions_are_those_of_scikit_learn_over_the_known_rows(scored, threshold):
     targets, probabilities = scored[0], scored[1].round(2)  # some stand at the threshold itself
-    table = explore.decisions(explore.rank(targets, probabilities), threshold)
+    table = widgets.decisions(widgets.rank(targets, probabilities), threshold)
     cuts = np.broadcast_to(threshold, 6)
     for label, cut in zip(LABELS, cuts, strict=True):
         known = targets[label].notna()
@@ -94,11 +93,11 @@ def test_decisions_are_those_of_scikit_learn_over_the_known_rows(scored, thresho
 def test_totals_are_those_of_scikit_learn_and_of_the_metrics(scored):
     targets, probabilities = scored
     complete, yes = targets.fillna(0).astype(int), (probabilities >= CUTS).astype(int)
-    means = explore.totals(explore.decisions(explore.rank(complete, probabilities), CUTS))
+    means = widgets.totals(widgets.decisions(widgets.rank(complete, probabilities), CUTS))
     for average in ("macro", "micro"):
         wanted = precision_recall_fscore_support(complete, yes, average=average, zero_division=0.0)[:3]
         assert means.loc[average].tolist() == pytest.approx(wanted, abs=1e-12)
-    with_gaps = explore.totals(explore.decisions(explore.rank(targets, probabilities), CUTS))
+    with_gaps = widgets.totals(widgets.decisions(widgets.rank(targets, probabilities), CUTS))
     for average in ("macro", "micro"):
         wanted = metrics.f1(targets, probabilities, average=average, threshold=CUTS)
         assert with_gaps.loc[average, "f1"] == pytest.approx(wanted, abs=1e-12)
@@ -107,19 +106,19 @@ def test_totals_are_those_of_scikit_learn_and_of_the_metrics(scored):
 def test_a_label_of_which_nothing_is_known_has_no_score_and_leaves_the_macro_mean_alone(scored):
     targets, probabilities = scored
     targets = targets.assign(threat=np.nan)
-    table = explore.decisions(explore.rank(targets, probabilities), 0.2)
+    table = widgets.decisions(widgets.rank(targets, probabilities), 0.2)
     assert table.loc["threat", ["precision", "recall", "f1"]].isna().all()
-    assert explore.totals(table).loc["macro", "f1"] == pytest.approx(metrics.f1(targets, probabilities, threshold=0.2))
-    explorer = explore.ThresholdExplorer(targets, probabilities, label="threat")
+    assert widgets.totals(table).loc["macro", "f1"] == pytest.approx(metrics.f1(targets, probabilities, threshold=0.2))
+    explorer = widgets.ThresholdExplorer(targets, probabilities, label="threat")
     explorer.sliders["threat"].value = 0.1
     assert "nan" in explorer._numbers["threat"].value
 
 
 def test_the_curve_passes_through_the_decisions(scored):
-    ranked = explore.rank(*scored)
-    points = explore.curve(ranked, "insult", points=11)
+    ranked = widgets.rank(*scored)
+    points = widgets.curve(ranked, "insult", points=11)
     for cut in (0.0, 0.2, 0.5):
-        row = explore.decisions(ranked, cut).loc["insult"]
+        row = widgets.decisions(ranked, cut).loc["insult"]
         assert points.loc[cut].tolist() == pytest.approx(row[["precision", "recall", "f1"]].tolist())
     assert np.isnan(points.loc[1.0, "precision"])
     assert points.loc[1.0, "recall"] == 0
@@ -177,7 +176,7 @@ def _button(explorer, name):
 
 
 def test_tuned_thresholds_may_be_never(scored):
-    explorer = explore.ThresholdExplorer(*scored, start=CUTS)
+    explorer = widgets.ThresholdExplorer(*scored, start=CUTS)
     assert explorer.thresholds["threat"] == np.inf
     assert explorer.sliders["threat"].value == explorer.sliders["threat"].max
     explorer.set(0.5)
@@ -210,10 +209,10 @@ def test_many_labels_and_odd_names(scored):
     rng = np.random.default_rng(0)
     names = [f"topic <b>{i}</b> & more" for i in range(23)]
     truth = (rng.random((50, 23)) < 0.3).astype(int)
-    explorer = explore.ThresholdExplorer(truth, rng.random((50, 23)), labels=names)
+    explorer = widgets.ThresholdExplorer(truth, rng.random((50, 23)), labels=names)
     explorer.sliders[names[7]].value = 0.1
     assert "explore-slider-topic-b-7-b-more" in explorer.sliders[names[7]]._dom_classes
-    numbered = explore.ThresholdExplorer(truth, rng.random((50, 23)))
+    numbered = widgets.ThresholdExplorer(truth, rng.random((50, 23)))
     numbered.sliders[22].value = 0.9
     assert numbered.label == 22
     assert numbered.thresholds[22] == 0.9
@@ -237,7 +236,7 @@ def test_many_labels_and_odd_names(scored):
 def test_what_does_not_fit_is_named(change, message):
     given = {"targets": np.eye(4)[:, :2], "probabilities": np.zeros((4, 2)), "labels": ["a", "b"], **change}
     with pytest.raises(ValueError, match=message):
-        explore.ThresholdExplorer(given.pop("targets"), given.pop("probabilities"), **given)
+        widgets.ThresholdExplorer(given.pop("targets"), given.pop("probabilities"), **given)
 
 
 # ---------------------------------------------------------------- which labels come together
@@ -245,7 +244,7 @@ def test_what_does_not_fit_is_named(change, message):
 
 @pytest.mark.parametrize("chosen", [["insult"], ["obscene", "insult"], []], ids=str)
 def test_company_counts_what_pandas_counts(comments, chosen):
-    table = explore.company(comments, chosen)
+    table = widgets.company(comments, chosen)
     rows = comments[comments[chosen].eq(1).all(axis=1)]
     assert table.index.tolist() == [label for label in LABELS if label not in chosen]
     for label, row in table.iterrows():
@@ -258,7 +257,7 @@ def test_company_counts_what_pandas_counts(comments, chosen):
 
 
 def test_lift_and_counts_are_the_same_both_ways_and_shares_are_not(comments):
-    there, back = explore.company(comments, ["toxic"]), explore.company(comments, ["threat"])
+    there, back = widgets.company(comments, ["toxic"]), widgets.company(comments, ["threat"])
     assert there.loc["threat", ["both", "lift"]].tolist() == back.loc["toxic", ["both", "lift"]].tolist()
     assert there.loc["threat", "share_of_chosen"] == back.loc["toxic", "share_of_label"]
     assert there.loc["threat", "share_of_chosen"] < back.loc["toxic", "share_of_chosen"]
@@ -266,7 +265,7 @@ def test_lift_and_counts_are_the_same_both_ways_and_shares_are_not(comments):
 
 def test_unknown_labels_are_left_out_pair_by_pair():
     frame = pd.DataFrame({"a": [1, 1, 1, 0, np.nan], "b": [1, 0, np.nan, 1, 1], "c": [0, 0, 0, 0, 1]})
-    table = explore.company(frame, ["a"], labels=["a", "b", "c"])
+    table = widgets.company(frame, ["a"], labels=["a", "b", "c"])
     assert table.loc["b", ["both", "chosen_rows", "label_rows", "rows"]].tolist() == [1, 2, 2, 3]
     assert table.loc["c", ["both", "chosen_rows", "label_rows", "rows"]].tolist() == [0, 3, 0, 4]
     assert np.isnan(table.loc["c", ["share_of_label", "lift"]].tolist()).all()
@@ -294,7 +293,7 @@ def test_pressing_a_label_or_a_measure_changes_picture_and_examples(labels_explo
 
 
 def test_the_picture_says_the_shares(comments):
-    table = explore.company(comments, ["severe_toxic"])
+    table = widgets.company(comments, ["severe_toxic"])
     left, right = company_picture(table, ["severe_toxic"], LABELS, "shares").axes
     row = table.loc["toxic"]
     assert f"{row['share_of_chosen']:.0%} of {int(row['chosen_rows']):,}" in [text.get_text() for text in left.texts]
@@ -307,11 +306,11 @@ def test_the_picture_says_the_shares(comments):
 
 def test_examples_cannot_run_and_are_masked_on_request():
     frame = pd.DataFrame({"comment_text": ["<script>x</script> damned", "fine"], "a": [1, 0], "b": [1, 0]})
-    plain = explore.LabelExplorer(frame, ["a"], labels=["a", "b"])._shown.value
-    masked = explore.LabelExplorer(frame, ["a"], labels=["a", "b"], masked=True)._shown.value
+    plain = widgets.LabelExplorer(frame, ["a"], labels=["a", "b"])._shown.value
+    masked = widgets.LabelExplorer(frame, ["a"], labels=["a", "b"], masked=True)._shown.value
     assert "<script" not in plain and "damned" in plain and "fine" not in plain
     assert "damned" not in masked
-    without_text = explore.LabelExplorer(frame.drop(columns="comment_text"), ["a"], labels=["a", "b"])
+    without_text = widgets.LabelExplorer(frame.drop(columns="comment_text"), ["a"], labels=["a", "b"])
     without_text.buttons["b"].value = True
     assert without_text.table().empty
 
@@ -328,7 +327,7 @@ def test_examples_cannot_run_and_are_masked_on_request():
 def test_labels_that_do_not_fit_are_named(chosen, options, message):
     frame = pd.DataFrame({"a": [1, 0], "b": [0, 1]})
     with pytest.raises(ValueError, match=message):
-        explore.LabelExplorer(frame, chosen, **{"labels": ["a", "b"], **options})
+        widgets.LabelExplorer(frame, chosen, **{"labels": ["a", "b"], **options})
 
 
 # ---------------------------------------------------------------- where no widget runs
@@ -363,7 +362,7 @@ def test_a_kernel_sends_the_widget_then_the_picture_and_colab_gets_both_in_one(t
 
 def test_without_ipywidgets_the_thresholds_can_still_be_set(scored, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    explorer = explore.ThresholdExplorer(*scored)
+    explorer = widgets.ThresholdExplorer(*scored)
     assert explorer.widget is None
     explorer.set(CUTS)
     assert explorer.thresholds.tolist() == CUTS

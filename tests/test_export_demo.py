@@ -198,7 +198,7 @@ def test_a_full_queue_is_refused(predictor, address, monkeypatch):
     httpx = pytest.importorskip("httpx")
     import threading
 
-    from helpers.export import page as module
+    from helpers.export import demo_page as module
 
     free, real = threading.Event(), export.Predictor.predict
     monkeypatch.setattr(export.Predictor, "predict", lambda self, texts: free.wait(60) and real(self, texts))

@@ -21,7 +21,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import helpers
-from helpers import datasets, evaluation, explore, export, loaders, losses, metrics, models, plots, text
+from helpers import datasets, evaluation, export, loaders, losses, metrics, models, plots, text, widgets
 
 PACKAGE = Path(helpers.__file__).parent
 RNG = np.random.default_rng(0)
@@ -30,7 +30,7 @@ ONE, ONE_SCORES = TRUTH[:, 0], SCORES[:, 0]
 LOGITS, TARGETS = torch.randn(8, 2), torch.arange(16).reshape(8, 2) % 3 % 2.0
 FRAME = pd.DataFrame({"a": [1, 0, 1, 0], "b": [0, 1, 1, 0]}, index=[1, 2, 3, 4])
 SERIES = pd.Series([1.0, 2.0], index=["x", "y"])
-RANKED = explore.rank(TRUTH, SCORES, labels=["a", "b"])
+RANKED = widgets.rank(TRUTH, SCORES, labels=["a", "b"])
 GROUPS = pd.DataFrame({"g": RNG.random(40) < 0.5})
 BOTH = {"targets": TRUTH, "probabilities": SCORES}
 NAMED = {**BOTH, "labels": ["a", "b"]}
@@ -103,13 +103,13 @@ CALLS = {
     plots.share_longer: {"values": [10, 20, 40], "unit": "u", "cuts": [30]},
     plots.spread: {"values": {"a": [1, 2]}, "target": 1.5, "unit": "u", "name": "n"},
     plots.word_weights: {"words": ["a", "b"], "weights": [0.1, -0.2], "largest": 1.0, "per_line": 20, "key": True},
-    explore.LabelExplorer: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"], "measure": "shares"},
-    explore.ThresholdExplorer: {**NAMED, "start": 0.5, "tuned": [0.4, 0.6], "label": "a"},
-    explore.company: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"]},
-    explore.curve: {"ranked": RANKED, "label": "a", "points": 5},
-    explore.decisions: {"ranked": RANKED, "threshold": 0.5},
-    explore.rank: NAMED,
-    explore.totals: {"table": explore.decisions(RANKED)},
+    widgets.LabelExplorer: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"], "measure": "shares"},
+    widgets.ThresholdExplorer: {**NAMED, "start": 0.5, "tuned": [0.4, 0.6], "label": "a"},
+    widgets.company: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"]},
+    widgets.curve: {"ranked": RANKED, "label": "a", "points": 5},
+    widgets.decisions: {"ranked": RANKED, "threshold": 0.5},
+    widgets.rank: NAMED,
+    widgets.totals: {"table": widgets.decisions(RANKED)},
 }
 HOSTILE = [
     None,
@@ -156,9 +156,9 @@ def raised_on_purpose(error):
 
 
 def test_every_public_function_is_called():
-    for module in (metrics, losses, evaluation, plots, explore):
+    for module in (metrics, losses, evaluation, plots, widgets):
         public = {getattr(module, name) for name in module.__all__}
-        made_by_others = {evaluation.Calibration, explore.Ranked, plots.use_style}
+        made_by_others = {evaluation.Calibration, widgets.Ranked, plots.use_style}
         assert {found for found in public if callable(found)} - made_by_others <= set(CALLS)
 
 
@@ -210,8 +210,8 @@ def test_names_are_drawn_as_they_are(name):
         plots.word_weights([name], [1.0]),
     ]
     figures = [ax.figure for ax in pictures]
-    figures.append(explore.ThresholdExplorer(TRUTH, SCORES, labels=[name, "b"]).figure())
-    figures.append(explore.LabelExplorer(table.round().astype(int), ["b"], labels=[name, "b"]).figure())
+    figures.append(widgets.ThresholdExplorer(TRUTH, SCORES, labels=[name, "b"]).figure())
+    figures.append(widgets.LabelExplorer(table.round().astype(int), ["b"], labels=[name, "b"]).figure())
     for figure in figures:
         assert any(name in text for text in drawn(figure)), drawn(figure)
     plt.close("all")

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from helpers import datasets, loaders, loops, losses, text
-from helpers.datasets import DataError, tables
+from helpers.datasets import DataError, reading
 from helpers.loaders import files
 
 ROOT = Path(__file__).parent.parent
@@ -519,7 +519,7 @@ def test_a_row_too_long_is_refused_wherever_a_batch_begins(rows, tmp_path):
     (tmp_path / "bad.csv").write_text("comment_text,toxic\n" + "fine,0\n\n" * rows + "9,too,many,fields\nfine,1\n")
     seen = []
     with pytest.raises(DataError, match=rf"bad.csv: row {rows + 1}: more fields .* quote texts"):
-        for cells in tables.read_columns(tmp_path / "bad.csv", ["toxic"], batch_rows=2):
+        for cells in reading.read_columns(tmp_path / "bad.csv", ["toxic"], batch_rows=2):
             seen += cells["toxic"]
     assert seen == ["0"] * (rows - rows % 2)
 
@@ -528,13 +528,13 @@ def test_a_row_that_is_not_utf8_or_cut_off_is_named_in_a_parquet_file(tmp_path):
     texts = pa.array([b"fine", b"\xe9"] * 700).cast(pa.binary()).view(pa.string())
     pq.write_table(pa.table({"comment_text": texts}), tmp_path / "bad.parquet", use_dictionary=False)
     with pytest.raises(DataError, match=r"bad.parquet: row 2: column comment_text is not UTF-8"):
-        list(tables.read_columns(tmp_path / "bad.parquet", ["comment_text"]))
+        list(reading.read_columns(tmp_path / "bad.parquet", ["comment_text"]))
     pq.write_table(pa.table({"n": np.arange(5_000)}), tmp_path / "cut.parquet", use_dictionary=False, compression=None)
     content = bytearray((tmp_path / "cut.parquet").read_bytes())
     content[:60] = bytes(60)  # the header of the first page
     (tmp_path / "cut.parquet").write_bytes(content)
     with pytest.raises(DataError, match=r"cut.parquet: cannot be read beyond row 0 "):
-        list(tables.read_columns(tmp_path / "cut.parquet", ["n"]))
+        list(reading.read_columns(tmp_path / "cut.parquet", ["n"]))
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -544,7 +544,7 @@ def test_a_file_is_read_in_bounded_memory_however_it_was_written(kind, tmp_path)
     path = tmp_path / f"rows.{kind}"  # forty megabytes in one row group
     rows.to_parquet(path, row_group_size=len(rows)) if kind == "parquet" else rows.to_csv(path, index=False)
     before, held, done = pa.total_allocated_bytes(), [], 0
-    for cells in tables.read_columns(path, ["comment_text"]):
+    for cells in reading.read_columns(path, ["comment_text"]):
         held.append(pa.total_allocated_bytes() - before)
         assert cells["comment_text"] == rows["comment_text"][done : done + 1_000].tolist()
         done += 1_000
@@ -557,13 +557,13 @@ def test_cells_are_read_as_they_stand(tmp_path):
     frame = pd.DataFrame({"id": range(len(cells)), "b.c": cells})
     frame.to_csv(tmp_path / "rows.csv", index=False, encoding="utf-8-sig", lineterminator="\r\n")
     frame[frame["id"] >= 0].set_index("id").to_parquet(tmp_path / "rows.parquet")
-    assert tables.column_names(tmp_path / "rows.csv") == ["id", "b.c"]
+    assert reading.column_names(tmp_path / "rows.csv") == ["id", "b.c"]
     for kind in ("csv", "parquet"):
         assert [
-            cell for part in tables.read_columns(tmp_path / f"rows.{kind}", ["b.c"], 3) for cell in part["b.c"]
+            cell for part in reading.read_columns(tmp_path / f"rows.{kind}", ["b.c"], 3) for cell in part["b.c"]
         ] == cells
     with pytest.raises(ValueError, match="batch_rows=0"):
-        tables.read_columns(tmp_path / "rows.csv", ["b.c"], 0)
+        reading.read_columns(tmp_path / "rows.csv", ["b.c"], 0)
 
 
 def test_an_index_that_pandas_kept_is_no_column(tmp_path):

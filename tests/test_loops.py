@@ -15,7 +15,7 @@ from scipy import sparse
 from torch import nn
 
 from helpers import loaders, loops, losses, metrics, models
-from helpers.loops import fitting
+from helpers.loops import training
 
 SCRIPT = Path(__file__).with_name("loop_run.py")
 BCE = nn.functional.binary_cross_entropy_with_logits
@@ -197,12 +197,12 @@ def test_the_bar_shows_loss_rate_and_speed(capsys):
 def test_one_bar_serves_all_epochs(monkeypatch, capsys):
     made = []
 
-    class Bar(fitting.tqdm):
+    class Bar(training.tqdm):
         def __init__(self, *args, **options):
             made.append(self)
             super().__init__(*args, mininterval=0, **options)
 
-    monkeypatch.setattr(fitting, "tqdm", Bar)
+    monkeypatch.setattr(training, "tqdm", Bar)
     run(epochs=3, progress=True, batch_size=8)
     assert len(made) == 1
     said = capsys.readouterr().err

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from helpers import loaders, loops, losses, metrics, models
-from helpers.loops import tuning
+from helpers.loops import fine_tuning
 
 
 class Tiny(nn.Module):
@@ -144,7 +144,7 @@ def test_options_of_fit_go_through(four):
 
 def test_the_schedule_counts_steps_not_batches_where_they_are_gathered(four, monkeypatch):
     asked = []
-    monkeypatch.setattr(tuning, "linear_warmup", lambda *given, **options: asked.append(options["steps"]))
+    monkeypatch.setattr(fine_tuning, "linear_warmup", lambda *given, **options: asked.append(options["steps"]))
     options = {"loss": losses.bce, "lr": 1e-4, "epochs": 3, "layers": 0, "head_epochs": 0, "progress": False}
     loops.fine_tune(tagger_of(), four, accumulate=2, **options)
     assert len(four) == 2
@@ -157,7 +157,7 @@ def test_a_resumed_run_trains_no_head_again_and_refuses_another_number_of_its_ep
     loops.fine_tune(first, four, head_epochs=2, **options)
     with pytest.raises(loops.CheckpointError, match="head epochs was 2 and is 3"):
         loops.fine_tune(again, four, head_epochs=3, **options)
-    monkeypatch.setattr(tuning, "fit_head", lambda *_, **__: pytest.fail("the head is trained a second time"))
+    monkeypatch.setattr(fine_tuning, "fit_head", lambda *_, **__: pytest.fail("the head is trained a second time"))
     loops.fine_tune(again, four, head_epochs=2, **options)
     for (name, one), other in zip(first.state_dict().items(), again.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0, msg=name)

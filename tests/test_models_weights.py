@@ -5,7 +5,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from helpers.models import weights
+from helpers.models import persistence
 
 
 class Tied(nn.Module):
@@ -33,31 +33,31 @@ def wrapped(kind):
 def test_names_and_weights_are_those_without_wrappers(kind, into):
     torch.manual_seed(0)
     model, other = wrapped(kind), wrapped(into)
-    state = weights.clean_state_dict(model)
+    state = persistence.clean_state_dict(model)
     assert list(state) == ["0.weight", "0.bias", "1.1.weight", "1.1.bias"]
-    weights.load_clean_state_dict(other, state)
+    persistence.load_clean_state_dict(other, state)
     for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(mine, theirs)
     with pytest.raises(RuntimeError, match="extra"):
-        weights.load_clean_state_dict(other, state | {"extra": torch.zeros(1)})
+        persistence.load_clean_state_dict(other, state | {"extra": torch.zeros(1)})
 
 
 def test_a_module_of_that_name_is_no_wrapper():
     model = nn.Module()
     model.module = nn.Linear(1, 1)
-    assert list(weights.clean_state_dict(model)) == ["module.weight", "module.bias"]
+    assert list(persistence.clean_state_dict(model)) == ["module.weight", "module.bias"]
 
 
 def test_tied_weights_are_written_and_read_back_tied(tmp_path):
     model, other = Tied(), Tied()
-    safetensors.torch.save_file(weights.clean_state_dict(model), tmp_path / "tied.safetensors")
-    weights.load_clean_state_dict(other, safetensors.torch.load_file(tmp_path / "tied.safetensors"))
+    safetensors.torch.save_file(persistence.clean_state_dict(model), tmp_path / "tied.safetensors")
+    persistence.load_clean_state_dict(other, safetensors.torch.load_file(tmp_path / "tied.safetensors"))
     assert torch.equal(other.words.weight, model.words.weight)
     assert other.out.weight is other.words.weight
 
 
 def test_compiled_parts_are_replaced_by_what_was_compiled():
-    model = weights.without_compiled(wrapped("part"))
+    model = persistence.without_compiled(wrapped("part"))
     assert isinstance(model[1], nn.Sequential)
     assert list(model.state_dict()) == ["0.weight", "0.bias", "1.1.weight", "1.1.bias"]
 
@@ -68,4 +68,4 @@ def test_a_state_of_something_else_is_named():
             return {"step": 3}
 
     with pytest.raises(ValueError, match="_extra_state is a dict"):
-        weights.clean_state_dict(Odd())
+        persistence.clean_state_dict(Odd())

@@ -31,8 +31,8 @@ from transformers import PreTrainedTokenizerFast
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from helpers import loaders, loops, text
-from helpers.loaders.rows import row_numbers
-from helpers.loops.evaluation import resolve_device
+from helpers.loaders.batches import row_numbers
+from helpers.loops.prediction import resolve_device
 
 
 def id_rows(n_rows, **options):

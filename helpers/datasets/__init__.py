@@ -5,16 +5,13 @@ A table of comments that `load_*` gives has the columns `id`, `comment_text`, th
 `as_comments` makes any other table one of comments.
 """
 
-from helpers.datasets.columns import as_comments, label_matrix, label_names, text_column
-from helpers.datasets.comments import JIGSAW_LABELS, JIGSAW_ROWS, at_most, load_comments
-from helpers.datasets.downloading import DownloadError, download
-from helpers.datasets.duplicates import duplicate_groups, near_duplicate_groups, near_duplicate_pairs
-from helpers.datasets.inventory import available, bundled_file
+from helpers.datasets.labels import as_comments, label_matrix, label_names, text_column
+from helpers.datasets.loading import JIGSAW_LABELS, JIGSAW_ROWS, at_most, load_comments, load_synthetic, load_templates
+from helpers.datasets.near_duplicates import duplicate_groups, near_duplicate_groups, near_duplicate_pairs
 from helpers.datasets.reading import DataError
+from helpers.datasets.registry import DownloadError, available, bundled_file, download
 from helpers.datasets.reviews import load_reviews
 from helpers.datasets.splitting import Split, balance, share_table, split
-from helpers.datasets.synthetic import load_synthetic
-from helpers.datasets.templates import load_templates
 
 __all__ = [
     "JIGSAW_LABELS",

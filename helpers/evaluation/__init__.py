@@ -9,9 +9,9 @@ people's; it takes one label.
 """
 
 from helpers.evaluation.bias import bias_report, bias_score, generalized_mean, mentions
-from helpers.evaluation.calibration import brier, calibration_error, reliability
+from helpers.evaluation.calibration import Calibration, fit_calibration
+from helpers.evaluation.calibration_scores import brier, calibration_error, reliability
 from helpers.evaluation.intervals import bootstrap, resample_weights
-from helpers.evaluation.scaling import Calibration, fit_calibration
 from helpers.evaluation.thresholds import tune_thresholds
 
 __all__ = [

@@ -11,10 +11,19 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from helpers.arguments import check_choice, check_count, check_number
-from helpers.evaluation import sums
-from helpers.metrics.checks import Table, Threshold, check_same_rows, checked, decide
+from helpers.metrics.checks import (
+    Confusion,
+    Table,
+    Threshold,
+    check_same_rows,
+    checked,
+    confusion_cells,
+    decide,
+    precision_recall_f,
+)
 
 Found: TypeAlias = "float | pd.Series"
 Metric: TypeAlias = "str | Callable[[np.ndarray, np.ndarray], Found] | Callable[[pd.DataFrame, pd.DataFrame], Found]"
@@ -101,7 +110,7 @@ def bootstrap(
     if callable(metric):
         score, index = _score_by_calls(metric, truth, models, names)
     else:
-        if metric in sums.DECISIONS:
+        if metric in DECISIONS:
             models = _decided(models, threshold, against_threshold, names)
         score, index = _score_by_sums(metric, truth, models), pd.Index([*names, "mean"])
     values = score(np.ones((len(truth), 1), dtype=np.int64))[:, 0]
@@ -152,7 +161,7 @@ def _draw_weights(rows: int, resamples: int, rng: np.random.Generator) -> Iterat
 def _score_by_sums(metric: str, truth: np.ndarray, models: list[np.ndarray]) -> Score:
     """A function of weights (N, R) that gives (L + 1, R): each label's score or difference, and the mean."""
     counted = _counted(metric, truth)
-    plans = [[sums.plan(metric, t, s) for t, s in zip(truth.T, scores.T, strict=True)] for scores in models]
+    plans = [[plan(metric, t, s) for t, s in zip(truth.T, scores.T, strict=True)] for scores in models]
 
     def score(weights: np.ndarray) -> np.ndarray:
         by_label = _difference([np.stack([by_weights(weights) for by_weights in plan]) for plan in plans])
@@ -163,7 +172,7 @@ def _score_by_sums(metric: str, truth: np.ndarray, models: list[np.ndarray]) -> 
 
 def _counted(metric: str, truth: np.ndarray) -> np.ndarray:
     """(L,) which labels the mean is over: of decisions those with a known row, of rankings those with both classes."""
-    return ~np.isnan(truth).all(axis=0) if metric in sums.DECISIONS else _has_both_classes(truth)
+    return ~np.isnan(truth).all(axis=0) if metric in DECISIONS else _has_both_classes(truth)
 
 
 def _score_by_calls(
@@ -233,7 +242,7 @@ def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index, cou
 
 def _check_settings(metric: Metric, resamples: int, level: float, seed: int) -> None:
     if not callable(metric):
-        check_choice("metric (a name, or a function of targets and probabilities)", metric, sums.METRICS)
+        check_choice("metric (a name, or a function of targets and probabilities)", metric, METRICS)
     check_count("resamples", resamples)
     check_number("level", level, above=0, below=1)
     check_count("seed", seed, at_least=0)
@@ -242,9 +251,9 @@ def _check_settings(metric: Metric, resamples: int, level: float, seed: int) -> 
 def _check_thresholds(
     metric: Metric, threshold: "Threshold | None", against_threshold: "Threshold | None", *, paired: bool
 ) -> None:
-    if not (threshold is None and against_threshold is None) and metric not in sums.DECISIONS:
+    if not (threshold is None and against_threshold is None) and metric not in DECISIONS:
         advice = "give a callable its own, as functools.partial does" if callable(metric) else f"not with {metric!r}"
-        raise ValueError(f"a threshold goes with {', '.join(sums.DECISIONS)}: {advice}")
+        raise ValueError(f"a threshold goes with {', '.join(DECISIONS)}: {advice}")
     if against_threshold is not None and not paired:
         raise ValueError("against_threshold is that of a second model: give its probabilities as against")
 
@@ -268,3 +277,67 @@ def _checked_against(truth: np.ndarray, against: Table, names: pd.Index, labels:
         return checked(pd.DataFrame(truth, columns=names), against, labels)[1]
     except ValueError as error:
         raise ValueError(f"against, as the second model's probabilities: {error}") from error
+
+
+RANKINGS = ("auc", "average_precision")
+DECISIONS = ("f1", "precision", "recall")
+METRICS = [*RANKINGS, *DECISIONS]
+
+
+def plan(metric: str, truth: np.ndarray, scores: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of weights (N, R) that gives the label's score in each resample, (R,), NaN where it has none.
+
+    Args:
+        metric: one of `METRICS`.
+        truth: (N,) of 0, 1 and NaN (unknown).
+        scores: (N,) in [0, 1]; for decisions 0 and 1.
+    """
+    if metric in RANKINGS:
+        positives, negatives = _steps(truth, scores)
+        score = {"auc": _auc, "average_precision": _average_precision}[metric]
+        return lambda weights: _of_both_classes(score, positives @ weights, negatives @ weights)
+    outcomes, index = _outcomes(truth, scores), ("precision", "recall", "f1").index(metric)
+    return lambda weights: precision_recall_f(Confusion(*(outcomes @ weights)))[index]
+
+
+def _steps(truth: np.ndarray, scores: np.ndarray) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Matrices that sum weights (N, R) over the positives (G, R) and the negatives (2G + 1, R) of one label.
+
+    G is the number of different scores among the positives, in ascending order. The positives are summed at each; the
+    negatives by turns between two of these scores, and at one (ties).
+    """
+    steps = np.unique(scores[truth == 1])
+    place = np.searchsorted(steps, scores, "left") + np.searchsorted(steps, scores, "right")
+    positive, negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
+    parts = [(positive, place[positive] // 2, len(steps)), (negative, place[negative], 2 * len(steps) + 1)]
+    one = np.ones(len(truth), dtype=np.int64)
+    first, second = (sparse.csr_array((one[rows], (at, rows)), shape=(n, len(truth))) for rows, at, n in parts)
+    return first, second
+
+
+def _of_both_classes(
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray], positives: np.ndarray, negatives: np.ndarray
+) -> np.ndarray:
+    scorable = positives.any(axis=0) & negatives.any(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(scorable, score(positives, negatives), np.nan)
+
+
+def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """(R,) share of (positive, negative) pairs in the right order, ties one half, from the sums of `_steps`."""
+    below = negatives.cumsum(axis=0)
+    wins = positives * (below[:-1:2] + below[1::2])
+    return wins.sum(axis=0) / (2 * positives.sum(axis=0) * below[-1])
+
+
+def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    """(R,) precision at each score of a positive, weighted by the positives there, from the sums of `_steps`."""
+    true = positives[::-1].cumsum(axis=0)[::-1]
+    false = negatives[::-1].cumsum(axis=0)[::-1][1::2]
+    precision = true / np.maximum(true + false, 1)
+    return (positives * precision).sum(axis=0) / positives.sum(axis=0)
+
+
+def _outcomes(truth: np.ndarray, decided: np.ndarray) -> sparse.csr_array:
+    """A matrix that sums weights (N, R) over the cells of the confusion matrix, to (4, R)."""
+    return sparse.csr_array(np.array(confusion_cells(truth, decided), dtype=np.int64))

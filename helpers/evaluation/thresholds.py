@@ -13,8 +13,7 @@ import pandas as pd
 
 from helpers.arguments import check_choice, check_list, check_number
 from helpers.evaluation.row_ids import Ids, refuse_shared, texts_of
-from helpers.metrics.checks import Table, Threshold, checked, decide
-from helpers.metrics.confusion import Confusion, precision_recall_f
+from helpers.metrics.checks import Confusion, Table, Threshold, checked, decide, precision_recall_f
 
 Objective: TypeAlias = Literal["f1", "f_beta", "cost", "precision_at", "recall_at"]
 OBJECTIVES = ("f1", "f_beta", "cost", "precision_at", "recall_at")

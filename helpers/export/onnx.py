@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from helpers.arguments import check_choice
-from helpers.export.names import GRAPH
+from helpers.export.predictor import GRAPH
+from helpers.models.bert import BertTagger
 from helpers.models.encoders import longest_input
-from helpers.models.saving import SavedTagger, checked_settings, checked_tagger, load_tagger
-from helpers.models.taggers import BertTagger
-from helpers.models.weights import without_compiled
+from helpers.models.persistence import SavedTagger, checked_settings, checked_tagger, load_tagger, without_compiled
 from helpers.tagger_settings import read_settings, whole_folder, write_settings
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece

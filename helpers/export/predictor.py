@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from helpers import folders
+from helpers import config, folders
 from helpers.arguments import check_count
-from helpers.export.names import GRAPH, SETTINGS, VOCABULARY, WEIGHTS
 from helpers.tagger_settings import checked_thresholds, read_settings
 from helpers.text_checks import iterate_texts, mostly_unknown, unknown_words, warn_of_unknown
 
@@ -289,3 +288,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         }
     except (ValueError, KeyError) as error:
         raise ValueError(f"{folder / SETTINGS} is corrupt or no export's: {error!r}") from error
+
+
+GRAPH = "model.onnx"
+SETTINGS, WEIGHTS, VOCABULARY = config.TAGGER_SETTINGS, config.TAGGER_WEIGHTS, config.TAGGER_VOCABULARY

@@ -1,11 +1,4 @@
-from .files import (
-    TokenFiles as TokenFiles,
-    file_loader as file_loader,
-    label_columns as label_columns,
-    tokenize_files as tokenize_files,
-)
-from .ordering import check_batch as check_batch, in_row_order as in_row_order
-from .rows import (
+from .batches import (
     ArrayRows as ArrayRows,
     Batch as Batch,
     BatchLoader as BatchLoader,
@@ -14,7 +7,14 @@ from .rows import (
     loader_of as loader_of,
     sparse_loader as sparse_loader,
 )
-from .sampling import EpochBatchSampler as EpochBatchSampler, LengthBatchSampler as LengthBatchSampler
+from .files import (
+    TokenFiles as TokenFiles,
+    file_loader as file_loader,
+    label_columns as label_columns,
+    tokenize_files as tokenize_files,
+)
+from .row_order import check_batch as check_batch, in_row_order as in_row_order
+from .samplers import EpochBatchSampler as EpochBatchSampler, LengthBatchSampler as LengthBatchSampler
 from .tokens import (
     TokenRows as TokenRows,
     Tokens as Tokens,

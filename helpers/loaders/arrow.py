@@ -16,8 +16,7 @@ import xxhash
 from datasets.exceptions import DatasetGenerationError
 from filelock import FileLock, Timeout
 
-from helpers.datasets.reading import DataError
-from helpers.datasets.tables import read_columns
+from helpers.datasets.reading import DataError, read_columns
 from helpers.loaders.tokens import tokenize
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from helpers.datasets.reading import DataError
-from helpers.datasets.tables import column_names
-from helpers.loaders.rows import Batch, row_numbers
+from helpers.datasets.reading import DataError, column_names
+from helpers.loaders.batches import Batch, row_numbers
 from helpers.loaders.tokens import loader_by_length, padded
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
 from helpers.arguments import as_numbers, check_choice, check_count
-from helpers.loaders.rows import Batch, loader_of, row_numbers
-from helpers.loaders.sampling import EpochBatchSampler, LengthBatchSampler
+from helpers.loaders.batches import Batch, loader_of, row_numbers
+from helpers.loaders.samplers import EpochBatchSampler, LengthBatchSampler
 from helpers.text import as_texts
 from helpers.text_checks import mostly_unknown, unknown_words, warn_of_unknown
 

@@ -1,5 +1,7 @@
 from .checkpoints import CheckpointError as CheckpointError, load_best as load_best
-from .evaluation import (
+from .fine_tuning import fine_tune as fine_tune, fit_head as fit_head
+from .fingerprints import fingerprint as fingerprint, refuse_other as refuse_other
+from .prediction import (
     evaluate as evaluate,
     features as features,
     logits as logits,
@@ -7,7 +9,5 @@ from .evaluation import (
     predict_labels as predict_labels,
     predict_share as predict_share,
 )
-from .fingerprints import fingerprint as fingerprint, refuse_other as refuse_other
-from .fitting import Fit as Fit, LossError as LossError, fit as fit
-from .schedules import linear_warmup as linear_warmup
-from .tuning import fine_tune as fine_tune, fit_head as fit_head
+from .schedulers import linear_warmup as linear_warmup
+from .training import Fit as Fit, LossError as LossError, fit as fit

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from helpers.models.weights import clean_state_dict, load_clean_state_dict
+from helpers.models.persistence import clean_state_dict, load_clean_state_dict
 
 LAST, BEST, LOCK = "last.pt", "best.safetensors", "fit.lock"
 _STATE: dict[str, Any] = {

@@ -21,9 +21,9 @@ from torch.optim.lr_scheduler import (
 from torch.utils.data import DataLoader, IterableDataset
 
 from helpers.arguments import check_list, check_number
-from helpers.loops.evaluation import Precision, autocast, known, move
-from helpers.models.heads import refuse_backbone
-from helpers.models.weights import can_be_saved, unwrapped
+from helpers.loops.prediction import Precision, autocast, known, move
+from helpers.models.multi_head import refuse_backbone
+from helpers.models.persistence import can_be_saved, unwrapped
 
 _NUMBERS: dict[str, tuple[str, dict[str, float]]] = {
     "lr": ("learning rate", {"at_least": 0}),

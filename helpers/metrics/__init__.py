@@ -9,8 +9,7 @@ during training are torchmetrics' work (it comes with Lightning). Mind that its 
 positives 0.0, which drags the macro mean down; here such a label is NaN, named in a warning and left out of the mean.
 """
 
-from helpers.metrics.heads import auc_by_head, mean_head_auc
-from helpers.metrics.labels import (
+from helpers.metrics.classification import (
     auc_by_label,
     f1,
     hamming_loss,
@@ -21,8 +20,10 @@ from helpers.metrics.labels import (
     subset_accuracy,
 )
 from helpers.metrics.rankings import (
+    auc_by_head,
     coverage_error,
     label_ranking_average_precision,
+    mean_head_auc,
     precision_recall_points,
     ranking_loss,
     roc_points,

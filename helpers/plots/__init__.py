@@ -4,10 +4,8 @@ Titles are left to the caller, who knows the finding. Colours are Okabe and Ito'
 """
 
 from helpers.plots.charts import bars, columns, compare, heat_map, histograms, intervals, lines, road, spread
-from helpers.plots.comments import label_counts, lengths, lengths_by_label, marking_words, share_longer
-from helpers.plots.diagrams import heads
-from helpers.plots.explanations import word_weights
-from helpers.plots.scores import confusion, learning_curves, precision_recall, reliability, roc
+from helpers.plots.comments import heads, label_counts, lengths, lengths_by_label, marking_words, share_longer
+from helpers.plots.explanations import confusion, learning_curves, precision_recall, reliability, roc, word_weights
 from helpers.plots.style import CLEAN, DARK, GREY, PALETTE, label_colors, use_style
 
 __all__ = [

@@ -1,9 +1,7 @@
 """PyTorch Lightning: the course's data, models, losses and schedule in another frame."""
 
-from helpers.tagging.data import CommentDataModule
-from helpers.tagging.predicting import predict
-from helpers.tagging.progress import EpochLines, quiet
-from helpers.tagging.scores import LabelAUROC
-from helpers.tagging.tagger import CommentTagger
+from helpers.tagging.callbacks import EpochLines, LabelAUROC, quiet
+from helpers.tagging.datamodule import CommentDataModule, predict
+from helpers.tagging.module import CommentTagger
 
 __all__ = ["CommentDataModule", "CommentTagger", "EpochLines", "LabelAUROC", "predict", "quiet"]

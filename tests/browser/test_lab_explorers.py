@@ -4,15 +4,15 @@ from moving import Moving, choose_labels, move_thresholds
 
 THRESHOLDS = """
 import numpy as np
-from helpers import explore
+from helpers import widgets
 draw = np.random.default_rng(0)
 targets = (draw.random((900, 3)) < 0.3).astype(int)
 scores = 0.4 * targets + 0.6 * draw.random(targets.shape)
-explorer = explore.ThresholdExplorer(targets, scores, labels=["toxic", "threat", "rude & odd"], tuned=[0.2, 0.3, 0.4])
+explorer = widgets.ThresholdExplorer(targets, scores, labels=["toxic", "threat", "rude & odd"], tuned=[0.2, 0.3, 0.4])
 explorer.show()"""
 TOGETHER = """
-from helpers import datasets, explore
-explorer = explore.LabelExplorer(datasets.load_comments("sample"))
+from helpers import datasets, widgets
+explorer = widgets.LabelExplorer(datasets.load_comments("sample"))
 explorer.show()"""
 ROW = """
 row = explorer.table().loc["threat", ["threshold", "precision", "recall", "f1"]]

@@ -1,0 +1,337 @@
+"""Which columns of a table are its text and its labels: named once, carried in `DataFrame.attrs`, never guessed."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from helpers.arguments import check_choice, is_numeric
+from helpers.datasets.reading import DataError, rows_in_words
+
+OnEmpty = Literal["error", "drop"]
+
+TEXT = "comment_text"
+_LABEL_WORDS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
+_UNKNOWN_WORDS = ("-1", "-1.0", "")
+
+
+def as_comments(
+    frame: pd.DataFrame,
+    *,
+    text: str | None = None,
+    labels: Iterable[str] | None = None,
+    allow_unknown: bool = False,
+    on_empty: OnEmpty = "error",
+) -> pd.DataFrame:
+    """Turn any table in memory into a table of comments: name its text and label columns, and validate them.
+
+    All later functions find the two in `attrs["text"]` and `attrs["labels"]`, which pandas keeps when rows or columns
+    are chosen, and in Parquet and pickle files. `pd.concat` of tables with different `attrs`, `pd.DataFrame(dict)` and
+    CSV files lose them: call this function again.
+
+    Args:
+        frame: N rows; other columns stay as they are.
+        text: the column that holds the text; None takes the one that the table carries, or `comment_text`.
+        labels: the label columns, of 0 and 1 in any type (integers, truth values, floats, categories, pandas' nullable
+            and pyarrow types, the words "0" and "1"); missing cells are unknown. None takes those that the table
+            carries.
+        allow_unknown: accept -1 and empty texts in label columns as unknown too.
+        on_empty: `error` or `drop` rows without text.
+
+    Returns:
+        A new table with the same columns, index and order; labels are int8, or float32 with NaN where some are unknown.
+
+    Raises:
+        DataError: a column that is missing, named twice or has both roles, a row without text, another label than 0, 1
+            and unknown; the message names row and column.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import datasets
+        >>> frame = pd.DataFrame({"body": ["Thank you", "Go away"], "rude": [False, True], "year": [2025, 2026]})
+        >>> mails = datasets.as_comments(frame, text="body", labels=["rude"])
+        >>> datasets.label_names(mails), mails["rude"].tolist()
+        (['rude'], [0, 1])
+    """
+    names, column = label_names(frame, labels), text_column(frame, text)
+    check_choice("on_empty", on_empty, ("error", "drop"))
+    if column in names:
+        raise DataError(f"column {column!r} cannot be both the text and a label: correct text= or labels=")
+    texts = frame[column]
+    empty = texts.map(lambda cell: isinstance(cell, str) and not cell.strip()).to_numpy(dtype=bool)
+    if on_empty == "drop":
+        empty = empty | texts.isna().to_numpy(dtype=bool)
+        frame = frame[~empty]
+    elif empty.any():
+        raise DataError(f"{rows_in_words(np.flatnonzero(empty))}: column {column} is empty; pass on_empty='drop'")
+    comment_texts(frame, column)
+    if frame.empty:
+        raise DataError("no row has a text")
+    values = {name: label_values(frame[name], name, allow_unknown=allow_unknown) for name in names}
+    result = frame.copy()
+    for name in names:
+        result[name] = as_stored(values[name])
+    return named(result, text=column, labels=names)
+
+
+def label_names(frame: pd.DataFrame, labels: Iterable[str] | None = None) -> list[Any]:
+    """Return the names of the label columns: those that are passed, or those that the table carries.
+
+    `load_comments`, `load_reviews`, `load_templates` and `as_comments` name them in `attrs["labels"]`; a column that is
+    added later is no label, whatever it holds.
+
+    Args:
+        frame: a table of comments.
+        labels: other label columns than the table carries, or those of a table that carries none.
+
+    Raises:
+        DataError: the table carries no names and none are passed, or a name is missing from the table or appears twice.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> comments = datasets.load_comments()
+        >>> datasets.label_names(comments)
+        ['toxic', 'severe_toxic', 'obscene', 'threat', 'insult', 'identity_hate']
+        >>> datasets.label_names(comments.assign(long=comments["comment_text"].str.len() > 500))[-1]
+        'identity_hate'
+    """
+    check_frame(frame)
+    carried = labels is None
+    if carried and (labels := frame.attrs.get("labels")) is None:
+        raise DataError(f"the table does not say which of its columns are labels. {_way_out(frame)}")
+    names = column_list("labels", labels)
+    if not names:
+        raise DataError(f"labels=[]: expected at least one label column. {_way_out(frame)}")
+    if absent := [name for name in names if not _holds(frame, name)]:
+        reason = "were dropped or renamed" if carried else "are no columns"
+        raise DataError(f"labels {absent} {reason}: the table has {list(frame.columns)}. {_way_out(frame)}")
+    return [frame.columns.tolist()[_place(frame, name)] for name in names]  # NumPy's numbers are no JSON
+
+
+def text_column(frame: pd.DataFrame, text: str | None = None) -> Any:  # noqa: ANN401
+    """Return the name of the text column: the one that is passed, the one that the table carries, or `comment_text`.
+
+    Raises:
+        DataError: the table has no such column, or has it twice.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import datasets
+        >>> datasets.text_column(datasets.load_comments())
+        'comment_text'
+        >>> datasets.text_column(pd.DataFrame({"body": ["Hello"]}))
+        Traceback (most recent call last):
+            ...
+        helpers.datasets.reading.DataError: no text column 'comment_text': the table has ['body']. Name it with text=...
+    """
+    check_frame(frame)
+    name = text if text is not None else frame.attrs.get("text", TEXT)
+    if not _holds(frame, name):
+        raise DataError(f"no text column {name!r}: the table has {list(frame.columns)}. Name it with text=...")
+    return frame.columns.tolist()[_place(frame, name)]
+
+
+def comment_texts(frame: pd.DataFrame, text: str | None = None) -> list[str]:
+    """Return the texts of a table; DataError names rows whose cell is missing or no text."""
+    column = text_column(frame, text)
+    texts = frame[column].tolist()
+    if bad := [row for row, cell in enumerate(texts) if not isinstance(cell, str)]:
+        missing = pd.isna(frame[column].iloc[bad[0]])
+        found = "has no text" if missing is True else f"holds {texts[bad[0]]!r:.50} where a text is expected"
+        raise DataError(f"{rows_in_words(bad)}: column {column} {found}; fill or drop such rows")
+    return texts
+
+
+def label_matrix(
+    frame: pd.DataFrame, labels: Iterable[str] | None = None, *, allow_unknown: bool = False
+) -> np.ndarray:
+    """Return the labels of a table as numbers, whatever type its columns have.
+
+    Args:
+        frame: a table of comments, N rows.
+        labels: L label columns; None takes those that the table carries.
+        allow_unknown: accept -1 and empty texts as unknown, beside missing cells.
+
+    Returns:
+        (N, L) float32 of 0, 1 and NaN (unknown).
+
+    Raises:
+        DataError: as `label_names`; another value, with its row and column.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import datasets
+        >>> frame = pd.DataFrame({"rude": pd.array([True, None], dtype="boolean"), "late": ["0", "1"]})
+        >>> datasets.label_matrix(frame, ["rude", "late"]).tolist()
+        [[1.0, 0.0], [nan, 1.0]]
+    """
+    names = label_names(frame, labels)
+    return np.column_stack([label_values(frame[name], name, allow_unknown=allow_unknown) for name in names])
+
+
+def label_values(column: pd.Series, name: object, *, place: str = "", allow_unknown: bool = False) -> np.ndarray:
+    """Return a label column of any type as (N,) float32 of 0, 1 and NaN.
+
+    Raises:
+        DataError: another value; the message begins with `place`, the name of a file, and names row and column.
+    """
+    missing = column.isna().to_numpy(dtype=bool)
+    if is_numeric(column):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        unknown = values == -1
+    else:
+        words = column.astype(object).where(~missing, "0").astype(str).str.strip().str.lower()
+        values = words.map(_LABEL_WORDS).to_numpy(dtype=np.float64)
+        unknown = words.isin(_UNKNOWN_WORDS).to_numpy(dtype=bool)
+    bad = np.flatnonzero(~(np.isin(values, (0, 1)) | missing | (unknown & allow_unknown)))
+    if len(bad):
+        hint = "; pass allow_unknown=True if it marks an unknown label" if unknown[bad[0]] else ""
+        found = str(column.iloc[bad[0]]).strip()
+        raise DataError(
+            f"{place}{rows_in_words(bad)}: column {name} holds {found!r} where a label is 0 or 1{hint}. "
+            f"If {name} is no label, name the label columns with labels=[...]"
+        )
+    return np.where(missing | unknown, np.nan, values).astype(np.float32)
+
+
+def as_stored(values: np.ndarray) -> np.ndarray:
+    """Return labels as a table holds them: int8, or float32 where some are unknown."""
+    return values if np.isnan(values).any() else values.astype(np.int8)
+
+
+def named(frame: pd.DataFrame, *, text: Hashable, labels: Iterable[Any]) -> pd.DataFrame:
+    """Write into a table which of its columns are the text and the labels, and return it."""
+    frame.attrs |= {"text": text, "labels": list(labels)}
+    return frame
+
+
+def check_frame(frame: object, name: str = "frame") -> None:
+    """Raise DataError unless the argument is a DataFrame."""
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(f"{name}: expected a pandas DataFrame, got {type(frame).__name__}")
+
+
+def refuse_other_rows(frame: pd.DataFrame, name: str, values: object) -> None:
+    """Raise DataError where a Series has another index than the table, so that its rows may be in another order."""
+    if isinstance(values, pd.Series) and not values.index.equals(frame.index):
+        raise DataError(
+            f"{name} has another index than the table, so its rows may be in another order; pass {name}.to_numpy() if "
+            "they are in the table's order"
+        )
+
+
+def column_list(name: str, value: Iterable[Any] | None) -> list[Any]:
+    """Return column names as a list; DataError where one name is passed, a set, or a name twice."""
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
+        raise DataError(f"{name}={value!r}: expected a list of column names, such as {name}=[{value!r}]")
+    if isinstance(value, set | frozenset):
+        raise DataError(f"{name}={value!r}: a set has no order; pass a list of column names")
+    names = list(value)
+    if not all(isinstance(one, Hashable) for one in names):
+        raise DataError(f"{name}={value!r}: expected a flat list of column names")
+    if twice := [one for one in dict.fromkeys(names) if names.count(one) > 1]:
+        raise DataError(f"{name}: {twice} named twice; name each column once")
+    return names
+
+
+def _holds(frame: pd.DataFrame, name: object) -> bool:
+    return isinstance(name, Hashable) and name in frame.columns
+
+
+def _place(frame: pd.DataFrame, name: Any) -> int:  # noqa: ANN401
+    """The position of a column; DataError where several have its name."""
+    place = frame.columns.get_loc(name)
+    if not isinstance(place, int):
+        raise DataError(f"column {name!r} appears more than once in the table; rename or drop one")
+    return place
+
+
+def _way_out(frame: pd.DataFrame) -> str:
+    """How to name the label columns, with those that could be meant."""
+    fitting = [name for place, name in enumerate(frame.columns) if _could_be_label(frame.iloc[:, place])]
+    shown = f"{fitting[:8]}"[:-1] + (", ...]" if len(fitting) > 8 else "]") if fitting else "[...]"
+    return f"Pass labels={shown}, or name the columns once: datasets.as_comments(table, text=..., labels={shown})"
+
+
+def _could_be_label(column: pd.Series) -> bool:
+    try:
+        return not np.isnan(label_values(column, "")).all()
+    except DataError:
+        return False
+
+
+def check_columns(
+    name: str, found: Sequence[str] | pd.Index, needed: Sequence[str], others: Sequence[str] | pd.Index = ()
+) -> None:
+    """Raise DataError unless `found` holds all of `needed` and nothing beyond them and `others`."""
+    missing = [c for c in needed if c not in found]
+    if missing:
+        raise DataError(
+            f"{name}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)}; found {', '.join(map(str, found))}"
+            ". If a column has another name, say so with text=, id= or labels="
+        )
+    extra = [str(c) for c in found if c not in needed and c not in others]
+    if extra:
+        raise DataError(
+            f"{name}: extra column{'s' * (len(extra) > 1)} {', '.join(extra)}: "
+            "name them in keep=[...] to carry them along, or in drop=[...]"
+        )
+
+
+def tidy(
+    frame: pd.DataFrame,
+    name: str,
+    *,
+    text: str,
+    id_column: str | None,
+    labels: Sequence[str],
+    keep: Sequence[str] = (),
+    on_empty: OnEmpty = "error",
+    allow_unknown: bool = False,
+) -> pd.DataFrame:
+    """Check ids, texts and labels, name the columns and put them in order. Raises DataError with file and row."""
+    if on_empty not in ("error", "drop"):
+        raise DataError(f"on_empty={on_empty!r}: choose 'error' or 'drop'")
+    columns = ["id", "comment_text", *labels, *keep]
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise DataError(
+            f"{name}: {', '.join(twice)} would stand twice in the table of id, comment_text, labels and keep; "
+            "rename the column in the file, or leave it out with drop=[...]"
+        )
+    checked = {
+        "id": _ids(frame, name, id_column),
+        "comment_text": frame[text],
+        **{label: _labels(frame[label], label, name, allow_unknown) for label in labels},
+        **{column: frame[column] for column in keep},
+    }
+    result = pd.DataFrame(checked)
+    empty = np.flatnonzero(result["comment_text"].str.strip().eq("").to_numpy(dtype=bool))
+    if len(empty) and on_empty == "error":
+        raise DataError(
+            f"{name}: {rows_in_words(empty)}: column {text} is empty. Mend the file, or pass on_empty='drop'"
+        )
+    if len(empty) == len(result):
+        raise DataError(f"{name}: no row has a text")
+    result = result.drop(index=empty.tolist()).reset_index(drop=True) if len(empty) else result
+    return named(result, text=TEXT, labels=labels)
+
+
+def _labels(column: pd.Series, label: str, name: str, allow_unknown: bool) -> np.ndarray:
+    return as_stored(label_values(column, label, place=f"{name}: ", allow_unknown=allow_unknown))
+
+
+def _ids(frame: pd.DataFrame, name: str, column: str | None) -> pd.Series:
+    numbers = pd.Series(np.arange(1, len(frame) + 1).astype(str), index=frame.index).str.zfill(len(str(len(frame))))
+    if column is None:
+        return "row-" + numbers
+    ids = frame[column].where(frame[column].ne(""), "row-" + numbers)
+    repeated = np.flatnonzero(ids.duplicated(keep=False).to_numpy())
+    if len(repeated):
+        first = ids.iloc[repeated[0]]
+        same = np.flatnonzero(ids.eq(first).to_numpy())
+        raise DataError(
+            f"{name}: column {column}: id {first!r} stands in {rows_in_words(same)}; {len(repeated):,} rows share "
+            f"their id with another. Remove the repeats, or number the rows with id=None, drop=[{column!r}]"
+        )
+    return ids

@@ -1,0 +1,221 @@
+"""Less of a tagger: single weights, whole attention heads, whole layers. Each gives a copy; the tagger stays."""
+
+import copy
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import prune, skip_init
+from torch.utils.data import DataLoader
+
+from helpers import losses
+from helpers.arguments import check_count, check_number
+from helpers.loaders import check_batch
+from helpers.models.bert import BertTagger
+
+
+def prune_weights(tagger: BertTagger, share: float) -> BertTagger:
+    """A copy whose smallest weights, over all matrices of the encoder's layers together, are zero.
+
+    The copy is as large and as slow as before: a dense matrix stores and multiplies its zeros like any number.
+
+    Source: magnitude pruning, Han et al. 2015; `torch.nn.utils.prune.global_unstructured`.
+
+    Args:
+        tagger: with dense matrices.
+        share: of the weights that become zero, 0 to 1.
+
+    Raises:
+        ValueError: a share outside 0 to 1.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> pruned = export.prune_weights(models.BertTagger(BertModel(settings), 1), 0.4)
+        >>> round(export.share_of_zeros(pruned), 2)
+        0.4
+    """
+    share = check_number("share", share, at_least=0, at_most=1)
+    pruned = copy.deepcopy(tagger)
+    matrices = [(m, "weight") for layer in pruned.layers() for m in layer.modules() if isinstance(m, nn.Linear)]
+    prune.global_unstructured(matrices, prune.L1Unstructured, amount=share)
+    for module, name in matrices:
+        prune.remove(module, name)  # makes the zeros part of the weights
+    return pruned
+
+
+def share_of_zeros(tagger: BertTagger) -> float:
+    """Share of the weights of the encoder's layers that are exactly zero.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> export.share_of_zeros(models.BertTagger(BertModel(settings), 1)) < 0.001
+        True
+    """
+    weights = [m.weight for layer in tagger.layers() for m in layer.modules() if isinstance(m, nn.Linear)]
+    return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+
+
+def head_importance(
+    tagger: BertTagger,
+    loader: DataLoader[Any],
+    *,
+    loss: Callable[..., torch.Tensor] = losses.bce,
+    batches: int | None = None,
+) -> torch.Tensor:
+    """How much the loss would change without each attention head, to first order: (layers, heads), 0 or more.
+
+    A head's outputs are thought of as multiplied by a gate of 1; the importance is the mean over rows of the size of
+    the derivative of the row's loss with respect to that gate, and costs one backward pass a batch.
+
+    Source: Michel et al. 2019, Are Sixteen Heads Really Better than One?
+
+    Args:
+        tagger: of the BERT family, with `attention.output.dense` in each layer.
+        loader: of `(inputs, labels)`, which are moved to the tagger's device; take rows that the model was trained on,
+            or validation rows, never test rows.
+        loss: of logits and labels, a mean over the rows of a batch.
+        batches: how many to look at; None takes all.
+
+    Raises:
+        ValueError: layers without attention heads as BERT has them, an empty loader, or batches of another form.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, loaders, models, text
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+        >>> tagger = models.BertTagger(BertModel(settings), 1)
+        >>> tokens = loaders.tokenize(["You are kind.", "Go away!"], text.load_tokenizer())
+        >>> importance = export.head_importance(tagger, loaders.token_loader(tokens, [[0], [1]]))
+        >>> importance.shape, bool((importance >= 0).all())
+        (torch.Size([2, 4]), True)
+    """
+    batches = None if batches is None else check_count("batches", batches)
+    tagger, device = copy.deepcopy(tagger).eval(), next(tagger.parameters()).device
+    blocks = [_attention(layer) for layer in tagger.layers()]
+    sums, seen = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks)), 0
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(place: int) -> Callable[..., tuple[torch.Tensor]]:
+        def hook(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+            # Where all below is frozen there is no gradient yet: it begins here.
+            kept[place] = given[0] if given[0].requires_grad else given[0].detach().requires_grad_(True)
+            kept[place].retain_grad()
+            return (kept[place],)
+
+        return hook
+
+    for place, (_, dense) in enumerate(blocks):
+        dense.register_forward_pre_hook(keep(place))
+    for inputs, labels in map(check_batch, islice(loader, batches)):
+        moved_inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+        loss(tagger(**moved_inputs), labels.to(device)).backward()
+        for place, (block, _) in enumerate(blocks):
+            vectors = kept[place]  # (B, T, heads * size)
+            shape = (*vectors.shape[:2], block.num_attention_heads, block.attention_head_size)
+            assert vectors.grad is not None
+            moved = (vectors * vectors.grad).detach().reshape(shape).sum(dim=(1, 3)) * len(labels)
+            sums[place, : block.num_attention_heads] += moved.abs().sum(dim=0).to(sums)
+        seen += len(labels)
+    if not seen:
+        raise ValueError("the loader gives no batch")
+    return sums / seen
+
+
+def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTagger:
+    """A copy without some attention heads: smaller matrices, less to multiply.
+
+    `to_onnx` writes it; `models.save_tagger` cannot, since the encoder's configuration knows one number of heads only.
+
+    Args:
+        tagger: of the BERT family.
+        heads: (layer, head) pairs, counted from 0; each layer keeps one head at least.
+
+    Raises:
+        ValueError: a head that is not there, a layer that would lose all, layers without heads as BERT has them.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+        >>> pruned = export.prune_heads(models.BertTagger(BertModel(settings), 1), [(0, 1), (0, 3)])
+        >>> [layer.attention.self.num_attention_heads for layer in pruned.layers()]
+        [2, 4]
+    """
+    pruned = copy.deepcopy(tagger)
+    layers: list[Any] = list(pruned.layers())
+    for number in sorted({layer for layer, _ in heads}):
+        if not 0 <= number < len(layers):
+            raise ValueError(f"layer {number}: the encoder has {len(layers)} layers")
+        block, dense = _attention(layers[number])
+        gone = {head for layer, head in heads if layer == number}
+        kept = [head for head in range(block.num_attention_heads) if head not in gone]
+        if not gone <= set(range(block.num_attention_heads)) or not kept:
+            raise ValueError(f"layer {number}: heads {sorted(gone)} of {block.num_attention_heads}; one must stay")
+        size = block.attention_head_size
+        rows = torch.cat([torch.arange(head * size, (head + 1) * size) for head in kept])
+        for name in ("query", "key", "value"):
+            setattr(block, name, _part(getattr(block, name), rows, dim=0))
+        layers[number].attention.output.dense = _part(dense, rows, dim=1)
+        block.num_attention_heads, block.all_head_size = len(kept), len(rows)
+    return pruned
+
+
+def keep_layers(tagger: BertTagger, layers: Sequence[int]) -> BertTagger:
+    """A copy with some of the encoder's layers only: a student that begins with its teacher's weights.
+
+    Source: DistilBERT (Sanh et al. 2019) begins with every second layer of BERT.
+
+    Args:
+        tagger: of the BERT family.
+        layers: numbers counted from 0, in the order in which the copy has them.
+
+    Raises:
+        ValueError: no layer, or one that is not there.
+
+    Examples:
+        >>> from transformers import BertConfig, BertModel
+        >>> from helpers import export, models
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64)
+        >>> student = export.keep_layers(models.BertTagger(BertModel(settings), 1), [0, 2])
+        >>> len(student.layers())
+        2
+    """
+    whole = tagger.layers()
+    if not layers or not set(layers) <= set(range(len(whole))) or len(set(layers)) < len(layers):
+        raise ValueError(f"layers={list(layers)}: one or more of 0 to {len(whole) - 1}, each once")
+    student = copy.deepcopy(tagger)
+    for module in student.encoder.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) == len(whole):
+                setattr(module, name, nn.ModuleList(child[number] for number in layers))
+                student.encoder.config.num_hidden_layers = len(layers)
+                student.matrices = frozenset(key for key, weight in student.named_parameters() if weight.ndim > 1)
+                return student
+    raise ValueError(f"{type(tagger.encoder).__name__} has no list of {len(whole)} layers")
+
+
+def _attention(layer: Any) -> tuple[Any, nn.Linear]:  # noqa: ANN401
+    """The module with query, key and value of a BERT layer, and the linear layer behind it."""
+    for module in layer.modules():
+        if all(isinstance(getattr(module, name, None), nn.Linear) for name in ("query", "key", "value")):
+            return module, layer.attention.output.dense
+    raise ValueError(f"{type(layer).__name__} has no attention heads as BERT has them")
+
+
+def _part(linear: nn.Linear, kept: torch.Tensor, *, dim: int) -> nn.Linear:
+    """A linear layer with some of its outputs (dim 0) or inputs (dim 1)."""
+    kept = kept.to(linear.weight.device)
+    weight = linear.weight.detach().index_select(dim, kept)
+    part = skip_init(nn.Linear, weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        part.weight.copy_(weight)
+        part.bias.copy_(linear.bias[kept] if dim == 0 else linear.bias)
+    part.weight.requires_grad_(linear.weight.requires_grad)
+    part.bias.requires_grad_(linear.bias.requires_grad)
+    return part.train(linear.training)

@@ -1,0 +1,360 @@
+"""Loss and scores on rows that are not trained on; probabilities for any rows, in the data set's order."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from helpers import metrics, models
+from helpers.arguments import check_choice
+from helpers.loaders.batches import same_epoch
+from helpers.loaders.row_order import count_rows, first_places, in_row_order, joined, joined_rows, numbered
+
+Batch = tuple[dict[str, Tensor], Tensor]
+Device = str | torch.device
+Logits = Tensor | dict[str, Tensor]
+Precision = Literal["32-true", "bf16-mixed"]
+Loss = Callable[[Logits, Tensor], Tensor]
+
+
+def move(inputs: Mapping[str, Tensor], device: Device) -> dict[str, Tensor]:
+    """The inputs of a batch on a device."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
+
+
+def known(labels: Tensor) -> int:
+    """Number of labels that are neither NaN nor negative."""
+    return int((labels >= 0).sum())
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    *,
+    loss: Loss,
+    device: Device | None = None,
+    precision: Precision = "32-true",
+) -> dict[str, float]:
+    """Mean loss over all known labels, and the mean column-wise ROC AUC, or the mean over heads.
+
+    Each row counts once, also where a sampler repeats rows to fill its last batch. The model's modules stay in the
+    modes (training or evaluation) in which they were, and a shuffled loader at its epoch.
+
+    Args:
+        model: gives logits (B, L), or {head: (B, C)}.
+        loader: batches of `(inputs, labels (B, L))`, in any order.
+        loss: of logits and labels; it sees all rows at once, so that no mean of means is taken.
+        device: where the model is; None asks its parameters.
+        precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16.
+
+    Returns:
+        `loss` and `auc` (NaN where no label has both classes; for heads `metrics.mean_head_auc`).
+
+    Raises:
+        ValueError: the loader is empty, gives a part of its rows only, or batches of another form; the model gives
+            outputs of another form or is on another device.
+
+    Examples:
+        >>> import torch
+        >>> from torch import nn
+        >>> from helpers import loaders, loops, losses
+        >>> class Sum(nn.Module):
+        ...     def forward(self, features):
+        ...         return features.sum(dim=1, keepdim=True)
+        >>> features, labels = torch.tensor([[1.0, 2.0], [0.0, -1.0], [-3.0, 1.0]]), torch.tensor([[1], [0], [0]])
+        >>> scores = loops.evaluate(Sum(), loaders.array_loader({"features": features}, labels), loss=losses.bce)
+        >>> {name: round(score, 3) for name, score in scores.items()}
+        {'loss': 0.163, 'auc': 1.0}
+    """
+    place = resolve_device(model, device)
+    found, truth = outputs_once(model, loader, place, precision)
+    if isinstance(found, Tensor):
+        value = loss(found.to(place), truth.to(place))
+        return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(found))}
+    value = loss({name: part.to(place) for name, part in found.items()}, truth.to(place))
+    truth = truth.float().masked_fill(truth < 0, torch.nan)
+    return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(found))}
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, loader: Iterable[Batch], *, device: Device | None = None, precision: Precision = "32-true"
+) -> np.ndarray | dict[str, np.ndarray]:
+    """Probabilities (N, L), float32, in the data set's order; of a model with heads {head: (N, C)}.
+
+    The loaders of this package know their rows: shuffled, sorted by length or read by several workers, their results
+    are put back into the order of `loader.dataset`. Other loaders are taken where their order is known: a DataLoader
+    without shuffling over a map-style data set, and lists of batches.
+
+    Args:
+        model: gives logits (B, L), or {head: (B, C)}.
+        loader: batches of `(inputs, labels)`; only the number of the labels' rows is looked at.
+        device: where the model is; None asks its parameters.
+        precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16.
+
+    Raises:
+        ValueError: the order of the rows cannot be known; rows are missing; the loader is empty or gives batches of
+            another form; the model gives outputs of another form or is on another device.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders, loops, models
+        >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> probabilities = loops.predict(models.MLP(4, hidden=(8,), n_labels=2), loader)
+        >>> probabilities.shape, bool(((probabilities >= 0) & (probabilities <= 1)).all())
+        ((5, 2), True)
+    """
+    return _as_probabilities(_row_logits(model, loader, device, precision))
+
+
+@torch.inference_mode()
+def predict_share(
+    model: nn.Module, loader: Iterable[Batch], *, device: Device | None = None, precision: Precision = "32-true"
+) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
+    """Positions (B,) and probabilities (B, L) of the rows that a loader gives: one process's share of a data set.
+
+    `loaders.in_row_order` puts the shares of all processes together.
+
+    Args:
+        model: as `predict`.
+        loader: as `predict`; it may leave rows out, such as `loaders.token_loader(..., rank=0, ranks=2)` does.
+        device: as `predict`.
+        precision: as `predict`.
+
+    Raises:
+        ValueError: as `predict`, but for missing rows.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders, loops, models
+        >>> model = models.MLP(4, hidden=(8, 2))
+        >>> rows = loaders.ArrayRows({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> shares = []
+        >>> for rank in range(2):  # each in its own process, usually
+        ...     order = loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=rank, ranks=2)
+        ...     shares.append(loops.predict_share(model, loaders.loader_of(rows, order)))
+        >>> places, probabilities = zip(*shares)
+        >>> [share.tolist() for share in places], loaders.in_row_order(places, probabilities, n_rows=5).shape
+        ([[0, 2, 4], [1, 3]], (5, 2))
+    """
+    rows, found, _ = _outputs(model, loader, resolve_device(model, device), precision)
+    return joined_rows(rows), _as_probabilities(found)
+
+
+@torch.inference_mode()
+def logits(
+    model: nn.Module, loader: Iterable[Batch], *, device: Device | None = None, precision: Precision = "32-true"
+) -> np.ndarray | dict[str, np.ndarray]:
+    """As `predict`, but logits: what windows of a text are pooled by, and models averaged.
+
+    Examples:
+        >>> import torch
+        >>> from scipy.special import expit
+        >>> from helpers import loaders, loops, models
+        >>> model = models.MLP(4, hidden=(8,), n_labels=2)
+        >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> found = loops.logits(model, loader)
+        >>> bool(abs(expit(found) - loops.predict(model, loader)).max() < 1e-6)
+        True
+    """
+    found = _row_logits(model, loader, device, precision)
+    return {name: part.numpy() for name, part in found.items()} if isinstance(found, dict) else found.numpy()
+
+
+@torch.inference_mode()
+def predict_labels(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    *,
+    threshold: float | Mapping[str, float] = 0.5,
+    device: Device | None = None,
+    precision: Precision = "32-true",
+) -> pd.DataFrame:
+    """Decisions of a model with heads, one row per input, one column per head: 0 or 1, or the most probable class.
+
+    Args:
+        model: gives logits {head: (B, C)}.
+        loader: as `predict`.
+        threshold: of binary heads, one for all or by head, as `models.predict_labels` takes it.
+        device: as `predict`.
+        precision: as `predict`.
+
+    Raises:
+        ValueError: as `predict` and `models.predict_labels`; a model that has no heads.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders, loops, models
+        >>> model = models.MultiHead(models.MLP(4, hidden=(8,)), heads={"toxic": 1, "level": 3})
+        >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> table = loops.predict_labels(model, loader, threshold={"toxic": 0.4})
+        >>> list(table.columns), len(table), bool(table["level"].between(0, 2).all())
+        (['toxic', 'level'], 5, True)
+    """
+    found = _row_logits(model, loader, device, precision)
+    if not isinstance(found, dict):
+        raise ValueError("the model has no heads: compare what `predict` gives with your thresholds instead")
+    return pd.DataFrame(models.predict_labels(found, threshold=threshold).numpy(), columns=list(found))
+
+
+@torch.inference_mode()
+def features(
+    model: nn.Module, loader: Iterable[Batch], *, device: Device | None = None, precision: Precision = "32-true"
+) -> np.ndarray:
+    """What a model's encoder says of each row, (N, H) float32 in the data set's order, to train its head alone on.
+
+    Args:
+        model: has `features(**inputs)`, such as `models.BertTagger`.
+        loader: as `predict`.
+        device: as `predict`.
+        precision: as `predict`.
+
+    Raises:
+        ValueError: as `predict`; a model without `features`.
+
+    Examples:
+        >>> from helpers import loaders, loops, models
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> loader = loaders.token_loader(loaders.tokenize(["You are kind.", "Go away!"], tokenizer))
+        >>> loops.features(models.BertTagger(encoder, 6), loader).shape
+        (2, 384)
+    """
+    method: Any = getattr(model, "features", None)
+    if not callable(method):
+        raise ValueError(f"{type(model).__name__} has no method features(**inputs), as models.BertTagger has one")
+    found = _row_logits(model, loader, device, precision, call=method)
+    if isinstance(found, dict):
+        raise ValueError(f"{type(model).__name__}.features gives a dict with {list(found)}: expected a tensor (B, H)")
+    return found.numpy()
+
+
+def autocast(device: Device, precision: Precision) -> torch.autocast:
+    """The context in which a model computes; ValueError for another precision than `32-true` and `bf16-mixed`."""
+    check_choice("precision", precision, ("32-true", "bf16-mixed"))
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
+def resolve_device(model: nn.Module, device: Device | None) -> torch.device:
+    """Where a model computes: the device of its parameters, which `device` must name, or be None.
+
+    Raises:
+        ValueError: no device, or another one than the model's.
+    """
+    own = {part.device: None for part in chain(model.parameters(), model.buffers())}
+    if device is None:
+        return next(iter(own), torch.device("cpu"))
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r}: expected a name such as 'cpu' or 'cuda:0', or None") from error
+    if own and not any(_same_device(wanted, place) for place in own):
+        places = ", ".join(map(str, own))
+        raise ValueError(f"device={str(wanted)!r}, and the model is on {places}: leave device out, or move the model")
+    return wanted
+
+
+def _same_device(wanted: torch.device, place: torch.device) -> bool:
+    return wanted.type == place.type and (None in (wanted.index, place.index) or wanted.index == place.index)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode; each of its modules gets its own mode back, whatever happens."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _as_probabilities(found: Logits) -> np.ndarray | dict[str, np.ndarray]:
+    if isinstance(found, dict):
+        return {name: part.numpy() for name, part in models.head_probabilities(found).items()}
+    return torch.sigmoid(found).numpy()
+
+
+def _row_logits(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    device: Device | None,
+    precision: Precision,
+    call: Callable[..., Logits] | None = None,
+) -> Logits:
+    rows, found, _ = _outputs(model, loader, resolve_device(model, device), precision, call=call)
+    return in_row_order(rows, found, n_rows=count_rows(loader))
+
+
+def outputs_once(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    device: Device | None,
+    precision: Precision,
+    call: Callable[..., Logits] | None = None,
+) -> tuple[Logits, Tensor]:
+    """What a model (or a method of it) gives for each row, once, and the labels; in the order in which they come."""
+    rows, found, labels = _outputs(model, loader, resolve_device(model, device), precision, call=call, ordered=False)
+    if rows is None:
+        return found, labels
+    numbers, total = joined_rows(rows), count_rows(loader)
+    first = np.unique(numbers, return_index=True)[1] if total is None else first_places(numbers, total)
+    if len(first) == len(numbers):
+        return found, labels
+    kept = torch.from_numpy(np.sort(first))
+    return {name: part[kept] for name, part in found.items()} if isinstance(found, dict) else found[kept], labels[kept]
+
+
+def _outputs(
+    model: nn.Module,
+    loader: Iterable[Batch],
+    device: torch.device,
+    precision: Precision,
+    *,
+    call: Callable[..., Logits] | None = None,
+    ordered: bool = True,
+) -> tuple[list[Tensor] | None, Logits, Tensor]:
+    """Rows, what a model in evaluation mode (or a method of it) gives, and labels, as they come; on the CPU."""
+    outs: list[Logits] = []
+    labels: list[Tensor] = []
+    rows: list[Any] = []
+    with evaluating(model), same_epoch(loader):
+        for batch in numbered(loader, ordered=ordered):
+            inputs, targets = batch
+            if not len(targets):  # a process that has no row of a small last batch
+                continue
+            with autocast(device, precision):
+                out = (call or model)(**move(inputs, device))
+            outs.append(_checked_output(out, len(targets), type(model).__name__))
+            labels.append(targets.cpu())
+            rows.append(batch.rows)
+    if not outs:
+        raise ValueError("the loader gives no row: nothing to evaluate or predict")
+    return None if rows[0] is None else rows, joined(outs), joined(labels)
+
+
+def _checked_output(out: Any, n_rows: int, model: str) -> Logits:  # noqa: ANN401
+    """What a model gave for a batch, float32 on the CPU; ValueError where it has not one output for each row."""
+    form = f"expected logits from {model}, a tensor (B, L) or {{head: (B, C)}}"
+    if hasattr(out, "to_tuple") or not isinstance(out, Tensor | Mapping) or (isinstance(out, Mapping) and not out):
+        way = "; let forward return its .logits" if hasattr(out, "logits") else ""
+        raise ValueError(f"{form}, got a {type(out).__name__}{way}")
+    if isinstance(out, Mapping):
+        return {str(name): _checked_rows(part, n_rows, f"{form}, and {name!r} is") for name, part in out.items()}
+    return _checked_rows(out, n_rows, f"{form}, got")
+
+
+def _checked_rows(out: Any, n_rows: int, form: str) -> Tensor:  # noqa: ANN401
+    if not isinstance(out, Tensor):
+        raise ValueError(f"{form} a {type(out).__name__}")
+    if out.ndim == 0 and n_rows == 1:  # a model that squeezes its one column, and a last batch of one row
+        out = out[None]
+    if out.ndim == 0 or len(out) != n_rows:
+        raise ValueError(f"{form} {tuple(out.shape)} for a batch of {n_rows} rows: each row needs an output")
+    return out.float().cpu()

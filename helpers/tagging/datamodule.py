@@ -1,0 +1,350 @@
+"""The data of a run as a Lightning data module: tables in memory, or files of any size."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from helpers import config, datasets, loaders, text as texts
+from helpers.arguments import check_count, check_number
+from helpers.datasets.labels import TEXT, as_stored, comment_texts, label_values, named
+from helpers.tagging.module import CommentTagger
+
+Source = pd.DataFrame | str | list[str]
+CACHE = ".cache/tokens"
+
+
+class CommentDataModule(pl.LightningDataModule):
+    """Training, validation and test set, tokenized once, in batches of about equal lengths.
+
+    A source is a table in memory, as `datasets.load_comments` gives it, or the path of one or several `.csv` or
+    `.parquet` files, whose token ids are made once and kept on disk (`loaders.tokenize_files`). Every process of a run
+    takes its share of the same batches, so the Trainer must not share them once more: `use_distributed_sampler=False`.
+
+    Args:
+        train: training set, a table or files; or `sample` or `jigsaw`, which `datasets.load_comments` knows.
+        valid: validation set; a number above 0 and below 1 takes that share of the training set, stratified.
+        test: test set; a number as above; None for none.
+        encoder: whose tokenizer cuts the texts to pieces.
+        text: the column of the text; None takes the one that the train table carries, or `comment_text`.
+        labels: label columns of 0 and 1 in any type, -1 or missing where unknown; None takes those that the train table
+            carries (`datasets.as_comments`), or all other columns of a file but `ignore`.
+        ignore: columns of files that are no labels.
+        clean: of a training set in memory, keep the rows with a label and this many without (`datasets.balance`).
+        max_rows: of the train table, at most, before it is shared out.
+        max_tokens: length at which texts are cut.
+        batch_size: rows a step, of all processes together.
+        read_batch_size: rows a batch of valid and test rows; None takes batch_size.
+        bucket: batches of about equal lengths.
+        cache: folder of the token ids of files.
+        seed: of the split and of the orders.
+
+    Raises:
+        ValueError: a number out of its range; shares of a source that is a file, rows to draw of files; a test set
+            that is also the validation or the training set.
+        DataError: a table does not name its labels, lacks one, or holds other values in it than 0, 1 and unknown; no
+            label of the training or validation set is known.
+
+    Examples:
+        >>> from helpers import datasets, tagging
+        >>> comments = datasets.at_most(datasets.load_comments(), 200)
+        >>> data = tagging.CommentDataModule(comments, valid=0.2, test=0.2, max_tokens=32)
+        >>> data.setup()
+        >>> inputs, labels = next(iter(data.val_dataloader()))
+        >>> data.labels[:2], tuple(labels.shape)
+        (['toxic', 'severe_toxic'], (32, 6))
+    """
+
+    def __init__(
+        self,
+        train: Source,
+        valid: Source | float,
+        test: Source | float | None = None,
+        *,
+        encoder: str = config.PACKAGED_ENCODER,
+        text: str | None = None,
+        labels: list[str] | None = None,
+        ignore: Sequence[str] = ("id",),
+        clean: int | None = None,
+        max_rows: int | None = None,
+        max_tokens: int = 128,
+        batch_size: int = 32,
+        read_batch_size: int | None = None,
+        bucket: bool = True,
+        cache: str | Path = CACHE,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.max_tokens, self.batch_size = check_count("max_tokens", max_tokens), check_count("batch_size", batch_size)
+        self.read_batch_size = check_count(
+            "read_batch_size", batch_size if read_batch_size is None else read_batch_size
+        )
+        self.seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
+        for name, number, least in (("max_rows", max_rows, 1), ("clean", clean, 0)):
+            if number is not None:
+                check_count(name, number, at_least=least)
+        self.encoder, self.bucket = str(encoder), bucket
+        given = {"train": train, "valid": valid, "test": test}
+        self.sources: dict[str, Any] = {name: _as_source(name, source) for name, source in given.items()}
+        self._check_sources(max_rows, clean)
+        self.text: Any = TEXT if text is None else text  # of files; tables may carry another
+        self.file_options: dict[str, Any] = {"ignore": tuple(ignore), "cache": str(cache)}
+        self.columns: list[Any] | None = None if labels is None else _checked_names(labels)
+        if self.in_memory:
+            self.text = _from("train", datasets.text_column, self.sources["train"], text)
+            self.columns = _from("train", datasets.label_names, self.sources["train"], self.columns)
+        for name, source in self.sources.items():
+            if isinstance(source, pd.DataFrame):
+                self.sources[name] = _from(name, _read_table, source, self.text, self._label_columns())
+        if self.in_memory:
+            self._share_out(max_rows, clean)
+        for name in ("train", "valid"):
+            if isinstance(self.sources[name], pd.DataFrame):
+                _check_known(name, self.sources[name][self._label_columns()])
+        self.tokens: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the training set is a table."""
+        return isinstance(self.sources["train"], pd.DataFrame)
+
+    def _check_sources(self, max_rows: int | None, clean: int | None) -> None:
+        """Refuse sources that do not go together, see the class."""
+        test = self.sources["test"]
+        for name in ("valid", "train"):
+            other = self.sources[name]
+            tables, files = (isinstance(test, kind) and isinstance(other, kind) for kind in (pd.DataFrame, list))
+            if (tables and test is other) or (files and test == other):
+                raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
+        shares = [name for name, source in self.sources.items() if isinstance(source, float)]
+        if shares and not self.in_memory:
+            raise ValueError(f"{', '.join(shares)}: a share of train, which is files: files must be split beforehand")
+        if not self.in_memory and (clean is not None or max_rows is not None):
+            raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
+
+    def _share_out(self, max_rows: int | None, clean: int | None) -> None:
+        """Draw, split and balance the tables in memory; test and valid rows keep their natural shares."""
+        found = self.sources
+        found["train"] = datasets.at_most(found["train"], max_rows, seed=self.seed)
+        shares = {name: found[name] for name in ("valid", "test") if isinstance(found[name], float)}
+        if shares:
+            options = {"valid": 0.0, "test": 0.0} | shares
+            together: dict[str, Any] = {"seed": self.seed, "keep_together": "near-duplicates"}
+            parts = datasets.split(found["train"], **options, **together)
+            found |= {"train": parts.train} | {name: getattr(parts, name) for name in shares}
+        if clean is not None:
+            found["train"] = datasets.balance(found["train"], clean=clean, seed=self.seed)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the L labels."""
+        return [str(name) for name in self._label_columns()]
+
+    def _label_columns(self) -> list[Any]:
+        if self.columns is not None:
+            return self.columns
+        ignore = self.file_options["ignore"]
+        return loaders.label_columns(self.sources["train"], text=self.text, labels=None, ignore=ignore)
+
+    def prepare_data(self) -> None:
+        """Make the token ids of files, in one process, once."""
+        tokenizer = texts.load_tokenizer(self.encoder)
+        for source in self.sources.values():
+            if source is not None and not isinstance(source, pd.DataFrame):
+                self._from_files(source, tokenizer)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Tokenize tables, open the token ids of files; once, whatever stage is asked for."""
+        if self.tokens:
+            return
+        tokenizer = texts.load_tokenizer(self.encoder)
+        made: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
+        for name, source in self.sources.items():
+            if isinstance(source, pd.DataFrame):
+                made[name] = loaders.tokenize(source[self.text], tokenizer, max_tokens=self.max_tokens)
+            elif source is not None:
+                made[name] = self._from_files(source, tokenizer)
+        self.tokens = made
+
+    def _from_files(self, source: list[str], tokenizer: Any) -> loaders.TokenFiles:  # noqa: ANN401
+        options: dict[str, Any] = {"labels": self.labels, "max_tokens": self.max_tokens, "text": self.text}
+        options |= self.file_options
+        return loaders.tokenize_files(source, tokenizer, **options)
+
+    def train_dataloader(self) -> DataLoader[loaders.Batch]:
+        """Shuffled batches of the train rows."""
+        return self._loader("train", self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[loaders.Batch]:
+        """Batches of the valid rows, the longest first."""
+        return self._loader("valid", self.read_batch_size)
+
+    def test_dataloader(self) -> DataLoader[loaders.Batch]:
+        """Batches of the test rows, the longest first."""
+        return self._loader("test", self.read_batch_size)
+
+    def predict_dataloader(self) -> DataLoader[loaders.Batch]:
+        """The test rows in their own order."""
+        return self._loader("test", self.read_batch_size, bucket=False)
+
+    def _loader(
+        self, name: str, batch_size: int, *, shuffle: bool = False, bucket: bool | None = None
+    ) -> DataLoader[loaders.Batch]:
+        if name not in self.tokens:
+            raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
+        tokens, source, place = self.tokens[name], self.sources[name], self._share()
+        if batch_size < place["ranks"]:
+            raise ValueError(f"batch_size={batch_size} is the rows of all {place['ranks']} processes together")
+        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
+        options["bucket"] = self.bucket if bucket is None else bucket
+        if isinstance(tokens, loaders.TokenFiles):
+            return loaders.file_loader(tokens, **options)
+        return loaders.token_loader(tokens, source[self._label_columns()], **options)
+
+    def _share(self) -> dict[str, int]:
+        """Which share of each batch is this process's: its rank, and the number of processes."""
+        trainer = self.trainer
+        if trainer is None:
+            return {"rank": 0, "ranks": 1}
+        connector = getattr(trainer, "_accelerator_connector", None)  # Lightning has no public word for it
+        if trainer.world_size > 1 and getattr(connector, "use_distributed_sampler", False):
+            raise ValueError("the batches are shared out already: pass use_distributed_sampler=False to the Trainer")
+        return {"rank": trainer.global_rank, "ranks": trainer.world_size}
+
+
+def _as_source(name: str, source: Any) -> pd.DataFrame | list[str] | float | None:  # noqa: ANN401
+    """A table, a list of paths, a share, or None.
+
+    Raises:
+        ValueError: none of these, or a share out of range.
+    """
+    expected = f"{name}: expected a DataFrame, the path of one or several .csv or .parquet files, 'sample' or 'jigsaw'"
+    if isinstance(source, pd.DataFrame) or (source is None and name == "test"):
+        return source
+    if isinstance(source, str) and source in ("sample", "jigsaw"):
+        return datasets.load_comments(source)
+    if name != "train" and _is_number(source):
+        return check_number(name, float(source) if isinstance(source, str) else source, above=0, below=1)
+    if isinstance(source, str | Path):
+        return [str(source)]
+    if isinstance(source, list | tuple) and source and all(isinstance(path, str | Path) for path in source):
+        return [str(path) for path in source]
+    share = "" if name == "train" else ", or a share of the train table above 0 and below 1"
+    raise ValueError(f"{expected}{share}; got {source!r:.100}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number, or the text of one, as a command line passes it."""
+    if isinstance(value, Path | pd.Series | list | tuple) or value is None:
+        return False
+    try:
+        float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _checked_names(labels: Any) -> list[Any]:  # noqa: ANN401
+    names = [] if isinstance(labels, str) else list(labels)
+    if not names:
+        raise ValueError(f"labels={labels!r}: expected a list of column names, such as ['toxic']")
+    return names
+
+
+def _from(name: str, read: Any, *arguments: Any) -> Any:  # noqa: ANN401
+    """What a function reads from a table; its DataError names the table."""
+    try:
+        return read(*arguments)
+    except datasets.DataError as error:
+        raise datasets.DataError(f"{name}: {error}") from error
+
+
+def _read_table(table: pd.DataFrame, text: Any, labels: list[Any]) -> pd.DataFrame:  # noqa: ANN401
+    """A copy of a table that carries the names of its columns, its labels int8, or float32 where some are unknown."""
+    names = datasets.label_names(table, labels)
+    comment_texts(table, text)
+    result = table.copy()
+    for label in names:
+        result[label] = as_stored(label_values(table[label], label, allow_unknown=True))
+    return named(result, text=text, labels=names)
+
+
+def _check_known(name: str, labels: pd.DataFrame) -> None:
+    """Refuse a set without a known label, and warn of labels that are unknown in all rows.
+
+    Raises:
+        DataError: every label of every row is unknown.
+    """
+    unknown = [str(label) for label in labels if labels[label].isna().all()]
+    if len(unknown) == labels.shape[1]:
+        raise datasets.DataError(
+            f"{name}: all labels are unknown in all {len(labels):,} rows: expected 0 and 1 in some"
+        )
+    if unknown and name == "train":
+        warnings.warn(f"train: {', '.join(unknown)}: unknown in all rows, so nothing is learned of them", stacklevel=4)
+
+
+def predict(
+    trainer: pl.Trainer,
+    tagger: CommentTagger,
+    data: CommentDataModule | DataLoader[Any],
+    *,
+    ckpt_path: str | None = None,
+) -> np.ndarray:
+    """Predict a test set, or the rows of a loader, and restore the order of the data set.
+
+    `trainer.predict` gives a list of batches, `{"rows": (B,), "probabilities": (B, L)}`, and to each of several
+    processes its own share. Here every process gets all rows, each once.
+
+    Args:
+        trainer: its strategy may be `ddp`; one that spawns or forks processes cannot return predictions.
+        tagger: in any mode; it is left as it was.
+        data: a data module, whose test set is predicted; or a loader, shuffled or not, sorted by length or not, of this
+            package or torch's own over a data set with a length.
+        ckpt_path: checkpoint whose weights are taken; None takes those of the tagger.
+
+    Returns:
+        Probabilities (N, L), float32, in the order of `loader.dataset`.
+
+    Raises:
+        ValueError: several loaders; rows that no process predicted (`limit_predict_batches`); a loader whose order
+            cannot be known, such as one over an `IterableDataset`.
+
+    Examples:
+        >>> import pytorch_lightning as pl
+        >>> from transformers import BertConfig
+        >>> from helpers import datasets, tagging
+        >>> comments = datasets.at_most(datasets.load_comments(), 100)
+        >>> data = tagging.CommentDataModule(comments, valid=0.2, test=0.3, max_tokens=16)
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
+        >>> tagger = tagging.CommentTagger(data.labels, encoder_config=settings.to_dict())
+        >>> options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
+        >>> with tagging.quiet():
+        ...     trainer = pl.Trainer(enable_checkpointing=False, use_distributed_sampler=False, **options)
+        ...     probabilities = tagging.predict(trainer, tagger, data)
+        >>> probabilities.shape  # one row per row of data.sources["test"]
+        (30, 6)
+    """
+    if not isinstance(data, pl.LightningDataModule | DataLoader):
+        raise ValueError(f"data: expected a CommentDataModule or one DataLoader, got {type(data).__name__}")
+    batches: Any = trainer.predict(tagger, data, return_predictions=True, ckpt_path=ckpt_path)
+    if not batches:
+        raise ValueError("the loader gave no batch: nothing to predict")
+    loader: Any = trainer.predict_dataloaders
+    if not isinstance(loader, DataLoader):
+        raise ValueError(f"expected one loader, got {type(loader).__name__}: predict them one by one")
+    rows, found = (torch.cat([batch[name] for batch in batches]) for name in ("rows", "probabilities"))
+    shares = [rows], [found]
+    if trainer.world_size > 1:
+        device = trainer.strategy.root_device
+        shares = gather_all_tensors(rows.to(device)), gather_all_tensors(found.to(device))
+    dataset: Any = loader.dataset
+    places, values = ([part.cpu() for part in parts] for parts in shares)
+    return loaders.in_row_order(places, values, n_rows=len(dataset)).numpy()
