@@ -86,7 +86,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     assert widgets.company(more, ["rude"], labels=["rude", "late"]).loc["late", "both"] == positives
     explorer = widgets.LabelExplorer(more, ["rude"], labels=["rude", "late"], text="body")
     assert set(explorer.examples()["body"]) <= set(frame["body"][expected == 1])
-    assert text.as_html(frame, labels=["rude"], text="body").count("<b>clean</b>") == (expected == 0).sum()
+    assert datasets.as_html(frame, labels=["rude"], text="body").count("<b>clean</b>") == (expected == 0).sum()
 
     truth, scores = frame[["rude"]], np.linspace(0.1, 0.9, 10)[:, None]
     plain = pd.DataFrame({"rude": expected})
@@ -315,7 +315,7 @@ def test_a_row_without_a_text_is_named(cell):
     for ask in (
         lambda: datasets.as_comments(frame, text="body", labels=["rude"]),
         lambda: datasets.split(frame, labels=["rude"], text="body", keep_together="duplicates"),
-        lambda: text.as_html(frame, text="body"),
+        lambda: datasets.as_html(frame, text="body"),
         lambda: widgets.LabelExplorer(frame, labels=["rude"], text="body"),
     ):
         with pytest.raises(NAMED, match="row 4: column body"):

@@ -12,7 +12,7 @@ import regex
 from hypothesis import given, settings, strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from helpers import config, text
+from helpers import config, datasets, text
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_marking_words_names_both_lengths():
 
 def test_as_html_lets_nothing_run():
     frame = pd.DataFrame({"comment_text": ["<script>alert('x')</script> & <b>bold</b>", "y" * 500], "toxic": [1, 0]})
-    shown = text.as_html(frame, labels=["toxic"], most=100)
+    shown = datasets.as_html(frame, labels=["toxic"], most=100)
     assert "<script" not in shown
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &lt;b&gt;bold" in shown
     assert "<b>toxic</b>" in shown
@@ -122,7 +122,7 @@ def test_as_html_lets_nothing_run():
 def test_mask_leaves_first_letters_signs_and_lengths():
     assert text.mask("You are a fool, naïve one!") == "Y** a** a f***, n**** o**!"
     frame = pd.DataFrame({"comment_text": ["<b>Fool</b>"], "toxic": [1]})
-    assert "&lt;b&gt;F***&lt;/b&gt;" in text.as_html(frame, masked=True)
+    assert "&lt;b&gt;F***&lt;/b&gt;" in datasets.as_html(frame, masked=True)
 
 
 def test_a_folder_without_a_vocabulary_is_refused(tmp_path):
@@ -159,7 +159,7 @@ def test_marking_words_says_when_no_word_is_frequent_enough():
 
 def test_as_html_shows_unknown_labels_and_lets_no_formula_be_typeset():
     frame = pd.DataFrame({"comment_text": ["$x^2$"], "toxic": [np.nan]})
-    shown = text.as_html(frame, labels=["toxic"])
+    shown = datasets.as_html(frame, labels=["toxic"])
     assert "<b>toxic?</b>" in shown
     assert "mathjax_ignore" in shown
 
@@ -276,8 +276,8 @@ def test_marking_words_refuses_rows_in_another_order():
         (lambda: text.token_counts(["a"], batch_size=np.nan), "batch_size=nan: expected a whole number"),
         (lambda: text.marking_words(pd.DataFrame({"body": ["a", "b"]}), [1, 0]), r"table\['body'\]"),
         (lambda: text.token_counts(pd.DataFrame({"body": ["a"]})), r"table\['body'\]"),
-        (lambda: text.as_html(["a"]), "frame: expected a pandas DataFrame, got list"),
-        (lambda: text.as_html(pd.DataFrame({"comment_text": ["a"]}), most=0), "most=0: expected a whole number"),
+        (lambda: datasets.as_html(["a"]), "frame: expected a pandas DataFrame, got list"),
+        (lambda: datasets.as_html(pd.DataFrame({"comment_text": ["a"]}), most=0), "most=0: expected a whole number"),
     ],
 )
 def test_what_does_not_fit_is_named(call, message):
@@ -287,6 +287,6 @@ def test_what_does_not_fit_is_named(call, message):
 
 def test_as_html_shows_another_column_and_unknown_labels_of_nullable_types():
     frame = pd.DataFrame({"body": ["a", "b"], "rude": pd.array([pd.NA, 1], dtype="Int8")})
-    shown = text.as_html(frame, labels=["rude"], text="body")
+    shown = datasets.as_html(frame, labels=["rude"], text="body")
     assert "<b>rude?</b>" in shown
     assert "<b>rude</b>" in shown

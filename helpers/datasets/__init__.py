@@ -5,7 +5,7 @@ A table of comments that `load_*` gives has the columns `id`, `comment_text`, th
 `as_comments` makes any other table one of comments.
 """
 
-from helpers.datasets.labels import as_comments, label_matrix, label_names, text_column
+from helpers.datasets.labels import as_comments, as_html, label_matrix, label_names, text_column
 from helpers.datasets.loading import JIGSAW_LABELS, JIGSAW_ROWS, at_most, load_comments, load_synthetic, load_templates
 from helpers.datasets.near_duplicates import duplicate_groups, near_duplicate_groups, near_duplicate_pairs
 from helpers.datasets.reading import DataError
@@ -20,6 +20,7 @@ __all__ = [
     "DownloadError",
     "Split",
     "as_comments",
+    "as_html",
     "at_most",
     "available",
     "balance",

@@ -1,13 +1,15 @@
 """Which columns of a table are its text and its labels: named once, carried in `DataFrame.attrs`, never guessed."""
 
+import html
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from helpers.arguments import check_choice, is_numeric
+from helpers.arguments import check_choice, check_count, is_numeric
 from helpers.datasets.reading import DataError, rows_in_words
+from helpers.text import mask
 
 OnEmpty = Literal["error", "drop"]
 
@@ -335,3 +337,51 @@ def _ids(frame: pd.DataFrame, name: str, column: str | None) -> pd.Series:
             f"their id with another. Remove the repeats, or number the rows with id=None, drop=[{column!r}]"
         )
     return ids
+
+
+def as_html(
+    frame: pd.DataFrame,
+    *,
+    labels: Iterable[str] | None = None,
+    text: str | None = None,
+    most: int = 300,
+    masked: bool = False,
+) -> str:
+    """Comments as an HTML list in which nothing of a comment can run: mark-up is escaped, formulas are not typeset.
+
+    Args:
+        frame: a table of comments.
+        labels: label columns whose positives are named before the text, unknown ones with `?`; None for none.
+        text: the text column; None takes the one that the table carries, or `comment_text`.
+        most: characters shown of a text.
+        masked: show the texts as `mask` gives them.
+
+    Returns:
+        HTML for `IPython.display.HTML`.
+
+    Raises:
+        ValueError: no table, a column that it does not have, an entry that is no text, or `most` below 1.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import datasets
+        >>> frame = pd.DataFrame({"comment_text": ["<b>Fool!</b>"], "toxic": [1]})
+        >>> print(datasets.as_html(frame, labels=["toxic"]))
+        <ul ...><li><b>toxic</b> <span ...>&lt;b&gt;Fool!&lt;/b&gt;</span></li></ul>
+    """
+    check_count("most", most)
+    names = [] if labels is None else column_list("labels", labels)
+    verdicts = [_verdict(row, names) for row in label_matrix(frame, names)] if names else [""] * len(frame)
+    items = []
+    for verdict, whole in zip(verdicts, comment_texts(frame, text), strict=True):
+        head = f"<b>{html.escape(verdict)}</b> " if names else ""
+        cut = whole[:most] + ("…" if len(whole) > most else "")
+        shown = html.escape(mask(cut) if masked else cut)
+        items.append(f"<li>{head}<span style='white-space: pre-wrap'>{shown}</span></li>")
+    return f"<ul class='mathjax_ignore tex2jax_ignore'>{''.join(items)}</ul>"
+
+
+def _verdict(row: np.ndarray, labels: Sequence[str]) -> str:
+    tags = [str(label) for label, value in zip(labels, row, strict=True) if value == 1]
+    unknown = [f"{label}?" for label, value in zip(labels, row, strict=True) if np.isnan(value)]
+    return ", ".join(tags + unknown) or "clean"

@@ -9,9 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.arguments import check_choice, check_names
-from helpers.datasets.labels import TEXT, comment_texts, label_matrix, label_names, text_column
+from helpers.datasets.labels import TEXT, as_html, comment_texts, label_matrix, label_names, text_column
 from helpers.plots.style import label_colors
-from helpers.text import as_html
 from helpers.widgets.figures import MEASURES, company_picture
 from helpers.widgets.rendering import Explorer, boxed, ipywidgets, mark, png, slug
 
