@@ -61,7 +61,7 @@ def course_run(counts: sparse.csr_array, labels: np.ndarray, *, epochs: int, see
     model = models.CountMLP(counts.shape[1], labels.shape[1], word_dropout=0.3)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=3e-4, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=epochs * len(loader))
-    parts = {"model": model, "train": loader, "loss": losses.bce, "optimizer": optimizer, "schedule": schedule}
+    parts = {"model": model, "train": loader, "loss": losses.bce, "optimizer": optimizer, "scheduler": schedule}
     return parts | {"progress": False}
 
 

@@ -51,7 +51,7 @@ Call = Callable[[], object]
 
 def some_comments(rows: int, *, seed: int = 0) -> pd.DataFrame:
     """Comments drawn at random."""
-    return datasets.at_most(datasets.load_comments("jigsaw"), rows, seed=seed)
+    return datasets.subsample(datasets.load_comments("jigsaw"), rows, seed=seed)
 
 
 def tagger(*, with_dropout: bool = True, as_published: bool = False) -> models.BertTagger:
@@ -74,7 +74,7 @@ def run_of(model: models.BertTagger, loader: DataLoader, *, steps: int | None = 
     """The course's settings, as arguments for `loops.fit` (all but `epochs`); the schedule ends after some steps."""
     optimizer = torch.optim.AdamW(models.parameter_groups(model, lr=LR), fused=True)
     schedule = loops.linear_warmup(optimizer, steps=steps or 100 * len(loader))
-    parts = {"model": model, "train": loader, "loss": losses.bce, "optimizer": optimizer, "schedule": schedule}
+    parts = {"model": model, "train": loader, "loss": losses.bce, "optimizer": optimizer, "scheduler": schedule}
     return parts | {"clip_norm": 1.0, "progress": False}
 
 
@@ -120,7 +120,7 @@ def record_tokenize(rounds: int) -> None:
     roads: dict[str, Call] = {
         "row_by_row": lambda: [tokenizer(comment, return_tensors="pt", **row) for comment in comments],
         "row_by_row_unpadded": lambda: [tokenizer(comment, max_length=128, truncation=True) for comment in comments],
-        "batches": lambda: loaders.tokenize(comments, tokenizer, max_tokens=128),
+        "batches": lambda: loaders.tokenize(comments, tokenizer, max_length=128),
     }
     data, counted = "2,000 real Jigsaw comments", {name: (call, len(comments)) for name, call in roads.items()}
     record_ratio("bert.tokenize", counted, rounds, asked=">= 3.3 x", data=data, tutorial_rows_per_s=335)
@@ -129,8 +129,8 @@ def record_tokenize(rounds: int) -> None:
 def record_buckets(limit: int, rows: int, padded_rows: int, asked: str, rounds: int) -> None:
     """One epoch over buckets against one with everything padded to the limit, which fewer rows suffice to time."""
     comments = some_comments(rows)
-    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=limit)
-    fewer = loaders.tokenize(comments["comment_text"].head(padded_rows), text.load_tokenizer(), max_tokens=limit)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_length=limit)
+    fewer = loaders.tokenize(comments["comment_text"].head(padded_rows), text.load_tokenizer(), max_length=limit)
     labels = comments[LABELS].to_numpy()
     batches = {
         "padded": padded_loader(fewer, labels[:padded_rows], limit, BATCH),
@@ -169,7 +169,7 @@ def useful_flops(tokens: loaders.Tokens, encoder: nn.Module) -> float:
 def record_flops(rows: int, rounds: int) -> None:
     """A bucketed epoch against the matrix products of the same machine."""
     comments = some_comments(rows)
-    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=128)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_length=128)
     loader = loaders.token_loader(tokens, comments[LABELS].to_numpy(), batch_size=BATCH, shuffle=True)
     run = run_of(tagger(), loader)
     peaks = [matmul_peak()]
@@ -278,7 +278,7 @@ def record_trainer(rounds: int) -> None:
     """Our loop against Trainer over the same stored batches."""
     rows = SAME_STEPS * TRAINER_BATCH
     comments = some_comments(rows)
-    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=128)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_length=128)
     loader = loaders.token_loader(tokens, comments[LABELS].to_numpy(), batch_size=TRAINER_BATCH, shuffle=True)
     stored = loader = DataLoader(Stored(list(loader)), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
@@ -320,7 +320,7 @@ def record_dropout(rounds: int) -> None:
 def record_predict(one_by_one: int, rounds: int) -> None:
     """Buckets over the test rows against single rows padded to 512, which fewer rows suffice to time."""
     comments = protocol_rows().query("role == 'test'")
-    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_tokens=512)
+    tokens = loaders.tokenize(comments["comment_text"], text.load_tokenizer(), max_length=512)
     labels, model = comments[LABELS].to_numpy(), tagger().eval()
     nn.init.normal_(model.head.weight, std=1.0)  # logits as far apart as those of a trained head
     single = Padded(tokens, labels, 512)

@@ -42,7 +42,7 @@ def fine_tuned(
     torch.manual_seed(0)
     encoder = models.load_encoder(options.encoder)
     tagger = models.BertTagger(encoder.model, len(LABELS), pooling=options.pooling)
-    tokens = loaders.tokenize(train["comment_text"], encoder.tokenizer, max_tokens=TRAIN_TOKENS)
+    tokens = loaders.tokenize(train["comment_text"], encoder.tokenizer, max_length=TRAIN_TOKENS)
     histories = []
     for cycle in range(options.cycles):
         batches = loaders.token_loader(tokens, train[LABELS].to_numpy(), batch_size=BATCH, shuffle=True, seed=cycle)
@@ -52,7 +52,7 @@ def fine_tuned(
             batches,
             loss=losses.bce,
             optimizer=optimizer,
-            schedule=loops.linear_warmup(optimizer, steps=options.epochs * len(batches)),
+            scheduler=loops.linear_warmup(optimizer, steps=options.epochs * len(batches)),
             epochs=options.epochs,
             clip_norm=1.0,
             folder=f"{options.folder}/cycle{cycle + 1}" if options.folder else None,
@@ -69,8 +69,8 @@ def readings(
 ) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
     """Ways to read texts with a tagger, each from rows to probabilities (N, L)."""
 
-    def read(rows: pd.DataFrame, max_tokens: int) -> np.ndarray:
-        tokens = loaders.tokenize(rows["comment_text"], encoder.tokenizer, max_tokens=max_tokens)
+    def read(rows: pd.DataFrame, max_length: int) -> np.ndarray:
+        tokens = loaders.tokenize(rows["comment_text"], encoder.tokenizer, max_length=max_length)
         batches = loaders.token_loader(tokens, batch_size=SEEN_BATCH if options.device == "cpu" else 128)
         return loops.predict(tagger, batches, device=options.device, precision=options.precision)
 
@@ -124,7 +124,7 @@ def main() -> None:
     speed = len(test) / (time.perf_counter() - start)
     bag = best_bag_of_words(rows[rows["role"] != "test"], test)
     both = expit((logit(probabilities.astype(float).clip(1e-7, 1 - 1e-7)) + logit(bag)) / 2)
-    difference = evaluation.bootstrap("auc", test[LABELS], probabilities, against=bag).loc["mean"]
+    difference = evaluation.bootstrap("auc", test[LABELS], probabilities, baseline=bag).loc["mean"]
     found = bag_of_words.interval(test, probabilities)
     parts = {f"valid_{name}": round(value, 5) for name, value in valid_auc.items()}
     parts |= {"bag_of_words": round(metrics.mean_auc(test[LABELS], bag), 5)}

@@ -60,9 +60,9 @@ def teacher_of(options: argparse.Namespace, train: pd.DataFrame) -> models.Saved
     if options.teacher:
         tagger = tagger_from(options.teacher, len(LABELS))
     else:
-        rows = datasets.at_most(train, TEACHER_ROWS)
+        rows = datasets.subsample(train, TEACHER_ROWS)
         tagger = taught(models.BertTagger(models.load_encoder().model, len(LABELS)), rows, rows[LABELS].to_numpy())
-    return models.SavedTagger(tagger, tokenizer, LABELS, max_tokens=TOKENS)
+    return models.SavedTagger(tagger, tokenizer, LABELS, max_length=TOKENS)
 
 
 def taught(
@@ -70,11 +70,11 @@ def taught(
 ) -> models.BertTagger:
     """A tagger after one epoch as in bert_jigsaw.py, on labels that may lie between 0 and 1."""
     torch.manual_seed(0)
-    tokens = loaders.tokenize(rows["comment_text"], models.load_encoder().tokenizer, max_tokens=TOKENS)
+    tokens = loaders.tokenize(rows["comment_text"], models.load_encoder().tokenizer, max_length=TOKENS)
     batches = loaders.token_loader(tokens, labels, batch_size=bert_jigsaw.BATCH, shuffle=True)
     optimizer = torch.optim.AdamW(models.parameter_groups(tagger, lr=bert_jigsaw.LR), fused=True)
     schedule = loops.linear_warmup(optimizer, steps=len(batches))
-    options = {"optimizer": optimizer, "schedule": schedule, "epochs": 1, "clip_norm": 1.0}
+    options = {"optimizer": optimizer, "scheduler": schedule, "epochs": 1, "clip_norm": 1.0}
     options |= {"folder": folder, "checkpoint_every": 200 if folder else None}
     loops.fit(tagger, batches, loss=losses.bce, **options)
     return tagger.eval()
@@ -83,7 +83,7 @@ def taught(
 def padded_batches(rows: pd.DataFrame, size: int, count: int) -> list[Inputs]:
     """Comments as they come, padded to the longest of their batch."""
     tokens = loaders.tokenize(
-        rows["comment_text"].iloc[: size * count], models.load_encoder().tokenizer, max_tokens=TOKENS
+        rows["comment_text"].iloc[: size * count], models.load_encoder().tokenizer, max_length=TOKENS
     )
     batches = loaders.token_loader(tokens, batch_size=size, bucket=False)
     return [{name: tensor.numpy() for name, tensor in inputs.items()} for inputs, _ in batches]
@@ -105,7 +105,7 @@ def medians(ways: dict[str, Callable[[Inputs], object]], batches: list[Inputs], 
 
 def engines(saved: models.SavedTagger, folder: Path) -> dict[str, Callable[[Inputs], np.ndarray]]:
     """The tagger in torch, and exported; its folders stay for their sizes."""
-    keep = {"labels": saved.labels, "max_tokens": saved.max_tokens, "keep": saved.keep}
+    keep = {"labels": saved.labels, "max_length": saved.max_length, "keep": saved.keep}
     models.save_tagger(folder / "torch", saved.tagger, saved.tokenizer, **keep)
     export.to_onnx(saved, folder / "onnx")
     export.to_onnx(saved, folder / "int8", int8=True)
@@ -122,7 +122,7 @@ def measure_int8(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ways, ratios = engines(saved, folder), {}
-        sample = datasets.at_most(train, 1_000)
+        sample = datasets.subsample(train, 1_000)
         for size, count in ((1, 200), (32, 20)):
             seconds = medians(ways, padded_batches(sample, size, count))
             ratios |= {f"batch_{size}": seconds["torch"] / seconds["int8"]}
@@ -158,7 +158,7 @@ def score_int8(folder: Path, test: pd.DataFrame, options: argparse.Namespace) ->
     apart = float(np.abs(said["onnx"] - said["torch"]).to_numpy().max())
     if apart > 1e-4:
         raise SystemExit(f"the float32 export differs by {apart}")
-    lost = evaluation.bootstrap("auc", test[LABELS], said["int8"], against=said["torch"]).loc["mean"]
+    lost = evaluation.bootstrap("auc", test[LABELS], said["int8"], baseline=said["torch"]).loc["mean"]
     parts = {"low": round(lost["low"], 5), "high": round(lost["high"], 5), "onnx_float32_differs_by": apart}
     parts["float32"] = round(metrics.mean_auc(test[LABELS], said["torch"]), 5)
     if options.sentiment:
@@ -178,7 +178,7 @@ def sentiment_int8(checkpoints: str) -> dict[str, float]:
     """Accuracy of the sentiment tagger of imdb.py on its validation reviews, in float32 and in eight bits."""
     known = datasets.load_reviews("imdb", subset="train")
     _, valid = train_test_split(known, test_size=imdb.VALID, stratify=known["positive"], random_state=0)
-    cut = {"max_tokens": imdb.TOKENS, "keep": "tail"}
+    cut = {"max_length": imdb.TOKENS, "keep": "tail"}
     saved = models.SavedTagger(tagger_from(checkpoints, 1), models.load_encoder().tokenizer, ["positive"], **cut)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -203,9 +203,9 @@ def measure_pipeline(train: pd.DataFrame) -> None:
     options = {"num_labels": len(LABELS), "problem_type": "multi_label_classification", "trust_remote_code": False}
     classifier = AutoModelForSequenceClassification.from_pretrained(config.packaged_encoder(), **options).eval()
     tokenizer = models.load_encoder().tokenizer
-    saved = models.SavedTagger(models.tagger_of(classifier), tokenizer, LABELS, max_tokens=512)
+    saved = models.SavedTagger(models.tagger_of(classifier), tokenizer, LABELS, max_length=512)
     asked = pipeline("text-classification", model=classifier, tokenizer=tokenizer, top_k=None)
-    texts = datasets.at_most(train, 5_000)["comment_text"].tolist()
+    texts = datasets.subsample(train, 5_000)["comment_text"].tolist()
 
     def by_pipeline(part: list[str], size: int) -> np.ndarray:
         options = {"batch_size": size, "function_to_apply": "sigmoid", "truncation": True, "max_length": 512}
@@ -257,10 +257,10 @@ def measure_student(
     saved: models.SavedTagger, train: pd.DataFrame, test: pd.DataFrame, options: argparse.Namespace
 ) -> None:
     """A student of half as many layers, taught by the teacher's probabilities."""
-    rows = datasets.at_most(train, STUDENT_ROWS)
+    rows = datasets.subsample(train, STUDENT_ROWS)
 
     def said_by(tagger: models.BertTagger, part: pd.DataFrame) -> np.ndarray:
-        tokens = loaders.tokenize(part["comment_text"], saved.tokenizer, max_tokens=TOKENS)
+        tokens = loaders.tokenize(part["comment_text"], saved.tokenizer, max_length=TOKENS)
         return loops.predict(tagger, loaders.token_loader(tokens, batch_size=8))
 
     kept = Path(options.folder or tempfile.mkdtemp(), "soft.npy")
@@ -271,7 +271,7 @@ def measure_student(
     student = taught(export.keep_layers(saved.tagger, layers), rows, np.load(kept), options.folder)
     said = {"teacher": said_by(saved.tagger, test), "student": said_by(student, test)}
     auc = {name: metrics.mean_auc(test[LABELS], found) for name, found in said.items()}
-    lost = evaluation.bootstrap("auc", test[LABELS], said["student"], against=said["teacher"]).loc["mean"]
+    lost = evaluation.bootstrap("auc", test[LABELS], said["student"], baseline=said["teacher"]).loc["mean"]
     common = {"command": f"{COMMAND}{given(options)} --only export.student", "unit": "x"}
     common["data"] = f"Jigsaw train.csv: {len(rows):,} rows to teach, test rows 10,000-14,999; packaged encoder"
     record(

@@ -110,7 +110,7 @@ def read_all(tagger: str, name: str) -> dict[str, np.ndarray]:
     model, tokenizer = tagger_from(tagger, len(LABELS)), models.load_encoder().tokenizer
     line = bag_of_words.linear_models()[name].fit(parts["train"], parts["train"][LABELS].to_numpy())
     for part in read_parts():
-        tokens = loaders.tokenize(parts[part]["comment_text"], tokenizer, max_tokens=TOKENS)
+        tokens = loaders.tokenize(parts[part]["comment_text"], tokenizer, max_length=TOKENS)
         found[f"bert_{part}"] = loops.logits(model, loaders.token_loader(tokens, batch_size=8))
         found[f"bag_{part}"] = line.decision_function(parts[part])
     return found | {"all_test": bag_of_words.fitted_logits([name], parts["known"], parts["test"])[name]}
@@ -141,7 +141,7 @@ def measure_blend(tagger: str) -> None:
     for name in ("bert", "bag", "plain_average", "same_rows"):
         details[name] = metrics.mean_auc(truth, found[name])
     for one, other in (("blend", "bert"), ("blend", "bag"), ("same_rows", "bert")):
-        difference = evaluation.bootstrap("auc", truth, found[one], against=found[other]).loc["mean"]
+        difference = evaluation.bootstrap("auc", truth, found[one], baseline=found[other]).loc["mean"]
         details |= {f"{one}_over_{other}_{end}": difference[end] for end in ("value", "low", "high")}
     asked = "above both, with paired intervals; aim 0.993"
     write("jigsaw.blend_auc", own["value"], unit="", asked=asked, data=TEST, **details)
@@ -155,8 +155,8 @@ def measure_threshold_gain(tagger: str) -> None:
     truth, ids = parts["test"][LABELS], {part: parts[part]["id"] for part in ("valid", "test")}
     options = {"ids": ids["valid"], "test_targets": truth, "test_probabilities": there, "test_ids": ids["test"]}
     tuned = evaluation.tune_thresholds(parts["valid"][LABELS], here, **options)
-    cuts = {"threshold": tuned["threshold"], "against_threshold": 0.5}
-    gain = evaluation.bootstrap("f1", truth, there, against=there, **cuts).loc["mean"]
+    cuts = {"threshold": tuned["threshold"], "baseline_threshold": 0.5}
+    gain = evaluation.bootstrap("f1", truth, there, baseline=there, **cuts).loc["mean"]
     details = {end: gain[end] for end in ("low", "high")}
     details |= {"at_half": tuned["test_at_half"].mean(), "tuned": tuned["test"].mean()}
     details["claimed"] = evaluation.tune_thresholds(truth, there)["valid"].mean()
@@ -190,10 +190,10 @@ def other_errors(truth: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame)
     def mean_error(targets: pd.DataFrame, probabilities: pd.DataFrame) -> float:
         return evaluation.calibration_error(targets, probabilities).mean()
 
-    change = evaluation.bootstrap(mean_error, truth, after, against=before, resamples=300).loc["value"]
+    change = evaluation.bootstrap(mean_error, truth, after, baseline=before, n_resamples=300).loc["value"]
     found = {f"change_{end}": change[end] for end in ("value", "low", "high")}
     for name, p in (("before", before), ("after", after)):
-        found[f"mass_{name}"] = evaluation.calibration_error(truth, p, binning="mass").mean()
+        found[f"mass_{name}"] = evaluation.calibration_error(truth, p, strategy="quantile").mean()
         found[f"miscalibration_{name}"] = evaluation.brier(truth, p)["miscalibration"].mean()
     rng = np.random.default_rng(0)
     as_said = ((rng.random(after.shape) < after).astype(int) for _ in range(100))
@@ -277,7 +277,7 @@ def measure_bootstrap_ratio(_: str) -> None:
         draws.append(loop(range(200 * fifth, 200 * (fifth + 1))))
         taken["loop"].append(5 * (time.perf_counter() - start))
         start = time.perf_counter()
-        found = evaluation.bootstrap("auc", truth, one, against=other).loc["mean"]
+        found = evaluation.bootstrap("auc", truth, one, baseline=other).loc["mean"]
         taken["ours"].append(time.perf_counter() - start)
     apart = np.abs(np.quantile(np.concatenate(draws), [0.025, 0.975]) - found[["low", "high"]].to_numpy(dtype=float))
     if apart.max() > 1e-12:

@@ -31,7 +31,7 @@ def fine_tuned(train: pd.DataFrame, folder: str | None) -> tuple[models.BertTagg
     torch.manual_seed(0)
     encoder = models.load_encoder(config.PACKAGED_ENCODER)
     tagger = models.BertTagger(encoder.model, 1)
-    tokens = loaders.tokenize(train["comment_text"], encoder.tokenizer, max_tokens=TOKENS, keep="tail")
+    tokens = loaders.tokenize(train["comment_text"], encoder.tokenizer, max_length=TOKENS, keep="tail")
     batches = loaders.token_loader(tokens, train[["positive"]].to_numpy(), batch_size=BATCH, shuffle=True)
     optimizer = torch.optim.AdamW(models.parameter_groups(tagger, lr=LR), fused=True)
     fit = loops.fit(
@@ -39,7 +39,7 @@ def fine_tuned(train: pd.DataFrame, folder: str | None) -> tuple[models.BertTagg
         batches,
         loss=losses.bce,
         optimizer=optimizer,
-        schedule=loops.linear_warmup(optimizer, steps=len(batches)),
+        scheduler=loops.linear_warmup(optimizer, steps=len(batches)),
         epochs=1,
         clip_norm=1.0,
         folder=folder,
@@ -48,9 +48,9 @@ def fine_tuned(train: pd.DataFrame, folder: str | None) -> tuple[models.BertTagg
     return tagger, encoder, fit.history
 
 
-def positive(tagger: models.BertTagger, encoder: models.Encoder, reviews: pd.DataFrame, max_tokens: int) -> np.ndarray:
+def positive(tagger: models.BertTagger, encoder: models.Encoder, reviews: pd.DataFrame, max_length: int) -> np.ndarray:
     """Probabilities (N,) that reviews are positive."""
-    tokens = loaders.tokenize(reviews["comment_text"], encoder.tokenizer, max_tokens=max_tokens, keep="tail")
+    tokens = loaders.tokenize(reviews["comment_text"], encoder.tokenizer, max_length=max_length, keep="tail")
     return loops.predict(tagger, loaders.token_loader(tokens, batch_size=8))[:, 0]
 
 

@@ -51,7 +51,7 @@ def main() -> None:
         calls = {
             "load": lambda: datasets.load_comments(path),
             "split": lambda: datasets.split(frame),
-            "group": lambda: datasets.split(frame, keep_together="near-duplicates"),
+            "group": lambda: datasets.split(frame, groups="near-duplicates"),
         }
         times = {name: [] for name in calls}
         for _ in range(options.runs):

@@ -252,7 +252,7 @@ def record_overhead(table: Table, rounds: int) -> None:
     for batch, batches in OVERHEAD_BATCHES.items():
         some = table.some(slice(batch * batches))
         # The bare loop has no schedule, so ours has none here.
-        run = tutorial_run(*some) if batch == 64 else course_run(*some, epochs=1) | {"schedule": None}
+        run = tutorial_run(*some) if batch == 64 else course_run(*some, epochs=1) | {"scheduler": None}
         # Words that these rows lack would decay into denormal numbers, which a processor handles many times as slowly.
         run["optimizer"].param_groups[0]["weight_decay"] = 0.0
         roads = {"bare": bare_road(run), "fit": fit_road(run), "fit_with_bar": quiet_bar_road(run)}

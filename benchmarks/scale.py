@@ -65,7 +65,7 @@ def record_loop(rows: int, rounds: int) -> None:
 def record_evaluate(one_by_one: int) -> None:
     """Trainer.validate over buckets against single rows padded to 512."""
     comments = protocol_rows().query("role == 'valid'")
-    data = tagging.CommentDataModule(comments.head(32), comments, max_tokens=512, read_batch_size=8, labels=LABELS)
+    data = tagging.CommentDataModule(comments.head(32), comments, max_length=512, read_batch_size=8, labels=LABELS)
     data.setup()
     module = tagging.CommentTagger(LABELS).eval()
     single = Padded(data.tokens["valid"], comments[LABELS].to_numpy(), 512)

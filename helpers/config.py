@@ -42,7 +42,7 @@ class Profile:
         comments: source of the comments, as `datasets.load_comments` takes it.
         reviews: source of the reviews, as `datasets.load_reviews` takes it.
         max_rows: rows used at most; None for all.
-        max_tokens: length at which a text is cut, in tokens.
+        max_length: length at which a text is cut, in tokens.
         encoder: name or folder of the encoder.
         epochs: passes over the training rows when an encoder is fine-tuned.
         batch_size: rows a training step.
@@ -52,7 +52,7 @@ class Profile:
     Examples:
         >>> from helpers import config
         >>> quick = config.profile("quick")
-        >>> quick.encoder, quick.max_tokens, quick.device
+        >>> quick.encoder, quick.max_length, quick.device
         ('all-MiniLM-L6-v2', 128, 'cpu')
         >>> quick.table().loc["max_rows", "value"]
         'all'
@@ -62,7 +62,7 @@ class Profile:
     comments: str
     reviews: str
     max_rows: int | None
-    max_tokens: int
+    max_length: int
     encoder: str
     epochs: int
     batch_size: int

@@ -30,7 +30,7 @@ def token_attributions(
     text: str,
     *,
     label: int,
-    max_tokens: int = 128,
+    max_length: int = 128,
     keep: Keep = "head",
     steps: int = 32,
 ) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def token_attributions(
         tokenizer: of its encoder, a fast one.
         text: one text.
         label: number of the logit, from 0.
-        max_tokens: where the text is truncated, as in training.
+        max_length: where the text is truncated, as in training.
         keep: what is left of a text that is truncated, its `head` or its `tail`.
         steps: points along the way, at least 1.
 
@@ -72,7 +72,7 @@ def token_attributions(
     _check_label(tagger, label)
     check_count("steps", steps)
     check_choice("keep", keep, ("head", "tail"))
-    table = _tokens(tokenizer, text, max_tokens, keep, longest_input(tagger.encoder))
+    table = _tokens(tokenizer, text, max_length, keep, longest_input(tagger.encoder))
     ids = torch.tensor([table["id"].tolist()], device=tagger.head.weight.device)
     words = torch.tensor([(table["word"] >= 0).tolist()], device=ids.device)
     base = ids.masked_fill(words, tokenizer.pad_token_id or 0)
@@ -177,17 +177,17 @@ def _evaluating(tagger: BertTagger) -> Iterator[None]:
 
 
 def _tokens(
-    tokenizer: "PreTrainedTokenizerBase", text: str, max_tokens: int, keep: Keep, longest: int | None
+    tokenizer: "PreTrainedTokenizerBase", text: str, max_length: int, keep: Keep, longest: int | None
 ) -> pd.DataFrame:
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"{type(tokenizer).__name__} does not say where a token stands: take a fast tokenizer")
     longest = int(min(tokenizer.model_max_length, longest if longest is not None else 10**9))
-    check_count("max_tokens", max_tokens, at_least=tokenizer.num_special_tokens_to_add() + 1, at_most=longest)
+    check_count("max_length", max_length, at_least=tokenizer.num_special_tokens_to_add() + 1, at_most=longest)
     if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError(f"text must be one text of whole characters, not {text!r:.200} ({type(text).__name__})")
     before, tokenizer.truncation_side = tokenizer.truncation_side, {"head": "right", "tail": "left"}[keep]
     try:
-        found = tokenizer(text, truncation=True, max_length=max_tokens, return_offsets_mapping=True)
+        found = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
     finally:
         tokenizer.truncation_side = before
     words = [-1 if word is None else word for word in found.word_ids()]

@@ -100,12 +100,12 @@ def thresholds_as_json(thresholds: Mapping[str, float]) -> dict[str, float | str
 
 
 def checked_reading(
-    *, max_tokens: int, keep: Keep, windows: bool, overlap: int, window_pooling: WindowPooling, longest: int | None
+    *, max_length: int, keep: Keep, windows: bool, overlap: int, window_pooling: WindowPooling, longest: int | None
 ) -> dict[str, Any]:
     """Return how a tagger reads texts, checked.
 
     Args:
-        max_tokens: of a text, or of a window of a text, the special tokens included.
+        max_length: of a text, or of a window of a text, the special tokens included.
         keep: what is left of a text that is truncated.
         windows: split longer texts into windows instead.
         overlap: tokens that neighbouring windows share.
@@ -118,19 +118,19 @@ def checked_reading(
     Examples:
         >>> from helpers import tagger_settings
         >>> options = {"keep": "head", "windows": False, "overlap": 32, "window_pooling": "max"}
-        >>> tagger_settings.checked_reading(max_tokens=600, longest=512, **options)
+        >>> tagger_settings.checked_reading(max_length=600, longest=512, **options)
         Traceback (most recent call last):
             ...
-        ValueError: max_tokens=600: expected a whole number, from 3 to 512
+        ValueError: max_length=600: expected a whole number, from 3 to 512
     """
-    max_tokens = check_count("max_tokens", max_tokens, at_least=_LEAST_TOKENS, at_most=longest)
+    max_length = check_count("max_length", max_length, at_least=_LEAST_TOKENS, at_most=longest)
     check_choice("keep", keep, ("head", "tail"))
     check_choice("windows", windows, (True, False))
     check_choice("window_pooling", window_pooling, ("max", "mean"))
-    overlap = check_count("overlap", overlap, at_least=0, at_most=max_tokens - 3 if windows else None)
+    overlap = check_count("overlap", overlap, at_least=0, at_most=max_length - 3 if windows else None)
     if windows and keep != "head":
         raise ValueError(f"keep={keep!r}, windows=True: windows read the whole text, so nothing is kept or lost")
-    found: dict[str, Any] = {"max_tokens": max_tokens, "keep": str(keep), "windows": bool(windows)}
+    found: dict[str, Any] = {"max_length": max_length, "keep": str(keep), "windows": bool(windows)}
     return found | {"overlap": overlap, "window_pooling": str(window_pooling)}
 
 
@@ -139,7 +139,7 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
 
     Returns:
         What the file holds; `labels` and `thresholds` are checked, and where it says how texts are read, so are
-        `max_tokens`, `keep`, `windows`, `overlap` and `window_pooling`, filled up as files of before 0.2 mean it.
+        `max_length`, `keep`, `windows`, `overlap` and `window_pooling`, filled up as files of before 0.2 mean it.
 
     Raises:
         FileNotFoundError: the folder holds no such file.
@@ -148,9 +148,9 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
     Examples:
         >>> from pathlib import Path
         >>> from helpers import tagger_settings
-        >>> _ = Path("tagger.json").write_text('{"labels": ["rude"], "thresholds": {"rude": 0.3}, "max_tokens": 64}')
+        >>> _ = Path("tagger.json").write_text('{"labels": ["rude"], "thresholds": {"rude": 0.3}, "max_length": 64}')
         >>> settings = tagger_settings.read_settings(".")
-        >>> settings["max_tokens"], settings["keep"], settings["windows"]
+        >>> settings["max_length"], settings["keep"], settings["windows"]
         (64, 'head', False)
     """
     path = check_path("folder", folder) / SETTINGS
@@ -162,10 +162,10 @@ def read_settings(folder: str | Path) -> dict[str, Any]:
             raise ValueError(f"expected an object, found a {type(settings).__name__}")
         settings["labels"] = check_labels(settings["labels"])
         settings["thresholds"] = checked_thresholds(settings["labels"], settings["thresholds"])
-        if "max_tokens" in settings:
+        if "max_length" in settings:
             options = {"keep": "head", "windows": False, "overlap": 0, "window_pooling": "max"}
             named = {name: settings.get(name, value) for name, value in options.items()}
-            settings |= checked_reading(max_tokens=settings["max_tokens"], longest=None, **named)
+            settings |= checked_reading(max_length=settings["max_length"], longest=None, **named)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is corrupt or no tagger's: {error!r}") from error
     return settings

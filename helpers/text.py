@@ -234,8 +234,8 @@ def token_counts(
     return np.array(counts, dtype=int)
 
 
-def marking_words(
-    texts: Iterable[str], marked: Iterable[bool], *, prior: float = 500.0, min_rows: int = 5
+def distinctive_words(
+    texts: Iterable[str], marked: Iterable[bool], *, prior: float = 500.0, min_df: int = 5
 ) -> pd.DataFrame:
     """Words that tell two groups of texts apart: log-odds with an informative Dirichlet prior.
 
@@ -248,19 +248,19 @@ def marking_words(
         texts: N texts, cleaned with `clean_text` or not.
         marked: (N,) True or 1 for texts of the group of interest.
         prior: weight of the prior, in words; above 0.
-        min_rows: words in fewer texts are left out.
+        min_df: words in fewer texts are left out.
 
     Returns:
         Indexed by word, strongest mark first: `z` (standard deviations), `marked` and `others` (texts with the word).
 
     Raises:
         ValueError: texts as in `as_texts`, two Series with different indexes, lengths that differ, an entry of
-            `marked` that is unknown, an empty group, fewer than two words in `min_rows` texts, a number out of range.
+            `marked` that is unknown, an empty group, fewer than two words in `min_df` texts, a number out of range.
 
     Examples:
         >>> from helpers import text
         >>> texts = ["you fool", "what a fool", "what a day", "you are kind"]
-        >>> table = text.marking_words(texts, [True, True, False, False], prior=10, min_rows=2)
+        >>> table = text.distinctive_words(texts, [True, True, False, False], prior=10, min_df=2)
         >>> table.index.tolist()
         ['fool', 'a', 'what', 'you']
         >>> table.loc["fool", ["marked", "others"]].astype(int).tolist()
@@ -269,7 +269,7 @@ def marking_words(
     from sklearn.feature_extraction.text import CountVectorizer
 
     check_number("prior", prior, above=0)
-    check_count("min_rows", min_rows)
+    check_count("min_df", min_df)
     chosen, texts = _marks(texts, marked), as_texts(texts)
     if chosen.shape != (len(texts),):
         raise ValueError(f"{len(texts)} texts, and marked has shape {chosen.shape}")
@@ -277,9 +277,9 @@ def marking_words(
         raise ValueError(f"{chosen.sum()} of {len(texts)} texts are marked: both groups need at least one text")
     vectorizer = CountVectorizer(binary=True, analyzer=tokens)
     counts = vectorizer.fit_transform(texts)
-    kept = np.asarray(counts.sum(axis=0)).ravel() >= min_rows
+    kept = np.asarray(counts.sum(axis=0)).ravel() >= min_df
     if kept.sum() < 2:
-        raise ValueError(f"{kept.sum()} words stand in {min_rows} texts or more, and two are needed: lower min_rows")
+        raise ValueError(f"{kept.sum()} words stand in {min_df} texts or more, and two are needed: lower min_df")
     counts = counts[:, kept]
     inside, outside = (np.asarray(counts[rows].sum(axis=0)).ravel() for rows in (chosen, ~chosen))
     background = prior * (inside + outside) / (inside + outside).sum()

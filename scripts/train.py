@@ -67,7 +67,7 @@ class CourseCLI(LightningCLI):
         """Labels, length and encoder are the data's; the model takes them from there."""
         parser.add_argument("--folder", type=str | None, help="Folder of the run: checkpoints, curves, config.yaml.")
         parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
-        parser.link_arguments("data.max_tokens", "model.max_tokens")
+        parser.link_arguments("data.max_length", "model.max_length")
         parser.link_arguments("data.encoder", "model.encoder")
 
     def _parse_ckpt_path(self) -> None:

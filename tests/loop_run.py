@@ -37,7 +37,7 @@ def parts(batch_size=16, **loader):
         "valid": loaders.sparse_loader(*data(1), batch_size=64),
         "loss": nn.functional.binary_cross_entropy_with_logits,
         "optimizer": optimizer,
-        "schedule": torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + 0.05 * step)),
+        "scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + 0.05 * step)),
     }
 
 

@@ -57,7 +57,7 @@ def main(folder, encoder):
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     comments = datasets.load_comments("sample")
     train, test = comments[:40], comments[100 : 100 + ROWS]
-    options = {"encoder": encoder, "max_tokens": 48, "batch_size": 8}
+    options = {"encoder": encoder, "max_length": 48, "batch_size": 8}
     data = tagging.CommentDataModule(train, train, test, **options)
     data.setup()
     if rank == 0:
@@ -65,7 +65,7 @@ def main(folder, encoder):
             table.to_csv(folder / f"{name}{processes}.csv", index=False)
     torch.manual_seed(0)
     tagger = tagging.CommentTagger(data.labels, encoder=encoder)
-    tokens, labels, place = data.tokens["test"], test[data.labels], {"rank": rank, "ranks": processes}
+    tokens, labels, place = data.tokens["test"], test[data.labels], {"rank": rank, "world_size": processes}
     rows = loaders.TokenRows(tokens, labels)
     plain = {"batch_size": 5, "collate_fn": joined}
     given = {

@@ -16,7 +16,7 @@ from helpers import datasets, loaders, loops, models, text
 @pytest.fixture(scope="module")
 def tokens():
     comments = datasets.load_comments()["comment_text"].head(70)
-    return loaders.tokenize(comments, text.load_tokenizer(), max_tokens=48)
+    return loaders.tokenize(comments, text.load_tokenizer(), max_length=48)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_the_count_of_operations_is_torchs(tokens):
     inputs, _ = loaders.TokenRows(tokens).__getitems__([int(tokens.lengths.argmax())])
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         encoder.encoder(encoder.embeddings(inputs["input_ids"]))
-    one = loaders.tokenize(["word " * 100], text.load_tokenizer(), max_tokens=48)
+    one = loaders.tokenize(["word " * 100], text.load_tokenizer(), max_length=48)
     assert one.lengths.tolist() == [48] == [inputs["input_ids"].shape[1]]
     assert bert.useful_flops(one, encoder) / 3 == pytest.approx(counter.get_total_flops(), rel=0.01)
 

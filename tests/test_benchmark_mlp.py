@@ -46,7 +46,7 @@ def test_the_tutorials_dense_loop_and_ours_lose_the_same_on_the_same_batches(tab
 def test_the_bare_loop_does_the_steps_of_ours(table):
     weights = []
     for road in (mlp.bare_road, mlp.fit_road):
-        run = mlp.course_run(*table, epochs=1) | {"schedule": None}
+        run = mlp.course_run(*table, epochs=1) | {"scheduler": None}
         road(run)()
         weights.append(run["model"].words.detach())
     assert torch.equal(*weights)

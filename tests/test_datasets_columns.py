@@ -77,8 +77,8 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     assert named["rude"].dtype == (np.float32 if np.isnan(expected).any() else np.int8)
 
     parts = datasets.split(frame, valid=0.2, test=0.2, labels=["rude"])
-    assert datasets.share_table(parts).loc["rude", ["train", "valid", "test"]].sum() == positives
-    assert len(datasets.balance(frame, clean=1, labels=["rude"])) == positives + 1
+    assert datasets.label_distribution(parts).loc["rude", ["train", "valid", "test"]].sum() == positives
+    assert len(datasets.downsample_negatives(frame, clean=1, labels=["rude"])) == positives + 1
     assert len(plots.label_counts(frame, labels=["rude"]).patches) == 1
     ticks = plots.lengths_by_label(frame, frame["body"].str.len(), unit="characters", labels=["rude"]).get_yticklabels()
     assert ticks[-1].get_text() == f"rude (n={positives})"
@@ -92,8 +92,8 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     plain = pd.DataFrame({"rude": expected})
     pd.testing.assert_frame_equal(metrics.label_report(truth, scores), metrics.label_report(plain, scores))
     pd.testing.assert_frame_equal(
-        evaluation.bootstrap("auc", truth, scores, resamples=20),
-        evaluation.bootstrap("auc", plain, scores, resamples=20),
+        evaluation.bootstrap("auc", truth, scores, n_resamples=20),
+        evaluation.bootstrap("auc", plain, scores, n_resamples=20),
     )
     for rows in (
         loaders.ArrayRows({"features": np.zeros((10, 1))}, truth),
@@ -101,7 +101,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
         loaders.TokenRows(loaders.tokenize(frame["body"], text.load_tokenizer()), truth),
     ):
         np.testing.assert_array_equal(rows.labels, expected[:, None])
-    assert models.CountTagger(min_rows=1).fit(frame["body"], truth).labels == ["rude"]
+    assert models.CountTagger(min_df=1).fit(frame["body"], truth).labels == ["rude"]
     plt.close("all")
 
 
@@ -125,7 +125,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     [
         lambda frame: datasets.as_comments(frame, text="body", labels=["rude"]),
         lambda frame: datasets.split(frame, labels=["rude"]),
-        lambda frame: datasets.balance(frame, labels=["rude"], clean=1),
+        lambda frame: datasets.downsample_negatives(frame, labels=["rude"], clean=1),
         lambda frame: plots.label_counts(frame, labels=["rude"]),
         lambda frame: widgets.company(frame, [], labels=["rude"]),
     ],
@@ -153,7 +153,7 @@ def test_a_column_that_is_added_is_no_label():
     assert datasets.label_names(comments) == labels
     parts = datasets.split(comments)
     assert all(datasets.label_names(part) == labels for part in parts)
-    assert list(datasets.share_table(parts).index) == ["rows", *labels]
+    assert list(datasets.label_distribution(parts).index) == ["rows", *labels]
     more = datasets.as_comments(comments, labels=[*labels, "long"])
     assert datasets.label_names(more) == [*labels, "long"]
     assert datasets.label_names(comments) == labels
@@ -167,7 +167,7 @@ def test_a_table_from_a_csv_file_is_refused_with_the_way_out(tmp_path):
         datasets.label_matrix,
         datasets.split,
         plots.label_counts,
-        lambda frame: datasets.balance(frame, clean=1),
+        lambda frame: datasets.downsample_negatives(frame, clean=1),
         lambda frame: widgets.company(frame, []),
         widgets.LabelExplorer,
     ):
@@ -186,8 +186,8 @@ def test_labels_may_come_from_a_generator():
     frame = mails(KNOWN, late=KNOWN)
     parts = datasets.split(frame, valid=0.2, test=0.2, labels=(name for name in ("rude", "late")))
     assert datasets.label_names(parts.train) == ["rude", "late"]
-    assert len(datasets.balance(frame, clean=1, labels=iter(["rude"]))) == 5
-    assert datasets.share_table(parts, labels=iter(["late"])).index.tolist() == ["rows", "late"]
+    assert len(datasets.downsample_negatives(frame, clean=1, labels=iter(["rude"]))) == 5
+    assert datasets.label_distribution(parts, labels=iter(["late"])).index.tolist() == ["rows", "late"]
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def test_names_that_are_no_text_are_names_too():
     frame = mails(KNOWN).rename(columns={"rude": 0, "body": ("mail", "body")})
     named = datasets.as_comments(frame, text=("mail", "body"), labels=[np.int64(0)])
     assert datasets.label_names(named) == [0]
-    assert len(datasets.split(named, valid=0.2, test=0.2, keep_together="near-duplicates").test) > 0
-    assert datasets.share_table(datasets.split(named, valid=0.2, test=0.2)).index.tolist() == ["rows", 0]
+    assert len(datasets.split(named, valid=0.2, test=0.2, groups="near-duplicates").test) > 0
+    assert datasets.label_distribution(datasets.split(named, valid=0.2, test=0.2)).index.tolist() == ["rows", 0]
     json.dumps(named.attrs)  # as Parquet files keep them
 
 
@@ -245,7 +245,7 @@ def test_names_of_columns_that_are_gone_are_refused_by_name():
         parts = datasets.split(gone, valid=0.2, test=0.2, labels=["rude"])
         assert datasets.label_names(parts.test) == ["rude"], "the parts carry names that hold"
     with pytest.raises(NAMED, match="no text column 'body'"):
-        datasets.split(named.rename(columns={"body": "comment_text"}), keep_together="duplicates")
+        datasets.split(named.rename(columns={"body": "comment_text"}), groups="duplicates")
 
 
 def test_names_survive_what_pandas_keeps(tmp_path):
@@ -264,7 +264,7 @@ def test_names_survive_what_pandas_keeps(tmp_path):
     for way, frame in kept.items():
         assert datasets.label_names(frame) == ["rude"], way
         assert datasets.text_column(frame) == "body", way
-    drawn = datasets.at_most(named, 5)
+    drawn = datasets.subsample(named, 5)
     mixed = pd.concat([named, drawn])  # their attrs differ in `source`, so pandas drops them
     with pytest.raises(NAMED, match="does not say which of its columns are labels"):
         datasets.label_names(mixed)
@@ -273,9 +273,13 @@ def test_names_survive_what_pandas_keeps(tmp_path):
 
 def test_every_function_passes_the_names_on():
     named = datasets.as_comments(mails(KNOWN), text="body", labels=["rude"])
-    tables = [datasets.at_most(named, 5), datasets.balance(named, clean=2), *datasets.split(named, valid=0.2, test=0.2)]
+    tables = [
+        datasets.subsample(named, 5),
+        datasets.downsample_negatives(named, clean=2),
+        *datasets.split(named, valid=0.2, test=0.2),
+    ]
     plain = mails(KNOWN)
-    tables += [datasets.balance(plain, clean=2, labels=["rude"])]
+    tables += [datasets.downsample_negatives(plain, clean=2, labels=["rude"])]
     tables += datasets.split(plain, valid=0.2, test=0.2, labels=["rude"], text="body")
     for frame in tables:
         assert datasets.label_names(frame) == ["rude"]
@@ -302,10 +306,10 @@ def test_near_duplicates_are_found_in_the_text_column_that_is_named():
     frame = pd.DataFrame({"body": body, "comment_text": [f"text number {i}" for i in range(20)], "rude": [0, 1] * 10})
     for options in ({"labels": ["rude"], "text": "body"}, {}):
         table = frame if options else datasets.as_comments(frame, text="body", labels=["rude"])
-        parts = datasets.split(table, valid=0.25, test=0.25, keep_together="near-duplicates", **options)
+        parts = datasets.split(table, valid=0.25, test=0.25, groups="near-duplicates", **options)
         assert sum(part["body"].str.startswith("one").any() for part in parts) == 1
     with pytest.raises(NAMED, match=r"no text column 'subject': the table has \['body', 'comment_text', 'rude'\]"):
-        datasets.split(frame, labels=["rude"], text="subject", keep_together="duplicates")
+        datasets.split(frame, labels=["rude"], text="subject", groups="duplicates")
 
 
 @pytest.mark.parametrize("cell", [None, np.nan, pd.NA, 7, b"bytes"])
@@ -314,7 +318,7 @@ def test_a_row_without_a_text_is_named(cell):
     frame.loc[3, "body"] = cell
     for ask in (
         lambda: datasets.as_comments(frame, text="body", labels=["rude"]),
-        lambda: datasets.split(frame, labels=["rude"], text="body", keep_together="duplicates"),
+        lambda: datasets.split(frame, labels=["rude"], text="body", groups="duplicates"),
         lambda: datasets.as_html(frame, text="body"),
         lambda: widgets.LabelExplorer(frame, labels=["rude"], text="body"),
     ):
@@ -353,13 +357,13 @@ def test_rows_are_told_by_their_place_whatever_the_index(kind):
     plain = datasets.as_comments(plain, labels=["rude"])
     other = plain.set_axis(INDEXES[kind](n))
     for ask in (
-        lambda frame: datasets.at_most(frame, 50, seed=3),
-        lambda frame: datasets.balance(frame, clean=20),
-        lambda frame: datasets.split(frame, keep_together="near-duplicates").test,
-        lambda frame: datasets.split(frame, keep_together=np.arange(n) // 2).valid,
+        lambda frame: datasets.subsample(frame, 50, seed=3),
+        lambda frame: datasets.downsample_negatives(frame, clean=20),
+        lambda frame: datasets.split(frame, groups="near-duplicates").test,
+        lambda frame: datasets.split(frame, groups=np.arange(n) // 2).valid,
     ):
         pd.testing.assert_frame_equal(ask(other), ask(plain))
-    order = datasets.at_most(other, 50, seed=3)["comment_text"].str.removeprefix("text ").astype(int)
+    order = datasets.subsample(other, 50, seed=3)["comment_text"].str.removeprefix("text ").astype(int)
     assert order.is_monotonic_increasing
 
 
@@ -367,7 +371,7 @@ def test_rows_are_told_by_their_place_whatever_the_index(kind):
 @settings(max_examples=50, deadline=None)
 def test_a_draw_keeps_the_order_of_the_table(order, rows, seed):
     frame = pd.DataFrame({"place": range(40)}, index=order)
-    drawn = datasets.at_most(frame, np.int64(rows), seed=seed)
+    drawn = datasets.subsample(frame, np.int64(rows), seed=seed)
     assert len(drawn) == rows
     assert drawn["place"].is_monotonic_increasing
     assert drawn["place"].is_unique
@@ -377,9 +381,9 @@ def test_group_names_in_another_order_than_the_rows_are_refused():
     frame = datasets.as_comments(mails(KNOWN), text="body", labels=["rude"])
     authors = pd.Series(list("aabbccddee"))
     shuffled = frame.sample(frac=1, random_state=1)
-    with pytest.raises(NAMED, match=r"keep_together has another index than the table.*to_numpy\(\)"):
-        datasets.split(shuffled, keep_together=authors)
-    parts = datasets.split(shuffled, valid=0.2, test=0.2, keep_together=authors[shuffled.index])
+    with pytest.raises(NAMED, match=r"groups has another index than the table.*to_numpy\(\)"):
+        datasets.split(shuffled, groups=authors)
+    parts = datasets.split(shuffled, valid=0.2, test=0.2, groups=authors[shuffled.index])
     sides = [set(authors[part["year"] - 2016]) for part in parts]
     assert sum(map(len, sides)) == 5
 
@@ -397,14 +401,14 @@ def test_lengths_of_other_rows_are_refused():
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda frame: datasets.at_most(frame, 2.5),
-        lambda frame: datasets.at_most(frame, True),
-        lambda frame: datasets.at_most(frame, -1),
-        lambda frame: datasets.at_most(frame, 3, seed=-1),
-        lambda frame: datasets.at_most(frame, 3, seed=0.5),
-        lambda frame: datasets.balance(frame, clean=2.0),
-        lambda frame: datasets.balance(frame, clean=-1),
-        lambda frame: datasets.balance(frame, clean=1, seed="a"),
+        lambda frame: datasets.subsample(frame, 2.5),
+        lambda frame: datasets.subsample(frame, True),
+        lambda frame: datasets.subsample(frame, -1),
+        lambda frame: datasets.subsample(frame, 3, seed=-1),
+        lambda frame: datasets.subsample(frame, 3, seed=0.5),
+        lambda frame: datasets.downsample_negatives(frame, clean=2.0),
+        lambda frame: datasets.downsample_negatives(frame, clean=-1),
+        lambda frame: datasets.downsample_negatives(frame, clean=1, seed="a"),
         lambda frame: datasets.split(frame, valid="0.1"),
         lambda frame: datasets.split(frame, valid=float("inf")),
         lambda frame: datasets.split(frame, valid=-0.1),
@@ -457,7 +461,7 @@ def test_loaders_take_nullable_labels_and_keep_soft_ones():
 
 def test_marked_texts_may_be_told_by_a_nullable_column():
     frame = mails(pd.array(KNOWN, dtype="boolean"))
-    table = text.marking_words(frame["body"], frame["rude"], min_rows=2)
-    assert table.index.tolist() == text.marking_words(frame["body"], KNOWN, min_rows=2).index.tolist()
+    table = text.distinctive_words(frame["body"], frame["rude"], min_df=2)
+    assert table.index.tolist() == text.distinctive_words(frame["body"], KNOWN, min_df=2).index.tolist()
     with pytest.raises(ValueError, match="leave out rows whose label is unknown"):
-        text.marking_words(frame["body"], pd.array(CELLS, dtype="boolean"), min_rows=2)
+        text.distinctive_words(frame["body"], pd.array(CELLS, dtype="boolean"), min_df=2)

@@ -25,18 +25,18 @@ def zipped(path: Path, *files: Path, names=None) -> Path:
 
 def test_some_rows_are_drawn_in_their_order():
     frame = datasets.load_comments()
-    some = datasets.at_most(frame, 500)
+    some = datasets.subsample(frame, 500)
     assert len(some) == 500
     place = {key: row for row, key in enumerate(frame["id"])}
     assert some["id"].map(place).is_monotonic_increasing
     assert list(some.index) == list(range(500))
     assert some.attrs["source"] == "bundled sample: 8,000 rows, 500 of them drawn"
-    pd.testing.assert_frame_equal(some, datasets.at_most(frame, 500))
-    assert not some["id"].equals(datasets.at_most(frame, 500, seed=1)["id"])
-    assert datasets.at_most(frame, None) is frame
-    assert datasets.at_most(frame, 8000) is frame
+    pd.testing.assert_frame_equal(some, datasets.subsample(frame, 500))
+    assert not some["id"].equals(datasets.subsample(frame, 500, seed=1)["id"])
+    assert datasets.subsample(frame, None) is frame
+    assert datasets.subsample(frame, 8000) is frame
     with pytest.raises(ValueError, match="rows=0: expected a whole number, at least 1"):
-        datasets.at_most(frame, 0)
+        datasets.subsample(frame, 0)
 
 
 def test_the_bundled_sample_has_the_contract():
@@ -195,15 +195,15 @@ def test_landmarks_are_in_no_review_of_the_sample():
 
 
 def test_the_inventory_says_what_is_here_and_how_to_get_the_rest(comments_file, tmp_path, monkeypatch):
-    assert datasets.available()["here"].tolist()[:2] == [True, True]
+    assert datasets.list_datasets()["here"].tolist()[:2] == [True, True]
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     monkeypatch.setattr("helpers.config.repository_folder", lambda: None)
     monkeypatch.chdir(tmp_path)
-    shown = datasets.available()
+    shown = datasets.list_datasets()
     assert shown["here"].tolist() == [False] * 4
     assert shown.loc["IMDB reviews", "to get it"] == "python -m helpers download imdb"
     comments_file("jigsaw/train.csv.zip")
-    assert datasets.available().loc["Jigsaw comments", ["here", "file"]].tolist() == [True, "train.csv.zip"]
+    assert datasets.list_datasets().loc["Jigsaw comments", ["here", "file"]].tolist() == [True, "train.csv.zip"]
 
 
 def test_a_file_of_the_course_is_found_wherever_it_lies_and_another_one_is_refused_with_the_places(

@@ -61,7 +61,7 @@ def test_hundreds_of_labels_keep_their_shares_too():
 def test_the_bundled_comments_keep_their_shares_alone_and_in_groups():
     frame = datasets.load_comments().assign(id=lambda f: np.arange(len(f)).astype(str))
     assert_shares(datasets.split(frame), frame, (0.8, 0.1, 0.1))
-    grouped = datasets.split(frame, keep_together="near-duplicates")
+    grouped = datasets.split(frame, groups="near-duplicates")
     assert_partition(grouped, frame)
     assert_shares(grouped, frame, (0.8, 0.1, 0.1), tolerance_rare=3, tolerance=0.02)
     groups = datasets.near_duplicate_groups(frame["comment_text"].tolist())
@@ -114,7 +114,7 @@ def test_without_stratification_rare_labels_wander():
 def test_groups_of_the_readers_own_stay_together():
     frame = table(np.random.default_rng(0).random((300, 2)) < 0.3)
     authors = np.array([f"author {i % 50}" for i in range(300)])
-    parts = datasets.split(frame, valid=0.2, test=0.2, keep_together=authors)
+    parts = datasets.split(frame, valid=0.2, test=0.2, groups=authors)
     seen = [set(authors[part["id"].astype(int)]) for part in parts]
     assert not seen[0] & seen[1] | seen[0] & seen[2] | seen[1] & seen[2]
     assert_shares(parts, frame, (0.6, 0.2, 0.2), tolerance_rare=4)
@@ -145,34 +145,34 @@ def test_too_few_rows():
 def test_bad_groups():
     frame = table(np.ones((10, 1)))
     with pytest.raises(datasets.DataError, match="choose 'duplicates', 'near-duplicates' or pass group names"):
-        datasets.split(frame, keep_together="similar")
-    with pytest.raises(datasets.DataError, match="keep_together has 3 group names, the table has 10 rows"):
-        datasets.split(frame, keep_together=[1, 2, 3])
+        datasets.split(frame, groups="similar")
+    with pytest.raises(datasets.DataError, match="groups has 3 group names, the table has 10 rows"):
+        datasets.split(frame, groups=[1, 2, 3])
 
 
 def test_share_table_counts_what_is_there():
     frame = table(np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 5))
-    shown = datasets.share_table(datasets.split(frame, valid=0.2, test=0.2))
+    shown = datasets.label_distribution(datasets.split(frame, valid=0.2, test=0.2))
     assert shown.loc["rows", ["train", "valid", "test"]].tolist() == [12, 4, 4]
     assert shown.loc["label_0", "train %"] == pytest.approx(60)
 
 
 def test_balance_keeps_every_tagged_row_and_so_many_clean_ones():
     frame = table(np.arange(1000)[:, None] % 10 == 0)
-    kept = datasets.balance(frame, clean=150, seed=3)
+    kept = datasets.downsample_negatives(frame, clean=150, seed=3)
     assert kept["label_0"].sum() == 100
     assert len(kept) == 250
     assert kept["id"].astype(int).is_monotonic_increasing
-    pd.testing.assert_frame_equal(kept, datasets.balance(frame, clean=150, seed=3))
-    assert set(kept["id"]) != set(datasets.balance(frame, clean=150, seed=4)["id"])
+    pd.testing.assert_frame_equal(kept, datasets.downsample_negatives(frame, clean=150, seed=3))
+    assert set(kept["id"]) != set(datasets.downsample_negatives(frame, clean=150, seed=4)["id"])
 
 
 def test_balance_refuses_what_it_cannot_do():
     frame = table(np.arange(100)[:, None] % 10 == 0)
     with pytest.raises(datasets.DataError, match="clean=91, and the table has 90 rows without a label"):
-        datasets.balance(frame, clean=91)
+        datasets.downsample_negatives(frame, clean=91)
     with pytest.raises(datasets.DataError, match="no row has a label"):
-        datasets.balance(frame[frame["label_0"].eq(0)], clean=1)
+        datasets.downsample_negatives(frame[frame["label_0"].eq(0)], clean=1)
 
 
 def test_dense_labels_keep_their_shares_within_a_row_or_two():
@@ -188,11 +188,11 @@ def test_exact_duplicates_can_be_kept_together_without_the_near_ones():
     words = "one two three four five six seven eight nine ten eleven twelve"
     texts = [f"{words} {i // 2}" for i in range(200)]
     frame = table(np.zeros((200, 1)), texts)
-    parts = datasets.split(frame, valid=0.2, test=0.2, keep_together="duplicates")
+    parts = datasets.split(frame, valid=0.2, test=0.2, groups="duplicates")
     seen = [set(part["comment_text"]) for part in parts]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
     with pytest.raises(datasets.DataError, match="200 rows leave none for"):
-        datasets.split(frame, keep_together="near-duplicates")
+        datasets.split(frame, groups="near-duplicates")
 
 
 def test_a_part_with_a_share_of_zero_gets_no_leftover_rows():
@@ -203,15 +203,15 @@ def test_a_part_with_a_share_of_zero_gets_no_leftover_rows():
 @pytest.mark.parametrize("groups", [["a", None, "b"], ["a", float("nan"), "b"], pd.Series(["a", pd.NA, "b"])])
 def test_missing_group_names_are_refused(groups):
     with pytest.raises(datasets.DataError, match="row 2 without a group name"):
-        datasets.split(table(np.ones((3, 1))), keep_together=groups)
+        datasets.split(table(np.ones((3, 1))), groups=groups)
 
 
 def test_group_names_are_not_turned_into_text():
     frame = table(np.ones((100, 1)))
-    parts = datasets.split(frame, valid=0, test=0.5, keep_together=[1, "1"] * 50)
+    parts = datasets.split(frame, valid=0, test=0.5, groups=[1, "1"] * 50)
     assert {len(parts.train), len(parts.test)} == {50}
     with pytest.raises(datasets.DataError, match="a group name is of a kind that cannot be compared"):
-        datasets.split(frame, keep_together=[["a", "b"]] * 100)
+        datasets.split(frame, groups=[["a", "b"]] * 100)
 
 
 def test_unknown_label_columns_are_named():

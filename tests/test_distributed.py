@@ -40,7 +40,7 @@ def launch(place, name, *, processes=1, launcher=None, die=None, watch=False, re
     folder = place / name
     folder.mkdir(exist_ok=True)
     data = {"train": str(place / "train.csv"), "valid": str(place / "valid.csv"), "encoder": str(place / "encoder")}
-    data |= {"max_tokens": 48, "batch_size": 33, "cache": str(place / "cache")}
+    data |= {"max_length": 48, "batch_size": 33, "cache": str(place / "cache")}
     kept = {"dirpath": str(folder), "filename": "best", "save_last": True, "every_n_train_steps": 2}
     saving = {"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": kept}
     trainer = {"max_epochs": 2, "accelerator": "cpu", "devices": processes, "gradient_clip_val": 1.0}

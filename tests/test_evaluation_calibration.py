@@ -15,7 +15,7 @@ def test_the_error_is_torchmetrics(seed, bins, rows):
     rng = np.random.default_rng(seed)
     targets, scores = rng.integers(0, 2, (rows, 2)).astype(float), rng.random((rows, 2))
     targets[rng.random((rows, 2)) < 0.2] = np.nan
-    found = evaluation.calibration_error(targets, scores, bins=bins)
+    found = evaluation.calibration_error(targets, scores, n_bins=bins)
     for place in range(2):
         known = ~np.isnan(targets[:, place])
         if not known.any():
@@ -34,23 +34,23 @@ def test_the_label_rate_is_calibrated_and_a_shift_is_the_error():
 
 def test_reliability_counts_each_known_row_once():
     targets = np.array([0, 1, 1, 0, 1, np.nan])
-    table = evaluation.reliability(targets, np.array([0.0, 0.05, 0.55, 0.45, 1.0, 0.5]), bins=10)
+    table = evaluation.reliability(targets, np.array([0.0, 0.05, 0.55, 0.45, 1.0, 0.5]), n_bins=10)
     assert table["rows"].tolist() == [2, 1, 1, 1]
     assert table["predicted"].tolist() == pytest.approx([0.025, 0.45, 0.55, 1.0])
     assert table["observed"].tolist() == [0.5, 0, 1, 1]
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="bins=0: expected a whole number, at least 1"):
-        evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), bins=0)
-    with pytest.raises(ValueError, match="bins=0: expected a whole number, at least 1"):
-        evaluation.reliability([0, 1], [0.1, 0.2], bins=0)
+    with pytest.raises(ValueError, match="n_bins=0: expected a whole number, at least 1"):
+        evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), n_bins=0)
+    with pytest.raises(ValueError, match="n_bins=0: expected a whole number, at least 1"):
+        evaluation.reliability([0, 1], [0.1, 0.2], n_bins=0)
     with pytest.raises(ValueError, match="one class only"):
         evaluation.reliability([1, 1], [0.1, 0.2])
-    with pytest.raises(ValueError, match="binning='quantile': expected 'width' or 'mass'"):
-        evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), binning="quantile")
-    with pytest.raises(ValueError, match="binning='quantile': expected 'width' or 'mass'"):
-        evaluation.reliability([0, 1], [0.1, 0.2], binning="quantile")
+    with pytest.raises(ValueError, match="strategy='quantile': expected 'width' or 'mass'"):
+        evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), strategy="quantile")
+    with pytest.raises(ValueError, match="strategy='quantile': expected 'width' or 'mass'"):
+        evaluation.reliability([0, 1], [0.1, 0.2], strategy="quantile")
     with pytest.raises(ValueError, match="probabilities: row 1, label 0"):
         evaluation.brier(np.zeros((2, 1)), np.array([[0.5], [1.5]]))
     with pytest.raises(ValueError, match="both must be \\(N, L\\)"):
@@ -62,7 +62,7 @@ def test_what_does_not_fit_is_refused():
 def test_bins_of_equal_mass_hold_the_sorted_rows_in_equal_parts(seed, bins, rows):
     rng = np.random.default_rng(seed)
     targets, scores = np.append(rng.integers(0, 2, rows), [0.0, 1]), rng.permutation(rows + 2) / (rows + 1)
-    table = evaluation.reliability(targets, scores, bins=bins, binning="mass")
+    table = evaluation.reliability(targets, scores, n_bins=bins, strategy="quantile")
     assert len(table) == min(bins, rows + 2) and np.ptp(table["rows"]) <= 1
     order = np.argsort(scores)
     parts = np.split(order, table["rows"].cumsum()[:-1])
@@ -72,21 +72,23 @@ def test_bins_of_equal_mass_hold_the_sorted_rows_in_equal_parts(seed, bins, rows
 
 def test_equal_probabilities_go_into_one_bin_together():
     targets, scores = [0, 1, 0, 1, 0, 1, 1, 1], [0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.8, 0.9]
-    table = evaluation.reliability(targets, scores, bins=4, binning="mass")
+    table = evaluation.reliability(targets, scores, n_bins=4, strategy="quantile")
     assert table["rows"].tolist() == [1, 5, 2]
     assert table["observed"].tolist() == pytest.approx([0, 0.6, 1])
-    error = evaluation.calibration_error(np.array([targets]).T, np.array([scores]).T, bins=4, binning="mass")[0]
+    error = evaluation.calibration_error(np.array([targets]).T, np.array([scores]).T, n_bins=4, strategy="quantile")[0]
     assert error == pytest.approx((0.1 + 5 * 0.4 + 2 * 0.15) / 8)
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["width", "mass"]), st.sampled_from([1, 4, 15]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["uniform", "quantile"]), st.sampled_from([1, 4, 15]))
 @settings(max_examples=30, deadline=None)
 def test_the_order_of_rows_and_labels_does_not_matter(seed, binning, bins):
     targets, scores = random_rows(seed)
     rng = np.random.default_rng(seed)
     rows, labels = rng.permutation(len(targets)), rng.permutation(targets.shape[1])
-    error = evaluation.calibration_error(targets, scores, bins=bins, binning=binning)
-    other = evaluation.calibration_error(targets[rows][:, labels], scores[rows][:, labels], bins=bins, binning=binning)
+    error = evaluation.calibration_error(targets, scores, n_bins=bins, strategy=binning)
+    other = evaluation.calibration_error(
+        targets[rows][:, labels], scores[rows][:, labels], n_bins=bins, strategy=binning
+    )
     assert other.tolist() == pytest.approx(error[labels].tolist(), abs=1e-12, nan_ok=True)
     assert error.dropna().between(0, 1).all()
     parts, others = (
@@ -101,7 +103,7 @@ def test_bins_of_equal_mass_see_a_rare_label():
     targets = np.tile(np.arange(500) < 10, 2).astype(float)
     one = targets[:, None], scores[:, None]
     assert evaluation.calibration_error(*one)[0] == pytest.approx(0, abs=1e-12)
-    assert evaluation.calibration_error(*one, binning="mass")[0] == pytest.approx(0.01)
+    assert evaluation.calibration_error(*one, strategy="quantile")[0] == pytest.approx(0.01)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -39,8 +39,8 @@ def made(rows=300, shares=(0.3, 0.1, 0.5), seed=0):
     return targets, first, second
 
 
-def all_weights(rows, resamples=RESAMPLES):
-    return np.hstack(list(resample_weights(rows, resamples)))
+def all_weights(rows, n_resamples=RESAMPLES):
+    return np.hstack(list(resample_weights(rows, n_resamples)))
 
 
 def one_score(reference, targets, scores):
@@ -81,9 +81,13 @@ def assert_same(left, right, atol=1e-9):
 @ignore_one_class
 def test_named_metrics_equal_a_loop_over_scikit_learn(metric, paired, case):
     targets, first, second = case
-    found = bootstrap(metric, targets, first, against=second if paired else None, resamples=RESAMPLES, level=0.8)
-    expected = slowly(REFERENCES[metric], targets, [first, second] if paired else [first], level=0.8)
-    assert_same(found.get(["value", "low", "high", "resamples", *["share_above"] * paired]), expected[:, : 4 + paired])
+    found = bootstrap(
+        metric, targets, first, baseline=second if paired else None, n_resamples=RESAMPLES, confidence_level=0.8
+    )
+    expected = slowly(REFERENCES[metric], targets, [first, second] if paired else [first], confidence_level=0.8)
+    assert_same(
+        found.get(["value", "low", "high", "n_resamples", *["share_above"] * paired]), expected[:, : 4 + paired]
+    )
 
 
 @pytest.mark.parametrize("metric", REFERENCES)
@@ -111,17 +115,17 @@ def test_weights_are_whole_numbers_that_sum_to_the_rows_and_look_like_draws():
 @pytest.mark.parametrize("metric", [*REFERENCES, metrics.hamming_loss])
 def test_the_size_of_the_pieces_changes_nothing(metric, monkeypatch):
     targets, first, second = made(rows=101)
-    expected = bootstrap(metric, targets, first, against=second, resamples=30)
+    expected = bootstrap(metric, targets, first, baseline=second, n_resamples=30)
     for size in (1, 700, 30 * 101):
         monkeypatch.setattr(intervals, "WEIGHTS_AT_ONCE", size)
         sizes = [piece.shape[1] for piece in resample_weights(101, 30)]
         assert (sum(sizes), max(sizes)) == (30, max(1, size // 101))
-        pd.testing.assert_frame_equal(bootstrap(metric, targets, first, against=second, resamples=30), expected)
+        pd.testing.assert_frame_equal(bootstrap(metric, targets, first, baseline=second, n_resamples=30), expected)
 
 
 def test_the_seed_decides_the_resamples():
     targets, scores, _ = made()
-    tables = [bootstrap("auc", targets, scores, resamples=50, seed=seed) for seed in (3, 3, 4)]
+    tables = [bootstrap("auc", targets, scores, n_resamples=50, seed=seed) for seed in (3, 3, 4)]
     pd.testing.assert_frame_equal(tables[0], tables[1])
     assert (tables[0]["value"] == tables[2]["value"]).all()
     assert (tables[0]["low"] != tables[2]["low"]).all()
@@ -134,11 +138,11 @@ def test_order_of_rows_keeps_the_values_and_order_of_labels_permutes_the_table(c
     targets, first, second = case
     rows, labels = (random.sample(range(n), n) for n in targets.shape)
     for metric in REFERENCES:
-        table = bootstrap(metric, targets, first, against=second, resamples=RESAMPLES)
-        moved = bootstrap(metric, targets[rows], first[rows], against=second[rows], resamples=RESAMPLES)
+        table = bootstrap(metric, targets, first, baseline=second, n_resamples=RESAMPLES)
+        moved = bootstrap(metric, targets[rows], first[rows], baseline=second[rows], n_resamples=RESAMPLES)
         assert_same(moved[["value", "positives"]], table[["value", "positives"]])
         other = second[:, labels]
-        moved = bootstrap(metric, targets[:, labels], first[:, labels], against=other, resamples=RESAMPLES)
+        moved = bootstrap(metric, targets[:, labels], first[:, labels], baseline=other, n_resamples=RESAMPLES)
         assert_same(moved, table.iloc[[*labels, -1]])
 
 
@@ -148,9 +152,9 @@ def test_order_of_rows_keeps_the_values_and_order_of_labels_permutes_the_table(c
 def test_two_identical_models_differ_by_exactly_zero(case):
     targets, scores, _ = case
     for metric in REFERENCES:
-        alone = bootstrap(metric, targets, scores, resamples=RESAMPLES)
-        table = bootstrap(metric, targets, scores, against=scores.copy(), resamples=RESAMPLES)
-        assert (table["resamples"] == alone["resamples"]).all()
+        alone = bootstrap(metric, targets, scores, n_resamples=RESAMPLES)
+        table = bootstrap(metric, targets, scores, baseline=scores.copy(), n_resamples=RESAMPLES)
+        assert (table["n_resamples"] == alone["n_resamples"]).all()
         for column in ("value", "low", "high", "share_above"):
             assert (table[column].dropna() == 0).all()
             assert (table[column].isna() == alone["value" if column == "value" else "low"].isna()).all()
@@ -161,8 +165,8 @@ def test_two_identical_models_differ_by_exactly_zero(case):
 @ignore_one_class
 def test_exchanging_the_models_turns_the_interval_round(case):
     targets, first, second = case
-    table = bootstrap("auc", targets, first, against=second, resamples=RESAMPLES)
-    other = bootstrap("auc", targets, second, against=first, resamples=RESAMPLES)
+    table = bootstrap("auc", targets, first, baseline=second, n_resamples=RESAMPLES)
+    other = bootstrap("auc", targets, second, baseline=first, n_resamples=RESAMPLES)
     assert_same(other[["value", "high", "low"]], -table[["value", "low", "high"]])
     assert (table["share_above"].fillna(0) + other["share_above"].fillna(0) <= 1 + 1e-12).all()
 
@@ -171,7 +175,7 @@ def test_exchanging_the_models_turns_the_interval_round(case):
 def test_values_are_those_of_the_metrics(metric):
     targets, scores, _ = made()
     targets[5:20, 0] = np.nan
-    table = bootstrap(metric, targets, scores, resamples=2, labels=NAMES)
+    table = bootstrap(metric, targets, scores, n_resamples=2, labels=NAMES)
     mean = {"auc": metrics.mean_auc, "average_precision": metrics.mean_average_precision}[metric]
     assert_same(table["value"][NAMES], metrics.label_report(targets, scores)[metric], atol=1e-12)
     assert table.loc["mean", "value"] == pytest.approx(mean(targets, scores), abs=1e-12)
@@ -179,21 +183,21 @@ def test_values_are_those_of_the_metrics(metric):
 
 def test_the_table_has_a_row_a_label_and_the_mean():
     targets, first, second = made()
-    table = bootstrap("auc", pd.DataFrame(targets, columns=NAMES), first, resamples=50)
+    table = bootstrap("auc", pd.DataFrame(targets, columns=NAMES), first, n_resamples=50)
     assert table.index.tolist() == [*NAMES, "mean"]
     assert table.index.name == "label"
-    assert table.columns.tolist() == ["value", "low", "high", "resamples", "positives"]
+    assert table.columns.tolist() == ["value", "low", "high", "n_resamples", "positives"]
     assert table["positives"].tolist() == [*targets.sum(axis=0), targets.sum()]
     assert (table["low"] < table["value"]).all()
     assert (table["value"] < table["high"]).all()
-    paired = bootstrap("auc", targets, first, against=second, resamples=50)
-    assert paired.columns.tolist() == ["value", "low", "high", "share_above", "resamples", "positives"]
+    paired = bootstrap("auc", targets, first, baseline=second, n_resamples=50)
+    assert paired.columns.tolist() == ["value", "low", "high", "share_above", "n_resamples", "positives"]
     assert paired.index.tolist() == [0, 1, 2, "mean"]
 
 
 def test_a_higher_level_is_a_wider_interval():
     targets, scores, _ = made()
-    narrow, wide = (bootstrap("auc", targets, scores, level=level, resamples=200) for level in (0.5, 0.99))
+    narrow, wide = (bootstrap("auc", targets, scores, confidence_level=level, n_resamples=200) for level in (0.5, 0.99))
     assert (wide["low"] < narrow["low"]).all()
     assert (wide["high"] > narrow["high"]).all()
 
@@ -202,8 +206,8 @@ def test_a_paired_interval_is_narrower_and_sees_the_better_model():
     targets, scores, _ = made(rows=1000)
     rng = np.random.default_rng(1)
     worse = np.clip(scores + rng.normal(0, 0.2, scores.shape), 0, 1)
-    alone, other = (bootstrap("auc", targets, s, resamples=300) for s in (scores, worse))
-    paired = bootstrap("auc", targets, scores, against=worse, resamples=300)
+    alone, other = (bootstrap("auc", targets, s, n_resamples=300) for s in (scores, worse))
+    paired = bootstrap("auc", targets, scores, baseline=worse, n_resamples=300)
     assert_same(paired["value"], alone["value"] - other["value"], atol=1e-12)
     width = paired["high"] - paired["low"]
     assert (width < np.hypot(alone["high"] - alone["low"], other["high"] - other["low"])).all()
@@ -216,7 +220,7 @@ def test_the_interval_of_the_auc_covers_the_truth_about_as_often_as_it_says():
     targets = np.repeat([[1.0], [0.0]], [60, 90], axis=0)
     covered = 0
     for seed in range(200):
-        table = bootstrap("auc", targets, norm.cdf(rng.normal(size=(150, 1)) + targets), resamples=300, seed=seed)
+        table = bootstrap("auc", targets, norm.cdf(rng.normal(size=(150, 1)) + targets), n_resamples=300, seed=seed)
         covered += table.loc[0, "low"] <= truth <= table.loc[0, "high"]
     assert 0.88 <= covered / 200 <= 0.99
 
@@ -226,9 +230,9 @@ def test_resamples_in_which_a_rare_label_loses_its_positives_are_not_counted():
     targets, scores, _ = made(rows=100, shares=(0.5, 0.5))
     targets[:, 1] = 0
     targets[:2, 1] = 1
-    table = bootstrap("average_precision", targets, scores, resamples=500, labels=["often", "rare"])
+    table = bootstrap("average_precision", targets, scores, n_resamples=500, labels=["often", "rare"])
     kept = (all_weights(100, 500)[:2].sum(axis=0) > 0).sum()
-    assert table["resamples"].to_dict() == {"often": 500, "rare": kept, "mean": kept}
+    assert table["n_resamples"].to_dict() == {"often": 500, "rare": kept, "mean": kept}
     assert kept / 500 == pytest.approx(1 - 0.98**100, abs=0.06)
     assert table.loc["rare", "positives"] == 2
     assert table.notna().all(axis=None)
@@ -241,21 +245,21 @@ def test_a_label_of_one_class_is_named_and_left_out_of_the_mean(metric, paired):
     targets[:, 1] = [1, np.nan] * 150
     pairs = {"against": second} if paired else {}
     with pytest.warns(UserWarning, match=r"\['b'\] out of the mean.*counted: 2") as caught:
-        table = bootstrap(metric, targets, first, resamples=50, labels=NAMES, **pairs)
+        table = bootstrap(metric, targets, first, n_resamples=50, labels=NAMES, **pairs)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert table.loc["b", ["value", "low", "high"]].isna().all()
-    assert table.loc["b", ["resamples", "positives"]].tolist() == [0, 150]
+    assert table.loc["b", ["n_resamples", "positives"]].tolist() == [0, 150]
     pairs = {"against": second[:, ::2]} if paired else {}
-    rest = bootstrap(metric, targets[:, ::2], first[:, ::2], resamples=50, labels=["a", "c"], **pairs)
+    rest = bootstrap(metric, targets[:, ::2], first[:, ::2], n_resamples=50, labels=["a", "c"], **pairs)
     pd.testing.assert_frame_equal(table.drop(index="b"), rest)
 
 
 def test_where_no_label_has_both_classes_there_is_no_mean():
     with pytest.warns(UserWarning, match="counted: 0"):
-        table = bootstrap("auc", [[0, np.nan], [0, 1]], [[0.1, 0.2], [0.3, 0.4]], resamples=5)
+        table = bootstrap("auc", [[0, np.nan], [0, 1]], [[0.1, 0.2], [0.3, 0.4]], n_resamples=5)
     assert table[["value", "low", "high"]].isna().all(axis=None)
-    assert table["resamples"].tolist() == [0, 0, 0]
+    assert table["n_resamples"].tolist() == [0, 0, 0]
     assert table["positives"].tolist() == [0, 1, 0]
 
 
@@ -263,7 +267,9 @@ def test_where_no_label_has_both_classes_there_is_no_mean():
 @pytest.mark.parametrize("paired", [False, True])
 def test_a_callable_that_gives_a_float_is_called_on_the_repeated_rows(metric, paired):
     targets, first, second = made(rows=60)
-    table = bootstrap(metric, targets, first, against=second if paired else None, resamples=RESAMPLES, level=0.9)
+    table = bootstrap(
+        metric, targets, first, baseline=second if paired else None, n_resamples=RESAMPLES, confidence_level=0.9
+    )
     draws = []
     for counts in all_weights(60).T:
         rows = np.repeat(np.arange(60), counts)
@@ -271,8 +277,8 @@ def test_a_callable_that_gives_a_float_is_called_on_the_repeated_rows(metric, pa
     assert table.index.tolist() == ["value"]
     assert_same(table[["low", "high"]], [np.quantile(draws, [0.05, 0.95])])
     assert table["value"].item() == metric(targets, first) - paired * metric(targets, second)
-    assert table["resamples"].item() == RESAMPLES
-    assert table.columns.tolist() == ["value", "low", "high", *["share_above"] * paired, "resamples"]
+    assert table["n_resamples"].item() == RESAMPLES
+    assert table.columns.tolist() == ["value", "low", "high", *["share_above"] * paired, "n_resamples"]
     if paired:
         assert table["share_above"].item() == np.mean(np.array(draws) > 0)
 
@@ -283,8 +289,8 @@ def test_a_callable_that_gives_a_float_is_called_on_the_repeated_rows(metric, pa
 def test_a_callable_that_gives_a_series_has_a_row_for_each_label(case):
     targets, first, second = case
     for against in (None, second):
-        named = bootstrap("auc", targets, first, against=against, resamples=RESAMPLES)
-        called = bootstrap(metrics.auc_by_label, targets, first, against=against, resamples=RESAMPLES)
+        named = bootstrap("auc", targets, first, baseline=against, n_resamples=RESAMPLES)
+        called = bootstrap(metrics.auc_by_label, targets, first, baseline=against, n_resamples=RESAMPLES)
         assert called.index.tolist() == list(range(targets.shape[1]))
         assert_same(called, named.iloc[:-1][called.columns], atol=1e-12)
 
@@ -293,16 +299,16 @@ def test_a_callable_gets_frames_where_the_labels_have_names():
     targets, scores, _ = made(rows=60)
     metric = partial(metrics.f1, threshold=pd.Series([0.3, 0.4, 0.5], index=NAMES))
     frame = pd.DataFrame(targets, columns=NAMES)
-    expected = bootstrap(partial(metrics.f1, threshold=[0.3, 0.4, 0.5]), targets, scores, resamples=5)
-    pd.testing.assert_frame_equal(bootstrap(metric, frame, scores, resamples=5), expected)
-    pd.testing.assert_frame_equal(bootstrap(metric, targets, scores, resamples=5, labels=NAMES), expected)
+    expected = bootstrap(partial(metrics.f1, threshold=[0.3, 0.4, 0.5]), targets, scores, n_resamples=5)
+    pd.testing.assert_frame_equal(bootstrap(metric, frame, scores, n_resamples=5), expected)
+    pd.testing.assert_frame_equal(bootstrap(metric, targets, scores, n_resamples=5, labels=NAMES), expected)
     for names in (NAMES, ["mean", "b", "c"]):
-        assert bootstrap(metrics.auc_by_label, targets, scores, resamples=5, labels=names).index.tolist() == names
+        assert bootstrap(metrics.auc_by_label, targets, scores, n_resamples=5, labels=names).index.tolist() == names
 
     def by_column(truth, probabilities):
         return truth[:, 0] @ probabilities[:, 0]
 
-    assert bootstrap(by_column, targets, scores, resamples=5)["value"].item() == by_column(targets, scores)
+    assert bootstrap(by_column, targets, scores, n_resamples=5)["value"].item() == by_column(targets, scores)
 
 
 def test_a_callable_without_a_value_is_not_counted():
@@ -310,9 +316,9 @@ def test_a_callable_without_a_value_is_not_counted():
         return np.nan if truth[:2].sum() == 0 else 1.0
 
     targets = np.array([[1.0], [0], [0], [1]])
-    table = bootstrap(once, targets, targets, resamples=200)
+    table = bootstrap(once, targets, targets, n_resamples=200)
     lost = [targets[np.repeat(np.arange(4), counts)][:2].sum() == 0 for counts in all_weights(4, 200).T]
-    assert table["resamples"].item() == 200 - sum(lost)
+    assert table["n_resamples"].item() == 200 - sum(lost)
     assert 0 < sum(lost) < 200
 
 
@@ -341,14 +347,14 @@ def test_scores_of_decisions_equal_a_loop_over_label_report(metric, paired, case
     targets, *models = case
     n_labels = targets.shape[1]
     limits, models = [limits[:n_labels], limits[3 : 3 + n_labels]][: 1 + paired], models[: 1 + paired]
-    pair = {"against": models[1], "against_threshold": limits[1]} if paired else {}
-    options = {"resamples": RESAMPLES, "level": 0.8, "threshold": limits[0]}
+    pair = {"against": models[1], "baseline_threshold": limits[1]} if paired else {}
+    options = {"n_resamples": RESAMPLES, "confidence_level": 0.8, "threshold": limits[0]}
     table = bootstrap(metric, targets, models[0], **options, **pair)
     value, *draws = decisions_slowly(metric, targets, models, limits)
     assert_same(table["value"], value)
     for (_, row), draw in zip(table.iterrows(), np.array(draws).T, strict=True):
         known = draw[~np.isnan(draw)]
-        assert row["resamples"] == len(known)
+        assert row["n_resamples"] == len(known)
         assert_same(row[["low", "high"]], np.quantile(known, [0.1, 0.9]) if len(known) else [np.nan] * 2)
         if paired and len(known):
             assert row["share_above"] == (known > 1e-12).mean()
@@ -360,33 +366,33 @@ def test_the_mean_of_f1_is_that_of_the_callable(paired):
     targets[::3, 1] = np.nan
     limits = [0.3, 0.4, np.inf]
     against = {"against": second} if paired else {}
-    named = bootstrap("f1", targets, first, threshold=limits, resamples=RESAMPLES, **against)
-    called = bootstrap(partial(metrics.f1, threshold=limits), targets, first, resamples=RESAMPLES, **against)
+    named = bootstrap("f1", targets, first, threshold=limits, n_resamples=RESAMPLES, **against)
+    called = bootstrap(partial(metrics.f1, threshold=limits), targets, first, n_resamples=RESAMPLES, **against)
     assert_same(named.loc[["mean"], called.columns], called, atol=1e-12)
     assert_same(
-        bootstrap("f1", targets, first, resamples=5), bootstrap("f1", targets, first, threshold=0.5, resamples=5)
+        bootstrap("f1", targets, first, n_resamples=5), bootstrap("f1", targets, first, threshold=0.5, n_resamples=5)
     )
 
 
 def test_two_thresholds_of_one_model_are_compared_row_by_row():
     targets, scores, _ = made()
-    low, high = (bootstrap("recall", targets, scores, threshold=at, resamples=50)["value"] for at in (0.3, 0.6))
-    table = bootstrap("recall", targets, scores, against=scores, threshold=0.3, against_threshold=0.6, resamples=50)
+    low, high = (bootstrap("recall", targets, scores, threshold=at, n_resamples=50)["value"] for at in (0.3, 0.6))
+    table = bootstrap("recall", targets, scores, baseline=scores, threshold=0.3, baseline_threshold=0.6, n_resamples=50)
     assert_same(table["value"], low - high, atol=1e-12)
     assert (table["low"] >= 0).all()
     assert table.loc["mean", "share_above"] == 1
     by_name = pd.Series([0.3, 0.4, 0.5], index=NAMES)
-    named = bootstrap("f1", targets, scores, threshold=by_name, labels=NAMES, resamples=5)
-    assert_same(named, bootstrap("f1", targets, scores, threshold=by_name.tolist(), resamples=5))
+    named = bootstrap("f1", targets, scores, threshold=by_name, labels=NAMES, n_resamples=5)
+    assert_same(named, bootstrap("f1", targets, scores, threshold=by_name.tolist(), n_resamples=5))
 
 
 def test_decisions_need_no_second_class_but_some_known_row():
     targets, scores, _ = made()
     targets[:, 0], targets[:, 1] = 0, np.nan
     with pytest.warns(UserWarning, match=r"\['b'\] out of the mean, .* nothing, is known; labels counted: 2") as caught:
-        table = bootstrap("f1", targets, scores, resamples=20, labels=NAMES)
+        table = bootstrap("f1", targets, scores, n_resamples=20, labels=NAMES)
     assert [(one.filename, len(caught)) for one in caught] == [(__file__, 1)]
-    assert table["resamples"].to_dict() == {"a": 20, "b": 0, "c": 20, "mean": 20}
+    assert table["n_resamples"].to_dict() == {"a": 20, "b": 0, "c": 20, "mean": 20}
     assert table["value"]["a"] == 0
     assert table["value"]["mean"] == table["value"]["c"] / 2
     assert table["positives"].tolist() == [0, 0, targets[:, 2].sum(), targets[:, 2].sum()]
@@ -394,12 +400,12 @@ def test_decisions_need_no_second_class_but_some_known_row():
 
 def test_tensors_frames_and_arrays_give_the_same():
     targets, first, second = made(rows=50)
-    expected = bootstrap("auc", targets, first, against=second, resamples=5)
+    expected = bootstrap("auc", targets, first, baseline=second, n_resamples=5)
     tensors = [torch.tensor(table, requires_grad=True) for table in (first, second)]
-    found = bootstrap("auc", torch.tensor(targets), tensors[0], against=tensors[1], resamples=5)
+    found = bootstrap("auc", torch.tensor(targets), tensors[0], baseline=tensors[1], n_resamples=5)
     pd.testing.assert_frame_equal(found, expected)
     frames = [pd.DataFrame(table, columns=NAMES) for table in (targets, first, second)]
-    found = bootstrap("auc", frames[0], frames[1], against=frames[2], resamples=5)
+    found = bootstrap("auc", frames[0], frames[1], baseline=frames[2], n_resamples=5)
     assert_same(found, expected, atol=0)
 
 
@@ -414,12 +420,12 @@ FRAME = pd.DataFrame(SCORES, columns=["a", "b"])
         ({"metric": "f2"}, r"metric .*'f2': expected 'auc' or 'average_precision' or 'f1' or 'precision' or 'recall'"),
         ({"metric": None}, "metric .*function.*=None"),
         ({"metric": ["auc"]}, r"metric .*=\['auc'\]"),
-        ({"resamples": 0}, "resamples=0: expected a whole number, at least 1"),
-        ({"resamples": 10.5}, "resamples=10.5"),
-        ({"level": 0}, "level=0: expected a number, above 0 and below 1"),
-        ({"level": 1}, "level=1"),
-        ({"level": 95}, "level=95: expected a number, above 0 and below 1"),
-        ({"level": np.nan}, "level=nan"),
+        ({"n_resamples": 0}, "n_resamples=0: expected a whole number, at least 1"),
+        ({"n_resamples": 10.5}, "n_resamples=10.5"),
+        ({"confidence_level": 0}, "confidence_level=0: expected a number, above 0 and below 1"),
+        ({"confidence_level": 1}, "confidence_level=1"),
+        ({"confidence_level": 95}, "confidence_level=95: expected a number, above 0 and below 1"),
+        ({"confidence_level": np.nan}, "confidence_level=nan"),
         ({"targets": GOOD[:0], "probabilities": SCORES[:0]}, "zero rows"),
         ({"probabilities": SCORES[:2]}, r"\(3, 2\).*\(2, 2\)"),
         ({"probabilities": SCORES + 3}, "probabilities: row 0, label 0 .* sigmoid"),
@@ -430,13 +436,13 @@ FRAME = pd.DataFrame(SCORES, columns=["a", "b"])
         ({"probabilities": FRAME, "against": FRAME[["b", "a"]]}, r"^against, .*\['a', 'b'\].*\['b', 'a'\]"),
         ({"threshold": 0.5}, "a threshold goes with f1, precision, recall: not with 'auc'"),
         ({"metric": "average_precision", "threshold": [0.5, 0.5]}, "not with 'average_precision'"),
-        ({"against_threshold": 0.5, "against": SCORES}, "not with 'auc'"),
+        ({"baseline_threshold": 0.5, "against": SCORES}, "not with 'auc'"),
         ({"metric": metrics.f1, "threshold": 0.5}, r"a threshold goes with .*functools\.partial"),
-        ({"metric": "f1", "against_threshold": 0.5}, "give its probabilities as against"),
+        ({"metric": "f1", "baseline_threshold": 0.5}, "give its probabilities as against"),
         ({"metric": "f1", "threshold": 1.5}, r"^threshold 1\.5: each must lie in \[0, 1\], or be inf"),
         ({"metric": "f1", "threshold": [0.5] * 3}, r"^threshold has shape \(3,\)"),
         ({"metric": "f1", "threshold": [0.5, np.nan]}, "^threshold"),
-        ({"metric": "f1", "against": SCORES, "against_threshold": -1}, r"^against_threshold: threshold -1\.0"),
+        ({"metric": "f1", "against": SCORES, "baseline_threshold": -1}, r"^baseline_threshold: threshold -1\.0"),
         ({"metric": "f1", "labels": ["a", "mean"]}, "rename 'mean'"),
         ({"metric": "recall", "probabilities": FRAME, "threshold": pd.Series({"b": 0, "a": 1})}, "threshold is for"),
         ({"labels": ["a"]}, "2 different names"),
@@ -448,7 +454,7 @@ FRAME = pd.DataFrame(SCORES, columns=["a", "b"])
 )
 def test_bad_input_is_refused_with_what_to_do(changes, message):
     with pytest.raises(ValueError, match=message):
-        bootstrap(**{"metric": "auc", "targets": GOOD, "probabilities": SCORES, "resamples": 3} | changes)
+        bootstrap(**{"metric": "auc", "targets": GOOD, "probabilities": SCORES, "n_resamples": 3} | changes)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
@@ -460,7 +466,7 @@ def test_weights_of_nothing_are_refused(size):
 def test_a_callable_must_always_give_the_same_labels():
     targets, scores, _ = made(rows=30)
     with pytest.raises(ValueError, match=r"the metric gave \[0.0, .*then \[.*the same labels"):
-        bootstrap(lambda t, p: pd.Series(dict.fromkeys(t[:5, 0] + np.arange(5), 1.0)), targets, scores, resamples=20)
+        bootstrap(lambda t, p: pd.Series(dict.fromkeys(t[:5, 0] + np.arange(5), 1.0)), targets, scores, n_resamples=20)
 
 
 def imported(nodes):

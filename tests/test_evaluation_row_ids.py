@@ -60,7 +60,7 @@ def test_tables_whose_rows_are_named_otherwise_are_refused():
     calls = [
         lambda: metrics.mean_auc(targets, shuffled),
         lambda: metrics.roc_points(targets["a"], shuffled["a"]),
-        lambda: evaluation.bootstrap("auc", targets, scores, against=shuffled, resamples=5),
+        lambda: evaluation.bootstrap("auc", targets, scores, baseline=shuffled, n_resamples=5),
         lambda: evaluation.tune_thresholds(targets, shuffled),
         lambda: evaluation.fit_calibration(targets, shuffled),
         lambda: evaluation.bias_report(targets["a"], shuffled["a"], scores > 0.5),
@@ -83,5 +83,5 @@ def test_numbered_rows_in_another_order_are_refused(order):
     with pytest.raises(ValueError, match="rows of probabilities are named otherwise"):
         evaluation.bias_report(targets["a"], other["a"], scores > 0.5)
     with pytest.raises(ValueError, match="different indexes"):
-        text.marking_words(pd.Series(list("abcdefgh")), other["a"] > 0.5)
+        text.distinctive_words(pd.Series(list("abcdefgh")), other["a"] > 0.5)
     assert metrics.mean_auc(targets, scores.iloc[order].reset_index(drop=True)) < 1

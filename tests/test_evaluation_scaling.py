@@ -161,7 +161,7 @@ def test_after_isotonic_no_miscalibration_is_left_on_the_same_rows(seed, rows):
     before, after = evaluation.brier(targets, scores), evaluation.brier(targets, found)
     assert after["miscalibration"].tolist() == pytest.approx([0, 0], abs=1e-12)
     assert after["discrimination"].tolist() == pytest.approx(before["discrimination"].tolist(), abs=1e-12)
-    assert evaluation.calibration_error(targets, found, bins=1).tolist() == pytest.approx([0, 0], abs=1e-12)
+    assert evaluation.calibration_error(targets, found, n_bins=1).tolist() == pytest.approx([0, 0], abs=1e-12)
 
 
 @pytest.mark.parametrize("method", METHODS)

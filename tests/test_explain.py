@@ -142,9 +142,9 @@ def test_the_word_that_decides_has_the_largest_attribution(packaged):
 def test_a_text_over_the_limit_keeps_its_head_or_its_tail(tagger, packaged, keep):
     packaged.tokenizer.truncation_side = "right"
     long = "dull " * 30 + "ending"
-    tokens = explain.token_attributions(tagger, packaged.tokenizer, long, label=0, max_tokens=8, keep=keep, steps=2)
+    tokens = explain.token_attributions(tagger, packaged.tokenizer, long, label=0, max_length=8, keep=keep, steps=2)
     assert len(tokens) == 8
-    given = loaders.tokenize([long], packaged.tokenizer, max_tokens=8, keep=keep)
+    given = loaders.tokenize([long], packaged.tokenizer, max_length=8, keep=keep)
     assert tokens["id"].tolist() == given.ids.tolist()
     words = explain.word_attributions(tokens)
     assert words["word"].tolist() == ["dull"] * 6 if keep == "head" else ["dull"] * 5 + ["ending"]
@@ -269,7 +269,7 @@ def test_a_deletion_that_cannot_be_made_is_refused(tagger, tokens, options, mess
         ({"text": None}, "NoneType"),
         ({"text": pd.Series(["a"])}, "(?s)one text of whole characters.*Series"),
         ({"steps": 1.5}, "steps=1.5: expected a whole number"),
-        ({"max_tokens": np.nan}, "max_tokens=nan: expected a whole number"),
+        ({"max_length": np.nan}, "max_length=nan: expected a whole number"),
         ({"text": "half \ud83d"}, "whole characters"),
         ({"label": 3}, "label=3: expected a whole number, from 0 to 2"),
         ({"label": -1}, "label=-1"),
@@ -277,8 +277,8 @@ def test_a_deletion_that_cannot_be_made_is_refused(tagger, tokens, options, mess
         ({"label": True}, "label=True"),
         ({"steps": 0}, "steps=0: expected a whole number, at least 1"),
         ({"keep": "middle"}, "keep='middle'"),
-        ({"max_tokens": 2}, "max_tokens=2: expected a whole number, from 3 to 512"),
-        ({"max_tokens": 513}, "max_tokens=513: expected a whole number, from 3 to 512"),
+        ({"max_length": 2}, "max_length=2: expected a whole number, from 3 to 512"),
+        ({"max_length": 513}, "max_length=513: expected a whole number, from 3 to 512"),
     ],
 )
 def test_what_cannot_be_explained_is_refused(tagger, packaged, options, message):

@@ -40,7 +40,7 @@ def saved(packaged):
     tagger = models.BertTagger(packaged.model, len(LABELS)).eval()
     torch.nn.init.normal_(tagger.head.weight, std=0.5)
     limits = {"rude": 0.5, "kind": 0.3, "odd": 0.9}
-    return models.SavedTagger(tagger, packaged.tokenizer, LABELS, limits, max_tokens=64)
+    return models.SavedTagger(tagger, packaged.tokenizer, LABELS, limits, max_length=64)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def folders(saved, tmp_path_factory):
         saved.tokenizer,
         labels=saved.labels,
         thresholds=saved.thresholds,
-        max_tokens=saved.max_tokens,
+        max_length=saved.max_length,
     )
     onnx = export.to_onnx(saved, folder / "onnx")
     return {"torch": torch_folder, "onnx": onnx, "int8": export.to_onnx(saved, folder / "int8", int8=True)}
@@ -65,7 +65,7 @@ def comments():
 
 def by_loop(saved, texts, **cut):
     """What the loop of the course says."""
-    tokens = loaders.tokenize(texts, saved.tokenizer, max_tokens=saved.max_tokens, **cut)
+    tokens = loaders.tokenize(texts, saved.tokenizer, max_length=saved.max_length, **cut)
     return loops.predict(saved.tagger, loaders.token_loader(tokens))
 
 
@@ -218,8 +218,8 @@ def test_many_threads_may_ask_at_once(kind, folders, comments):
 
 def test_a_tail_is_kept_where_training_kept_it(saved, tmp_path):
     texts = ["dull " * 100 + "wonderful ending", "wonderful beginning " + "dull " * 100]
-    tail = models.SavedTagger(saved.tagger, saved.tokenizer, LABELS, max_tokens=16, keep="tail")
-    models.save_tagger(tmp_path / "torch", saved.tagger, saved.tokenizer, labels=LABELS, max_tokens=16, keep="tail")
+    tail = models.SavedTagger(saved.tagger, saved.tokenizer, LABELS, max_length=16, keep="tail")
+    models.save_tagger(tmp_path / "torch", saved.tagger, saved.tokenizer, labels=LABELS, max_length=16, keep="tail")
     assert models.load_tagger(tmp_path / "torch").keep == "tail"
     export.to_onnx(tail, tmp_path / "onnx")
     expected = by_loop(tail, texts, keep="tail")
@@ -325,7 +325,7 @@ def test_the_tagger_given_stays_as_it_was(name, saved, tmp_path, packaged):
     tagger.encoder.embeddings.eval()
     modes = [module.training for module in tagger.modules()]
     before = {key: value.clone() for key, value in tagger.state_dict().items()}
-    rows = loaders.token_loader(loaders.tokenize(TEXTS[:4], packaged.tokenizer, max_tokens=16), np.eye(4)[:, :3])
+    rows = loaders.token_loader(loaders.tokenize(TEXTS[:4], packaged.tokenizer, max_length=16), np.eye(4)[:, :3])
     {
         "head_importance": lambda: export.head_importance(tagger, rows),
         "prune_weights": lambda: export.prune_weights(tagger, 0.5),
@@ -357,9 +357,9 @@ def test_an_export_is_checked_as_a_saved_tagger_is(packaged, tmp_path):
         (["a"], {}),
         (LABELS, {"thresholds": {"nobody": 0.5}}),
         (LABELS, {"keep": "tial"}),
-        (LABELS, {"max_tokens": 4000}),
+        (LABELS, {"max_length": 4000}),
     ]:
-        with pytest.raises(ValueError, match=r"labels|thresholds|keep|max_tokens"):
+        with pytest.raises(ValueError, match=r"labels|thresholds|keep|max_length"):
             export.to_onnx(models.SavedTagger(tiny(), packaged.tokenizer, labels, **options), tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
 

@@ -31,7 +31,7 @@ def model(tmp_path_factory):
     torch.nn.init.normal_(tagger.head.weight)
     folder = tmp_path_factory.mktemp("model") / "tagger"
     limits = {"rude": 0.4, "kind": 0.6}
-    return models.save_tagger(folder, tagger, text.load_tokenizer(), labels=LABELS, thresholds=limits, max_tokens=32)
+    return models.save_tagger(folder, tagger, text.load_tokenizer(), labels=LABELS, thresholds=limits, max_length=32)
 
 
 @pytest.fixture(scope="module")

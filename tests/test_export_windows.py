@@ -27,13 +27,13 @@ def parts():
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
 def test_a_long_text_is_read_in_the_windows_of_training(kind, pooling, parts, tmp_path):
     tagger, tokenizer = parts
-    options = {"max_tokens": 16, "windows": True, "overlap": 4, "window_pooling": pooling}
+    options = {"max_length": 16, "windows": True, "overlap": 4, "window_pooling": pooling}
     models.save_tagger(tmp_path / "torch", tagger, tokenizer, labels=LABELS, **options)
     saved = models.load_tagger(tmp_path / "torch")
-    assert (saved.windows, saved.overlap, saved.window_pooling, saved.max_tokens) == (True, 4, pooling, 16)
+    assert (saved.windows, saved.overlap, saved.window_pooling, saved.max_length) == (True, 4, pooling, 16)
     export.to_onnx(saved, tmp_path / "onnx")
     texts = [words or " " for words in TEXTS]
-    windows = loaders.tokenize(texts, tokenizer, max_tokens=16, windows=True, overlap=4)
+    windows = loaders.tokenize(texts, tokenizer, max_length=16, windows=True, overlap=4)
     logits = loops.logits(tagger, loaders.token_loader(windows, bucket=False))
     expected = 1 / (1 + np.exp(-loaders.pool_windows(logits, windows, how=pooling)))
     predictor = export.Predictor.load(tmp_path / kind)
@@ -42,14 +42,14 @@ def test_a_long_text_is_read_in_the_windows_of_training(kind, pooling, parts, tm
         found = predictor.predict(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert predictor.n_truncated == 0
-    truncated = loaders.tokenize(texts, tokenizer, max_tokens=16)
+    truncated = loaders.tokenize(texts, tokenizer, max_length=16)
     other = loops.predict(tagger, loaders.token_loader(truncated, bucket=False))
     assert np.abs(found.to_numpy() - other)[[1, 3]].max() > 0.001  # it matters
 
 
 def test_a_predictor_that_truncates_says_so_once_and_counts(parts, tmp_path):
     tagger, tokenizer = parts
-    models.save_tagger(tmp_path / "mine", tagger, tokenizer, labels=LABELS, max_tokens=16)
+    models.save_tagger(tmp_path / "mine", tagger, tokenizer, labels=LABELS, max_length=16)
     predictor = export.Predictor.load(tmp_path / "mine")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -64,7 +64,7 @@ def test_a_predictor_that_truncates_says_so_once_and_counts(parts, tmp_path):
 
 def test_a_folder_of_before_windows_is_truncated(parts, tmp_path):
     tagger, tokenizer = parts
-    folder = models.save_tagger(tmp_path / "mine", tagger, tokenizer, labels=LABELS, max_tokens=16)
+    folder = models.save_tagger(tmp_path / "mine", tagger, tokenizer, labels=LABELS, max_length=16)
     path = folder / "tagger.json"
     settings = json.loads(path.read_text())
     path.write_text(json.dumps({k: v for k, v in settings.items() if not k.startswith(("window", "overlap", "keep"))}))
@@ -95,7 +95,7 @@ def test_thresholds_that_cannot_be_are_refused_by_tags(limit, parts, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_tokens", 2), ("max_tokens", 16.5), ("keep", "end"), ("windows", 7), ("pad_id", -1), ("labels", "ab")],
+    [("max_length", 2), ("max_length", 16.5), ("keep", "end"), ("windows", 7), ("pad_id", -1), ("labels", "ab")],
 )
 def test_settings_of_an_export_are_checked(name, value, parts, tmp_path):
     tagger, tokenizer = parts

@@ -130,7 +130,15 @@ def test_a_state_of_other_batches_is_refused_by_name(changes):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch_size", 2.0), ("batch_size", True), ("rows", 0), ("seed", -1), ("seed", np.nan), ("ranks", 0), ("rank", 1)],
+    [
+        ("batch_size", 2.0),
+        ("batch_size", True),
+        ("rows", 0),
+        ("seed", -1),
+        ("seed", np.nan),
+        ("world_size", 0),
+        ("rank", 1),
+    ],
 )
 def test_numbers_of_samplers_are_checked_by_name(name, value):
     options = {"rows": 5, "batch_size": 2, "shuffle": True, "seed": np.int64(3)}

@@ -60,16 +60,18 @@ def tokens(request, table, tokenizer, tmp_path_factory):
     path = folder / request.param
     parts = table[:300], table[300:301], table[301:]
     paths = [write(part, path.with_stem(f"part{place}")) for place, part in enumerate(parts)]
-    return loaders.tokenize_files(paths, tokenizer, cache=folder / "c", max_tokens=32)
+    return loaders.tokenize_files(paths, tokenizer, cache=folder / "c", max_length=32)
 
 
 @pytest.fixture(scope="module")
 def in_memory(table, tokenizer):
-    return loaders.tokenize(table["comment_text"], tokenizer, max_tokens=32), table[LABELS]
+    return loaders.tokenize(table["comment_text"], tokenizer, max_length=32), table[LABELS]
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"shuffle": True, "seed": 3}, {"bucket": False}, {"batch_size": 7, "rank": 1, "ranks": 3}], ids=str
+    "options",
+    [{}, {"shuffle": True, "seed": 3}, {"bucket": False}, {"batch_size": 7, "rank": 1, "world_size": 3}],
+    ids=str,
 )
 def test_batches_are_those_of_a_table_in_memory(options, tokens, in_memory):
     assert tokens.labels == LABELS
@@ -86,22 +88,22 @@ def test_rows_lie_in_the_order_of_the_files(tokens, in_memory, table):
     assert tokens.table["truncated"][:] == made.truncated.tolist()
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 16, 40])
-def test_processes_share_all_rows_in_equally_many_batches(tokens, ranks):
-    options = {"batch_size": 3 * ranks, "shuffle": True, "ranks": ranks}
-    shares = [batches_of(loaders.file_loader(tokens, rank=rank, **options)) for rank in range(ranks)]
-    whole = batches_of(loaders.file_loader(tokens, batch_size=3 * ranks, shuffle=True))
+@pytest.mark.parametrize("world_size", [2, 3, 16, 40])
+def test_processes_share_all_rows_in_equally_many_batches(tokens, world_size):
+    options = {"batch_size": 3 * world_size, "shuffle": True, "world_size": world_size}
+    shares = [batches_of(loaders.file_loader(tokens, rank=rank, **options)) for rank in range(world_size)]
+    whole = batches_of(loaders.file_loader(tokens, batch_size=3 * world_size, shuffle=True))
     assert {len(own) for own in shares} == {len(whole)}
     for number, (_, _, rows) in enumerate(whole):
-        assert [own[number][2] for own in shares] == [rows[rank::ranks] for rank in range(ranks)]
+        assert [own[number][2] for own in shares] == [rows[rank::world_size] for rank in range(world_size)]
     assert sorted(row for _, _, rows in whole for row in rows) == list(range(len(tokens)))
 
 
 @pytest.mark.parametrize("skip", [0, 1, 17])
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_an_epoch_is_resumed_in_its_middle(tokens, skip, ranks):
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_an_epoch_is_resumed_in_its_middle(tokens, skip, world_size):
     def loader():
-        return loaders.file_loader(tokens, shuffle=True, rank=ranks - 1, ranks=ranks)
+        return loaders.file_loader(tokens, shuffle=True, rank=world_size - 1, world_size=world_size)
 
     first = loader()
     first.load_state_dict({"epoch": 3, "batches": 0})
@@ -228,7 +230,7 @@ def test_what_was_made_is_opened_and_what_changed_is_made_anew(table, tokenizer,
     assert arrow.stat().st_mtime_ns == stamp
     other = text.load_tokenizer()
     other.add_tokens(["goat"])
-    for options in ({"max_tokens": 64}, {"labels": ["kind"]}, {"labels": LABELS[::-1]}, {"tokenizer": other}):
+    for options in ({"max_length": 64}, {"labels": ["kind"]}, {"labels": LABELS[::-1]}, {"tokenizer": other}):
         before = names_of(cache)
         make(**options)
         assert len(names_of(cache)) == len(before) + 1, options
@@ -469,10 +471,10 @@ def test_bad_files_are_named(tokenizer, tmp_path, table):
         make(path, labels=["rude", "rude"])
     with pytest.raises(ValueError, match="expected different names"):
         make(path, labels=["comment_text"])
-    with pytest.raises(ValueError, match="max_tokens=2"):
-        make(path, max_tokens=2)
+    with pytest.raises(ValueError, match="max_length=2"):
+        make(path, max_length=2)
     with pytest.raises(ValueError, match="rank=2: expected a whole number, from 0 to 1"):
-        loaders.file_loader(make(path), rank=2, ranks=2)
+        loaders.file_loader(make(path), rank=2, world_size=2)
 
 
 def test_files_with_other_columns_are_named(tokenizer, tmp_path, table):

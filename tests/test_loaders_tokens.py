@@ -23,7 +23,7 @@ def tokenizer():
 
 @pytest.mark.parametrize("batch_size", [1, 4, 1000])
 def test_ids_are_the_tokenizers_own(tokenizer, batch_size):
-    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, batch_size=batch_size)
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_length=16, batch_size=batch_size)
     expected = [tokenizer(t, truncation=True, max_length=16)["input_ids"] for t in TEXTS]
     found = [tokens.ids[a:b].tolist() for a, b in zip(tokens.offsets[:-1], tokens.offsets[1:], strict=True)]
     assert found == expected
@@ -33,7 +33,7 @@ def test_ids_are_the_tokenizers_own(tokenizer, batch_size):
 
 
 def test_windows_overlap_and_lose_nothing(tokenizer):
-    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_length=16, windows=True, overlap=4)
     assert tokens.cut == 0
     assert tokens.lengths.max() <= 16
     for number, words in enumerate(TEXTS):
@@ -45,7 +45,7 @@ def test_windows_overlap_and_lose_nothing(tokenizer):
 
 
 def test_windows_are_pooled_by_text(tokenizer):
-    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_length=16, windows=True, overlap=4)
     values = np.random.default_rng(0).normal(size=(len(tokens.text), 3))
     for how, pool in (("max", np.max), ("mean", np.mean)):
         expected = [pool(values[tokens.text == number], axis=0) for number in range(6)]
@@ -57,14 +57,14 @@ def test_windows_are_pooled_by_text(tokenizer):
 
 
 def test_a_batch_is_padded_to_its_longest_as_the_tokenizer_pads(tokenizer):
-    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16)
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_length=16)
     labels = np.arange(12).reshape(6, 2)
     inputs, targets = loaders.TokenRows(tokens, labels).__getitems__([3, 0, 1])
     expected = tokenizer([TEXTS[3], TEXTS[0], TEXTS[1]], padding=True, return_tensors="pt")
     assert torch.equal(inputs["input_ids"], expected["input_ids"])
     assert torch.equal(inputs["attention_mask"], expected["attention_mask"])
     assert targets.tolist() == [[6, 7], [0, 1], [2, 3]]
-    windows = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    windows = loaders.tokenize(TEXTS, tokenizer, max_length=16, windows=True, overlap=4)
     rows = loaders.TokenRows(windows, labels)
     np.testing.assert_array_equal(rows.labels, labels[windows.text])
 
@@ -138,7 +138,7 @@ class Length(torch.nn.Module):
 
 
 def test_windows_are_pooled_before_the_sigmoid(tokenizer):
-    tokens = loaders.tokenize(TEXTS, tokenizer, max_tokens=16, windows=True, overlap=4)
+    tokens = loaders.tokenize(TEXTS, tokenizer, max_length=16, windows=True, overlap=4)
     found = loops.logits(Length(), loaders.token_loader(tokens, batch_size=3))
     np.testing.assert_allclose(found[:, 0], tokens.lengths / 100, rtol=1e-6)
     pooled = loaders.pool_windows(found, tokens, how="mean")[:, 0]
@@ -167,10 +167,10 @@ def test_what_does_not_fit_is_refused(tokenizer, monkeypatch):
         with pytest.raises(ValueError, match=f"{type(wrong).__name__} is no fast tokenizer"):
             loaders.tokenize(["a"], wrong)
     monkeypatch.setattr(tokenizer, "model_max_length", int(1e30))  # as transformers has it where a folder does not say
-    assert loaders.tokenize(["a"], tokenizer, max_tokens=600).lengths.tolist() == [3]
+    assert loaders.tokenize(["a"], tokenizer, max_length=600).lengths.tolist() == [3]
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="max_tokens=600, and the encoder reads 512 at most: lower it"):
-        loaders.tokenize(["a"], tokenizer, max_tokens=600)
+    with pytest.raises(ValueError, match="max_length=600, and the encoder reads 512 at most: lower it"):
+        loaders.tokenize(["a"], tokenizer, max_length=600)
     tokens = loaders.tokenize(["a", "b"], tokenizer)
     with pytest.raises(ValueError, match=r"labels \(3, 1\) for 2 texts"):
         loaders.token_loader(tokens, np.zeros((3, 1)))
@@ -180,7 +180,7 @@ def test_what_does_not_fit_is_refused(tokenizer, monkeypatch):
 
 def test_a_text_may_keep_its_tail(tokenizer):
     texts = ["one two three four five six", "one two"]
-    kept = {keep: loaders.tokenize(texts, tokenizer, max_tokens=5, keep=keep) for keep in ("head", "tail")}
+    kept = {keep: loaders.tokenize(texts, tokenizer, max_length=5, keep=keep) for keep in ("head", "tail")}
     assert tokenizer.decode(kept["head"].ids) == "[CLS] one two three [SEP] [CLS] one two [SEP]"
     assert tokenizer.decode(kept["tail"].ids) == "[CLS] four five six [SEP] [CLS] one two [SEP]"
     assert kept["head"].cut == kept["tail"].cut == 1
@@ -194,10 +194,10 @@ def test_a_text_may_keep_its_tail(tokenizer):
         ({"keep": "middle"}, "keep='middle': expected 'head' or 'tail'"),
         ({"keep": None}, "keep=None: expected"),
         ({"windows": "no"}, "windows='no': expected True or False"),
-        ({"max_tokens": 2}, "max_tokens=2: expected a whole number, at least 3"),
-        ({"max_tokens": 64.5}, "max_tokens=64.5: expected a whole number"),
-        ({"max_tokens": np.nan}, "max_tokens=nan: expected a whole number"),
-        ({"max_tokens": 10, "windows": True, "overlap": 8}, "overlap=8: expected a whole number, from 0 to 7"),
+        ({"max_length": 2}, "max_length=2: expected a whole number, at least 3"),
+        ({"max_length": 64.5}, "max_length=64.5: expected a whole number"),
+        ({"max_length": np.nan}, "max_length=nan: expected a whole number"),
+        ({"max_length": 10, "windows": True, "overlap": 8}, "overlap=8: expected a whole number, from 0 to 7"),
         ({"windows": True, "overlap": -1}, "overlap=-1: expected a whole number, from 0 to 125"),
         ({"batch_size": 0}, "batch_size=0: expected a whole number, at least 1"),
     ],
@@ -219,7 +219,7 @@ def test_an_argument_out_of_range_is_named(tokenizer, options, message):
         (["", "a"], None),
     ],
 )
-@pytest.mark.parametrize("options", [{}, {"windows": True, "max_tokens": 8, "overlap": 2}, {"batch_size": 1}])
+@pytest.mark.parametrize("options", [{}, {"windows": True, "max_length": 8, "overlap": 2}, {"batch_size": 1}])
 def test_texts_in_a_script_that_the_vocabulary_lacks_give_one_warning(tokenizer, texts, found, options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -231,4 +231,4 @@ def test_texts_in_a_script_that_the_vocabulary_lacks_give_one_warning(tokenizer,
 def test_bundled_english_gives_no_warning(tokenizer):
     with warnings.catch_warnings(action="error"):
         texts = datasets.load_comments("sample")["comment_text"][:1000]
-        assert loaders.tokenize(texts, tokenizer, max_tokens=64).n_texts == 1000
+        assert loaders.tokenize(texts, tokenizer, max_length=64).n_texts == 1000

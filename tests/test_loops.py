@@ -65,7 +65,7 @@ def test_ctrl_c_keeps_history_and_checkpoint_and_the_run_goes_on(tmp_path, undis
 
 def test_the_loop_equals_one_written_by_hand():
     given = parts()
-    model, optimizer, schedule = given["model"], given["optimizer"], given["schedule"]
+    model, optimizer, schedule = given["model"], given["optimizer"], given["scheduler"]
     for _ in range(2):  # each iteration of the loader is the next epoch
         model.train()
         for inputs, labels in given["train"]:
@@ -112,7 +112,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch_unknown_labels_or_
 def test_early_stopping_keeps_the_best_weights(tmp_path):
     given = parts()
     given["optimizer"] = torch.optim.SGD(given["model"].parameters(), lr=1e-30)  # no weight moves
-    given["schedule"] = None
+    given["scheduler"] = None
     given["model"].eval()
     training = loops.fit(**given, epochs=50, patience=2, folder=tmp_path, progress=False)
     best = training.history["valid_loss"].idxmin()
@@ -168,7 +168,7 @@ def test_a_damaged_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_p
     content = (tmp_path / "last.pt").read_bytes()
     other = parts() | {"model": models.CountMLP(40, 3, hidden=(9, 8, 8))}
     other["optimizer"] = torch.optim.Adam(other["model"].parameters(), lr=0.01)
-    other["schedule"] = torch.optim.lr_scheduler.LambdaLR(other["optimizer"], lambda step: 1.0)
+    other["scheduler"] = torch.optim.lr_scheduler.LambdaLR(other["optimizer"], lambda step: 1.0)
     with pytest.raises(loops.CheckpointError, match=r"last\.pt: weights of another model"):
         loops.fit(**other, epochs=2, folder=tmp_path, progress=False)
     (tmp_path / "last.pt").write_bytes(content[: len(content) // 2])

@@ -29,7 +29,7 @@ def batches(*, shuffle=True):
 
 def parts(model, lr=0.01, steps=12):
     optimizer = torch.optim.AdamW(models.parameter_groups(model, lr=lr))
-    return {"optimizer": optimizer, "schedule": loops.linear_warmup(optimizer, steps=steps, warmup=0.25)}
+    return {"optimizer": optimizer, "scheduler": loops.linear_warmup(optimizer, steps=steps, warmup=0.25)}
 
 
 class Killed(BaseException):
@@ -76,7 +76,7 @@ def test_what_the_optimizer_does_not_train_neither_gathers_nor_clips():
     assert norm.item() == pytest.approx(1e-3, rel=1e-2)
 
 
-@pytest.mark.parametrize("other", ["rate", "groups", "schedule"])
+@pytest.mark.parametrize("other", ["rate", "groups", "scheduler"])
 def test_another_run_in_the_same_folder_is_refused_and_nothing_is_touched(other, tmp_path):
     run(tmp_path)
     model = tagger()
@@ -85,12 +85,12 @@ def test_another_run_in_the_same_folder_is_refused_and_nothing_is_touched(other,
     if other == "groups":
         model.unfreeze_last(1)
         given = parts(model)
-    if other == "schedule":
-        given["schedule"] = None
+    if other == "scheduler":
+        given["scheduler"] = None
     named = {
         "rate": "learning rate was 0.01 and is 0.02",
         "groups": r"optimizer groups was 1 \+ 1 \+ 22 \+ 15 weights .* and is 1 \+ 1 \+ 10 \+ 6 weights",
-        "schedule": "scheduler was LambdaLR and is None",
+        "scheduler": "scheduler was LambdaLR and is None",
     }
     with pytest.raises(loops.CheckpointError, match=f"{re.escape(str(tmp_path))}.*{named[other]}"):
         loops.fit(model, batches(), loss=losses.bce, folder=tmp_path, **SETTINGS | given)

@@ -216,9 +216,9 @@ def test_schedules_are_checked():
     model, other = nn.Linear(4, 2), nn.Linear(4, 2)
     optimizer, foreign = (torch.optim.SGD(part.parameters(), lr=0.1) for part in (model, other))
     with pytest.raises(ValueError, match="schedule: it belongs to another optimizer"):
-        fitted(model, optimizer=optimizer, schedule=loops.linear_warmup(foreign, steps=9))
+        fitted(model, optimizer=optimizer, scheduler=loops.linear_warmup(foreign, steps=9))
     with pytest.raises(ValueError, match="without a score, got ReduceLROnPlateau"):
-        fitted(model, optimizer=optimizer, schedule=torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer))
+        fitted(model, optimizer=optimizer, scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer))
     for kind in (
         partial(loops.linear_warmup, steps=6),
         partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=6),
@@ -227,8 +227,8 @@ def test_schedules_are_checked():
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         schedule = kind(optimizer)
         with pytest.raises(ValueError, match=r"this run takes 9 steps \(3 in each epoch"):
-            fitted(model, optimizer=optimizer, schedule=schedule, epochs=3)
-        fitted(model, optimizer=optimizer, schedule=schedule, epochs=2)
+            fitted(model, optimizer=optimizer, scheduler=schedule, epochs=3)
+        fitted(model, optimizer=optimizer, scheduler=schedule, epochs=2)
 
 
 def by_factor(optimizer, *, at, factor):
@@ -241,7 +241,7 @@ def test_a_rate_that_would_destroy_the_weights_is_never_used(factor, shown, tmp_
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     schedule = by_factor(optimizer, at=4, factor=factor)
     with pytest.raises(loops.LossError, match=f"the learning rate is {shown} at epoch 2, batch 2"):
-        fitted(model, optimizer=optimizer, schedule=schedule, epochs=2, folder=tmp_path, valid=rows())
+        fitted(model, optimizer=optimizer, scheduler=schedule, epochs=2, folder=tmp_path, valid=rows())
     assert model.weight.isfinite().all()
     assert loops.checkpoints.load_last(tmp_path)["state"]["epoch"] == 1
     loops.load_best(tmp_path, nn.Linear(4, 2))

@@ -226,9 +226,9 @@ def test_an_encoder_counts_with_its_configuration(change):
         ({"opt": {"weight_decay": 0.1}}, {"weight decay"}),
         ({"opt": {"betas": (0.8, 0.999)}}, {"betas"}),
         ({"optimizer": torch.optim.Adam, "opt": {"weight_decay": 0.01}}, {"optimizer", "decoupled weight decay"}),
-        ({"schedule": lambda optimizer: None}, {"scheduler", "scheduler lr lambdas"}),
-        ({"schedule": partial(loops.linear_warmup, steps=20)}, {"scheduler lr lambdas steps"}),
-        ({"schedule": partial(loops.linear_warmup, steps=10, warmup=3)}, {"scheduler lr lambdas warmup steps"}),
+        ({"scheduler": lambda optimizer: None}, {"scheduler", "scheduler lr lambdas"}),
+        ({"scheduler": partial(loops.linear_warmup, steps=20)}, {"scheduler lr lambdas steps"}),
+        ({"scheduler": partial(loops.linear_warmup, steps=10, warmup=3)}, {"scheduler lr lambdas warmup steps"}),
         ({"precision": "bf16-mixed"}, {"precision"}),
         (
             {"data": loaders.array_loader({"input": np.eye(4)}, np.eye(4)[:, :2], batch_size=4)},

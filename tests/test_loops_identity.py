@@ -306,7 +306,7 @@ def test_an_epoch_without_a_learning_rate_is_named(schedule, epochs):
     model = linear()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.warns(UserWarning, match="every learning rate was 0") as warned:
-        fit(model=model, optimizer=lambda _: optimizer, schedule=schedule(optimizer), epochs=2)
+        fit(model=model, optimizer=lambda _: optimizer, scheduler=schedule(optimizer), epochs=2)
     assert [int(str(one.message).split("epoch ")[1][0]) for one in warned] == epochs
 
 

@@ -37,7 +37,9 @@ def net(width=8, dropout=0.2):
     return nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 2))
 
 
-def run(folder, *, die_at=None, data=None, valid_data=None, model=None, order=None, opt=None, schedule=None, **options):
+def run(
+    folder, *, die_at=None, data=None, valid_data=None, model=None, order=None, opt=None, scheduler=None, **options
+):
     """A run of which each setting can be changed; the model is returned with its history."""
     model = net() if model is None else model
     features, labels = table() if data is None else data
@@ -47,7 +49,7 @@ def run(folder, *, die_at=None, data=None, valid_data=None, model=None, order=No
     valid = loaders.array_loader({"input": features}, labels)
     kind, settings = opt or (torch.optim.AdamW, {})
     optimizer = kind(model.parameters(), **{"lr": 0.01} | settings)
-    schedule = loops.linear_warmup(optimizer, steps=15) if schedule is None else schedule(optimizer)
+    schedule = loops.linear_warmup(optimizer, steps=15) if scheduler is None else scheduler(optimizer)
     seen = 0
 
     def count(module, given):
@@ -57,7 +59,7 @@ def run(folder, *, die_at=None, data=None, valid_data=None, model=None, order=No
             raise Killed
 
     model.register_forward_pre_hook(count)
-    settings = {"loss": losses.bce, "optimizer": optimizer, "schedule": schedule, "valid": valid, "clip_norm": 1.0}
+    settings = {"loss": losses.bce, "optimizer": optimizer, "scheduler": schedule, "valid": valid, "clip_norm": 1.0}
     settings |= {"epochs": 3, "folder": folder, "checkpoint_every": 1, "progress": False}
     return loops.fit(model, train, **settings | options), model
 
@@ -128,10 +130,10 @@ TABLE = {
     "dropout": ({"model": net(dropout=0.3)}, "model 2 p was 0.2 and is 0.3"),
     "width": ({"model": net(width=9)}, r"weights of another model: .*parameter 0.weight was float32 \(8, 6\), trained"),
     "frozen layer": ({"model": frozen()}, r"parameter 0.weight was float32 \(8, 6\), trained and is .*, frozen"),
-    "steps of the schedule": ({"schedule": partial(loops.linear_warmup, steps=30)}, "steps was 15 and is 30"),
-    "warm-up": ({"schedule": partial(loops.linear_warmup, steps=15, warmup=5)}, "warmup_steps was 2 and is 5"),
-    "no schedule": ({"schedule": none}, "scheduler was LambdaLR and is None"),
-    "another schedule": ({"schedule": partial(torch.optim.lr_scheduler.StepLR, step_size=9)}, "and is StepLR"),
+    "steps of the schedule": ({"scheduler": partial(loops.linear_warmup, steps=30)}, "steps was 15 and is 30"),
+    "warm-up": ({"scheduler": partial(loops.linear_warmup, steps=15, warmup=5)}, "warmup_steps was 2 and is 5"),
+    "no schedule": ({"scheduler": none}, "scheduler was LambdaLR and is None"),
+    "another schedule": ({"scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=9)}, "and is StepLR"),
     "clip_norm": ({"clip_norm": 2.0}, "clip norm was 1.0 and is 2.0"),
     "no clipping": ({"clip_norm": None}, "clip norm was 1.0 and is None"),
     "accumulate": ({"accumulate": 2}, "accumulate was 1 and is 2"),
@@ -201,9 +203,9 @@ def test_a_run_that_trains_says_nothing(tmp_path, capsys):
 
 
 def test_epochs_grow_without_a_schedule_and_end_as_one_run(tmp_path):
-    run(tmp_path / "two", schedule=none, epochs=1)
-    _, model = run(tmp_path / "two", schedule=none)
-    _, whole = run(tmp_path / "one", schedule=none)
+    run(tmp_path / "two", scheduler=none, epochs=1)
+    _, model = run(tmp_path / "two", scheduler=none)
+    _, whole = run(tmp_path / "one", scheduler=none)
     assert all(torch.equal(one, two) for one, two in zip(model.parameters(), whole.parameters(), strict=True))
 
 
@@ -218,16 +220,16 @@ def test_epochs_grow_without_a_schedule_and_end_as_one_run(tmp_path):
     ],
 )
 def test_epochs_grow_no_further_than_the_schedule(schedule, tmp_path):
-    run(tmp_path, schedule=schedule, epochs=1)
-    run(tmp_path, schedule=schedule, epochs=3)
+    run(tmp_path, scheduler=schedule, epochs=1)
+    run(tmp_path, scheduler=schedule, epochs=3)
     message = r"epochs was 3 and is 4\..* make it for 4 epochs from the start, in a new folder"
     with pytest.raises(loops.CheckpointError, match=message):
-        run(tmp_path, schedule=schedule, epochs=4)
+        run(tmp_path, scheduler=schedule, epochs=4)
 
 
 def test_a_stretched_schedule_is_refused_with_the_way_out(finished):
     with pytest.raises(loops.CheckpointError, match=r"steps was 15 and is 30; .*make it for 6 epochs from the start"):
-        run(finished[0], epochs=6, schedule=partial(loops.linear_warmup, steps=30))
+        run(finished[0], epochs=6, scheduler=partial(loops.linear_warmup, steps=30))
 
 
 def test_fewer_epochs_than_trained_are_refused(finished):
@@ -236,7 +238,7 @@ def test_fewer_epochs_than_trained_are_refused(finished):
 
 
 def test_patience_may_grow_and_not_shrink(tmp_path):
-    still = {"opt": (torch.optim.SGD, {"lr": 1e-30}), "schedule": none, "epochs": 9, "model": net(dropout=0.0)}
+    still = {"opt": (torch.optim.SGD, {"lr": 1e-30}), "scheduler": none, "epochs": 9, "model": net(dropout=0.0)}
     assert len(run(tmp_path, **still, patience=1)[0].rows) == 2
     training, _ = run(tmp_path, **still, patience=3)
     assert (training.ended, len(training.rows)) == ("patience", 4)

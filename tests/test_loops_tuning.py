@@ -114,7 +114,7 @@ def test_fine_tuning_is_the_head_then_the_loop_of_notebook_04(four):
     steps.unfreeze_last(2)
     optimizer = torch.optim.AdamW(models.parameter_groups(steps, lr=1e-4), fused=True)
     schedule = loops.linear_warmup(optimizer, steps=len(four))
-    loops.fit(steps, four, optimizer=optimizer, schedule=schedule, clip_norm=1.0, **options)
+    loops.fit(steps, four, optimizer=optimizer, scheduler=schedule, clip_norm=1.0, **options)
     for (name, one), other in zip(whole.state_dict().items(), steps.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, msg=name)
 

@@ -73,7 +73,7 @@ def tagger_folder(request, tmp_path, marker, tokenizer):
 
 
 def comments():
-    return datasets.at_most(datasets.load_comments(), 40)
+    return datasets.subsample(datasets.load_comments(), 40)
 
 
 WAYS_TO_AN_ENCODER = {

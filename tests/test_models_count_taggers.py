@@ -23,11 +23,11 @@ TARGETS = pd.DataFrame({"goat": [1, 1, 0, 0, 1, 0], "lamp": [0, 0, 1, 1, 1, 0]})
 
 @pytest.fixture
 def tagger():
-    return CountTagger(min_rows=1).fit(TEXTS, TARGETS)
+    return CountTagger(min_df=1).fit(TEXTS, TARGETS)
 
 
 def test_words_alone_are_one_logistic_regression_a_label():
-    tagger = CountTagger(3.0, pieces=False).fit(TEXTS, TARGETS)
+    tagger = CountTagger(3.0, char_ngrams=False).fit(TEXTS, TARGETS)
     words = {"tokenizer": text.tokens, "token_pattern": None}
     counts = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), **words).fit_transform(TEXTS)
     for label in TARGETS:
@@ -38,17 +38,19 @@ def test_words_alone_are_one_logistic_regression_a_label():
 def test_an_unknown_label_is_as_if_the_row_were_not_there_for_it():
     unknown = TARGETS.astype(float)
     unknown.loc[4, "lamp"] = np.nan
-    tagger = CountTagger(pieces=False).fit(TEXTS, unknown)
+    tagger = CountTagger(char_ngrams=False).fit(TEXTS, unknown)
     counts = tagger.vectorizers[0].transform(TEXTS)
     kept = [0, 1, 2, 3, 5]
     line = LogisticRegression(C=20, solver="liblinear", dual=True).fit(counts[kept], TARGETS["lamp"].iloc[kept])
     np.testing.assert_allclose(tagger.predict(TEXTS)["lamp"], line.predict_proba(counts)[:, 1], atol=1e-4)
-    as_absent = CountTagger(pieces=False).fit(TEXTS, unknown.fillna(0))
+    as_absent = CountTagger(char_ngrams=False).fit(TEXTS, unknown.fillna(0))
     assert as_absent.predict(["lamp"]).loc[0, "lamp"] < tagger.predict(["lamp"]).loc[0, "lamp"]
 
 
 def test_pieces_of_words_know_a_word_that_was_mistyped(tagger):
-    said = {pieces: CountTagger(pieces=pieces, min_rows=1).fit(TEXTS, TARGETS).predict(["gooat"]) for pieces in (0, 1)}
+    said = {
+        pieces: CountTagger(char_ngrams=pieces, min_df=1).fit(TEXTS, TARGETS).predict(["gooat"]) for pieces in (0, 1)
+    }
     assert said[1].loc[0, "goat"] > said[0].loc[0, "goat"]
 
 
@@ -73,7 +75,7 @@ def test_a_label_of_one_class_is_refused_by_name(rows):
         (TEXTS, TARGETS * 2, "other values than 0, 1 and NaN"),
         (TEXTS, TARGETS[[]], "targets have shape"),
         ("a goat", TARGETS, "put it into a list"),
-        (["cat", "dog", "", "", "", ""], TARGETS, "no piece of a word in 2 of them: give more texts, min_rows=1"),
+        (["cat", "dog", "", "", "", ""], TARGETS, "no piece of a word in 2 of them: give more texts, min_df=1"),
         (TEXTS, TARGETS.set_axis(["lamp", "lamp"], axis=1), "must have different names"),
     ],
 )
@@ -97,19 +99,19 @@ def test_one_that_has_learnt_nothing_says_so(tmp_path):
     assert not (tmp_path / "goats").exists()
 
 
-@pytest.mark.parametrize("settings", [{"C": 0}, {"C": np.nan}, {"min_rows": 0}, {"min_rows": 1.5}, {"pieces": "no"}])
+@pytest.mark.parametrize("settings", [{"C": 0}, {"C": np.nan}, {"min_df": 0}, {"min_df": 1.5}, {"char_ngrams": "no"}])
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=f"{next(iter(settings))}=.*: expected"):
         CountTagger(**settings)
 
 
-@pytest.mark.parametrize("pieces", [True, False])
+@pytest.mark.parametrize("char_ngrams", [True, False])
 def test_a_folder_gives_the_same_answers_again(tmp_path, pieces):
-    tagger = CountTagger(2.0, pieces=pieces, min_rows=1).fit(TEXTS, TARGETS)
+    tagger = CountTagger(2.0, char_ngrams=pieces, min_df=1).fit(TEXTS, TARGETS)
     folder = models.save_counts(tmp_path / "goats", tagger, thresholds={"lamp": np.inf})
     assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "tagger.json", "vocabulary.json"]
     again, thresholds = models.load_counts(folder)
-    assert (again.C, again.pieces, again.min_rows, again.labels) == (2.0, pieces, 1, ["goat", "lamp"])
+    assert (again.C, again.char_ngrams, again.min_df, again.labels) == (2.0, pieces, 1, ["goat", "lamp"])
     assert thresholds == {"goat": 0.5, "lamp": np.inf}
     strange = [*TEXTS, "", "Ziegen 🐐", "GOAT!!"]
     pd.testing.assert_frame_equal(again.predict(strange), tagger.predict(strange))
@@ -137,8 +139,8 @@ def test_a_file_goes_through_it(tmp_path, tagger):
 
 def test_the_folder_is_replaced_by_its_like_and_nothing_else_is(tmp_path, tagger):
     folder = models.save_counts(tmp_path / "goats", tagger)
-    models.save_counts(folder, CountTagger(pieces=False).fit(TEXTS, TARGETS))
-    assert models.load_counts(folder)[0].pieces is False
+    models.save_counts(folder, CountTagger(char_ngrams=False).fit(TEXTS, TARGETS))
+    assert models.load_counts(folder)[0].char_ngrams is False
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"notes\.txt"):
         models.save_counts(folder, tagger)
@@ -189,10 +191,10 @@ SENTENCES = {  # a pleased and a displeased one in each script
 
 @pytest.mark.parametrize("script", SENTENCES)
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-@pytest.mark.parametrize("pieces", [True, False])
+@pytest.mark.parametrize("char_ngrams", [True, False])
 def test_every_script_is_learnt_and_composed_and_decomposed_accents_are_the_same(script, form, pieces):
     pleased, displeased = SENTENCES[script]
-    tagger = CountTagger(pieces=pieces, min_rows=1).fit(
+    tagger = CountTagger(char_ngrams=pieces, min_df=1).fit(
         [pleased, displeased] * 2, pd.DataFrame({"pleased": [1, 0] * 2})
     )
     with warnings.catch_warnings(action="error"):
@@ -205,7 +207,9 @@ def test_every_script_is_learnt_and_composed_and_decomposed_accents_are_the_same
 @pytest.fixture(scope="module")
 def english():
     comments = datasets.load_comments("sample")
-    return CountTagger(pieces=False).fit(comments["comment_text"][:2000], comments[["toxic"]][:2000]), comments[4000:]
+    return CountTagger(char_ngrams=False).fit(comments["comment_text"][:2000], comments[["toxic"]][:2000]), comments[
+        4000:
+    ]
 
 
 def test_held_out_english_gives_no_warning(english):
@@ -232,7 +236,7 @@ def test_a_predictor_of_counts_names_it_too(english, tmp_path):
 
 
 def test_a_folder_of_the_former_token_pattern_predicts_as_it_did(tmp_path):
-    tagger = CountTagger(min_rows=1)
+    tagger = CountTagger(min_df=1)
     former = [TfidfVectorizer(sublinear_tf=True, **options) for options in tagger._options()]
     texts = ["हिन्दी में a goat", "don't, I say 😀", "Straße", "strasse a b"]
     counts = sparse.hstack([each.fit_transform(texts) for each in former])
@@ -294,8 +298,8 @@ def test_targets_of_any_dtype_with_missing_values_are_learnt(dtype):
     if dtype != "bool":
         unknown.loc[4, "lamp"] = None
     plain = unknown.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
-    expected = CountTagger(min_rows=1).fit(TEXTS, pd.DataFrame(plain, columns=TARGETS.columns)).predict(TEXTS)
-    pd.testing.assert_frame_equal(CountTagger(min_rows=1).fit(TEXTS, unknown).predict(TEXTS), expected)
+    expected = CountTagger(min_df=1).fit(TEXTS, pd.DataFrame(plain, columns=TARGETS.columns)).predict(TEXTS)
+    pd.testing.assert_frame_equal(CountTagger(min_df=1).fit(TEXTS, unknown).predict(TEXTS), expected)
 
 
 def test_counts_serve_texts_and_files_without_torch(tagger, tmp_path):

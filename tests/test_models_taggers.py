@@ -109,7 +109,7 @@ def test_an_encoder_without_pooler_has_none_and_comes_back_so(folder, tmp_path):
     with pytest.raises(ValueError, match="has no pooler"):
         models.BertTagger(encoder.model, 1, pooling="pooler")
     path = models.save_tagger(
-        tmp_path / "mine", models.BertTagger(encoder.model, 1), encoder.tokenizer, labels=["a"], max_tokens=np.int64(9)
+        tmp_path / "mine", models.BertTagger(encoder.model, 1), encoder.tokenizer, labels=["a"], max_length=np.int64(9)
     )
     assert models.load_tagger(path).tagger.encoder.pooler is None
 
@@ -162,10 +162,10 @@ def test_a_text_beyond_the_positions_is_refused_with_the_limit(kind, limit, tmp_
     if limit is None:
         return
     longer = torch.full((2, limit + 1), 200)
-    with pytest.raises(ValueError, match=rf"{limit + 1} tokens per text and .* reads {limit} at most: pass max_tokens"):
+    with pytest.raises(ValueError, match=rf"{limit + 1} tokens per text and .* reads {limit} at most: pass max_length"):
         tagger(input_ids=longer, attention_mask=torch.ones_like(longer))
-    with pytest.raises(ValueError, match=rf"max_tokens={limit + 1}: expected a whole number, from 3 to {limit}"):
-        models.save_tagger(tmp_path / "mine", tagger, packaged.tokenizer, labels=["a"], max_tokens=limit + 1)
+    with pytest.raises(ValueError, match=rf"max_length={limit + 1}: expected a whole number, from 3 to {limit}"):
+        models.save_tagger(tmp_path / "mine", tagger, packaged.tokenizer, labels=["a"], max_length=limit + 1)
     with pytest.raises(ValueError, match=r"input_ids \(22,\): expected \(B, T\)"):
         tagger(input_ids=ids[0, :22], attention_mask=torch.ones(22))
 
@@ -294,7 +294,7 @@ def test_groups_decay_matrices_alone_and_lower_layers_learn_slower():
 def test_a_saved_tagger_says_the_same_in_a_fresh_process_without_network(tmp_path, packaged):
     tagger = models.BertTagger(tiny(), 2, pooling="cls", dropout=0.2).eval()
     path = models.save_tagger(
-        tmp_path / "mine", tagger, packaged.tokenizer, labels=["a", "b"], thresholds={"b": 0.3}, max_tokens=9
+        tmp_path / "mine", tagger, packaged.tokenizer, labels=["a", "b"], thresholds={"b": 0.3}, max_length=9
     )
     code = (
         "import sys, socket, json, os\n"
@@ -302,7 +302,7 @@ def test_a_saved_tagger_says_the_same_in_a_fresh_process_without_network(tmp_pat
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
         "from helpers import models, loaders, loops\n"
         "saved = models.load_tagger(sys.argv[1])\n"
-        "tokens = loaders.tokenize(json.loads(sys.argv[2]), saved.tokenizer, max_tokens=saved.max_tokens)\n"
+        "tokens = loaders.tokenize(json.loads(sys.argv[2]), saved.tokenizer, max_length=saved.max_length)\n"
         "found = loops.logits(saved.tagger, loaders.token_loader(tokens))\n"
         "print(json.dumps([found.tolist(), saved.labels, saved.thresholds, saved.tagger.pooling]))"
     )
@@ -310,7 +310,7 @@ def test_a_saved_tagger_says_the_same_in_a_fresh_process_without_network(tmp_pat
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=online(tmp_path))
     assert done.returncode == 0, done.stderr
     found, labels, thresholds, pooling = json.loads(done.stdout.splitlines()[-1])
-    tokens = loaders.tokenize(TEXTS, packaged.tokenizer, max_tokens=9)
+    tokens = loaders.tokenize(TEXTS, packaged.tokenizer, max_length=9)
     expected = loops.logits(tagger, loaders.token_loader(tokens))
     np.testing.assert_array_equal(np.array(found, dtype=np.float32), expected)
     assert (labels, thresholds, pooling) == (["a", "b"], {"a": 0.5, "b": 0.3}, "cls")
@@ -341,8 +341,8 @@ def test_saving_replaces_a_tagger_and_nothing_else(tmp_path, packaged):
         ({"labels": ["a", ""]}, "each a text"),
         ({"labels": ["a", "\ud83d"]}, "half of a character"),
         ({**save, "thresholds": 0.5}, "expected a number per label"),
-        ({**save, "max_tokens": 128.0}, "max_tokens=128.0: expected a whole number, from 3 to 512"),
-        ({**save, "max_tokens": 513}, "max_tokens=513: expected a whole number, from 3 to 512"),
+        ({**save, "max_length": 128.0}, "max_length=128.0: expected a whole number, from 3 to 512"),
+        ({**save, "max_length": 513}, "max_length=513: expected a whole number, from 3 to 512"),
         ({**save, "keep": "end"}, "keep='end': expected 'head' or 'tail'"),
         ({**save, "windows": "yes"}, "windows='yes'"),
         ({**save, "windows": True, "overlap": 126}, "overlap=126: expected a whole number, from 0 to 125"),
@@ -459,7 +459,7 @@ def test_a_few_steps_on_the_packaged_encoder_lower_the_loss(packaged):
     loader = batch(packaged.tokenizer)
     optimizer = torch.optim.AdamW(models.parameter_groups(tagger, lr=3e-4))
     schedule = loops.linear_warmup(optimizer, steps=6, warmup=0.2)
-    run = {"loss": losses.bce, "optimizer": optimizer, "schedule": schedule, "clip_norm": 1.0, "progress": False}
+    run = {"loss": losses.bce, "optimizer": optimizer, "scheduler": schedule, "clip_norm": 1.0, "progress": False}
     history = loops.fit(tagger, loader, epochs=6, **run).history
     assert history["train_loss"].iloc[-1] < 0.7 * history["train_loss"].iloc[0]
 

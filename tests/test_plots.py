@@ -122,7 +122,7 @@ def test_heat_map_writes_every_number():
 
 def test_marking_words_draw_the_strongest_on_top():
     table = pd.DataFrame({"z": [3.0, 2.0, 1.0], "marked": [9, 5, 2], "others": [1, 2, 3]}, index=["x", "y", "z"])
-    ax = plots.marking_words(table, most=2)
+    ax = plots.distinctive_words(table, most=2)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["y", "x"]
     assert texts(ax) == ["5 | 2", "9 | 1"]
 

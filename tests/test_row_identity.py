@@ -238,18 +238,18 @@ def cases(draw):
         "shuffle": draw(st.booleans()),
         "seed": draw(st.integers(0, 5)),
         "epoch": draw(st.integers(0, 3)),
-        "ranks": draw(st.integers(1, 4)),
+        "world_size": draw(st.integers(1, 4)),
         "form": draw(st.sampled_from(FORMS)),
     }
 
 
-def loader_of_case(case, rank=0, ranks=1, **options):
+def loader_of_case(case, rank=0, world_size=1, **options):
     """The loader of a case, and the ids of its data set's rows."""
     ids, lengths = np.array(case["ids"]), np.array(case["lengths"])
     rows = SOURCES[case["source"]](ids, lengths)
     if case["part"] is not None:
         rows, ids, lengths = Subset(rows, case["part"]), ids[case["part"]], lengths[case["part"]]
-    order = {"shuffle": case["shuffle"], "seed": case["seed"], "rank": rank, "ranks": ranks}
+    order = {"shuffle": case["shuffle"], "seed": case["seed"], "rank": rank, "world_size": world_size}
     if case["bucket"]:
         sampler = loaders.LengthBatchSampler(lengths, case["batch_size"], **order, pool=2)
     else:
@@ -269,7 +269,7 @@ def test_ids_of_predictions_equal_ids_of_rows(case):
     if case["form"] != "heads":
         np.testing.assert_allclose(first_column(expected), torch.sigmoid(torch.tensor(ids).float()))
 
-    shares = [loader_of_case(case, rank, case["ranks"])[0] for rank in range(case["ranks"])]
+    shares = [loader_of_case(case, rank, case["world_size"])[0] for rank in range(case["world_size"])]
     # A process whose batches are all empty has no share.
     parts = [loops.predict_share(model, share) for share in shares if any(len(labels) for _, labels in share)]
     places, probabilities = zip(*parts, strict=True)
@@ -578,7 +578,7 @@ def test_the_device_is_the_models():
 def test_windows_keep_their_rows():
     tokenizer = text.load_tokenizer()
     texts = ["you are kind " * count for count in (9, 1, 5, 1)]
-    tokens = loaders.tokenize(texts, tokenizer, max_tokens=8, windows=True, overlap=2)
+    tokens = loaders.tokenize(texts, tokenizer, max_length=8, windows=True, overlap=2)
     found = loops.logits(TellsLengths(), loaders.token_loader(tokens, batch_size=3, shuffle=True))
     np.testing.assert_array_equal(found[:, 0], tokens.lengths)
     assert loaders.pool_windows(found, tokens).ravel().tolist() == [8, 5, 8, 5]

@@ -38,7 +38,7 @@ LABELS = list(datasets.JIGSAW_LABELS)
 
 
 def data_of(parts, encoder, **options):
-    return tagging.CommentDataModule(*parts, encoder=encoder, max_tokens=24, batch_size=32, **options)
+    return tagging.CommentDataModule(*parts, encoder=encoder, max_length=24, batch_size=32, **options)
 
 
 def train(module, data, seed=2, **options):
@@ -60,10 +60,10 @@ def by_hand(parts, encoder, *, accumulate=1, loss=losses.bce, layer_decay=1.0, t
     model, tokenizer = models.load_encoder(encoder)
     tagger = models.BertTagger(model, len(LABELS))
     optimizer = torch.optim.AdamW(models.parameter_groups(tagger, lr=1e-3, layer_decay=layer_decay), fused=True)
-    tokens = loaders.tokenize(parts[0]["comment_text"], tokenizer, max_tokens=24)
+    tokens = loaders.tokenize(parts[0]["comment_text"], tokenizer, max_length=24)
     rows = loaders.token_loader(tokens, parts[0][LABELS], batch_size=32, shuffle=True)
     schedule = loops.linear_warmup(optimizer, steps=2 * -(-len(rows) // accumulate))
-    options = {"loss": loss, "optimizer": optimizer, "schedule": schedule, "accumulate": accumulate}
+    options = {"loss": loss, "optimizer": optimizer, "scheduler": schedule, "accumulate": accumulate}
     torch.manual_seed(2)
     ran = loops.fit(tagger, rows, epochs=2, clip_norm=1.0, progress=False, **options)
     return tagger, ran
@@ -226,7 +226,7 @@ def test_a_line_an_epoch_is_all_that_is_said(parts, encoder, capsys):
 
 def test_the_learning_rate_finder_finds_its_argument(parts, encoder, tmp_path):
     module = fresh(encoder)
-    data = tagging.CommentDataModule(*parts, encoder=encoder, max_tokens=24, batch_size=8)
+    data = tagging.CommentDataModule(*parts, encoder=encoder, max_length=24, batch_size=8)
     with tagging.quiet():
         trainer = pl.Trainer(**PLAIN | {"max_epochs": 1, "default_root_dir": tmp_path})
         found = pl.tuner.Tuner(trainer).lr_find(module, datamodule=data, num_training=30, min_lr=1e-5)
@@ -342,7 +342,7 @@ def test_a_compiled_tagger_is_trained_saved_and_opened_as_the_plain_one(parts, e
 def test_a_loader_of_another_process_is_refused(parts, encoder):
     data = data_of(parts, encoder)
     data.setup()
-    half = loaders.token_loader(data.tokens["train"], parts[0][LABELS], shuffle=True, rank=0, ranks=2)
+    half = loaders.token_loader(data.tokens["train"], parts[0][LABELS], shuffle=True, rank=0, world_size=2)
     with tagging.quiet(), pytest.raises(ValueError, match="share of rank 0 of 2, and this is process 0 of 1"):
         pl.Trainer(**PLAIN | {"max_epochs": 1}).fit(fresh(encoder), half)
     with tagging.quiet(), pytest.raises(ValueError, match="share of rank 0 of 2, and this is process 0 of 1"):
@@ -370,7 +370,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(parts, encoder):
         *(({"labels": ["a"], "layer_decay": value}, "layer_decay=") for value in (0, 1.5, float("nan"))),
         *(({"labels": ["a"], "warmup": value}, "warmup=") for value in (-1, 1.5, float("nan"), True, "10")),
         *(({"labels": ["a"], "dropout": value}, "dropout=.*below 1") for value in (1, -0.1, float("nan"))),
-        *(({"labels": ["a"], "max_tokens": value}, "max_tokens=.*whole number") for value in (0, 64.0, None)),
+        *(({"labels": ["a"], "max_length": value}, "max_length=.*whole number") for value in (0, 64.0, None)),
     ],
 )
 def test_a_tagger_that_cannot_be_is_refused_before_its_encoder_is_loaded(options, message):
@@ -379,7 +379,7 @@ def test_a_tagger_that_cannot_be_is_refused_before_its_encoder_is_loaded(options
 
 
 def test_numpys_numbers_and_names_are_saved_as_plain_values(parts, encoder, tmp_path):
-    labels, numbers = pd.Index(LABELS), {"lr": np.float64(1e-3), "warmup": np.int64(1), "max_tokens": np.int32(24)}
+    labels, numbers = pd.Index(LABELS), {"lr": np.float64(1e-3), "warmup": np.int64(1), "max_length": np.int32(24)}
     module = tagging.CommentTagger(labels, encoder=encoder, **numbers)
     trainer = train(module, data_of(parts, encoder), max_epochs=1, limit_train_batches=2, limit_val_batches=0)
     trainer.save_checkpoint(tmp_path / "plain.ckpt")
@@ -439,10 +439,10 @@ def test_rows_of_files_are_predicted_in_the_order_of_the_files(parts, encoder, t
     paths = [str(tmp_path / name) for name in ("one.csv", "two.parquet")]
     parts[2][:30].to_csv(paths[0], index=False)
     parts[2][30:70].to_parquet(paths[1])
-    options = {"encoder": encoder, "max_tokens": 24, "cache": tmp_path / "c", "batch_size": 16}
+    options = {"encoder": encoder, "max_length": 24, "cache": tmp_path / "c", "batch_size": 16}
     data = tagging.CommentDataModule(paths[:1], paths[:1], paths, **options)
     data.setup()
-    in_memory = loaders.tokenize(parts[2]["comment_text"][:70], text.load_tokenizer(encoder), max_tokens=24)
+    in_memory = loaders.tokenize(parts[2]["comment_text"][:70], text.load_tokenizer(encoder), max_length=24)
     batches = list(data.predict_dataloader())
     assert [row for batch in batches for row in batch.rows.tolist()] == list(range(70))
     masked = [ids[mask.bool()].tolist() for inputs, _ in batches for ids, mask in zip(*inputs.values(), strict=True)]
@@ -457,7 +457,7 @@ def test_a_run_over_files_is_resumed_in_the_middle_of_an_epoch(parts, encoder, t
     paths = [tmp_path / "train.csv", tmp_path / "valid.csv"]
     for part, path in zip(parts, paths, strict=False):
         part.to_csv(path, index=False)
-    options = {"encoder": encoder, "max_tokens": 24, "cache": tmp_path / "c"}
+    options = {"encoder": encoder, "max_length": 24, "cache": tmp_path / "c"}
 
     def run(name, **more):
         saving = pl.callbacks.ModelCheckpoint(dirpath=tmp_path / name, save_last=True, every_n_train_steps=2)
@@ -555,7 +555,7 @@ OTHER_RUNS = {
     "valid": ("validation labels", {"valid": lambda table: one_cell(table, "toxic", 1 - table["toxic"].iloc[7])}, {}),
     "batch_size": ("batch size was 32 and is 16", {"batch_size": 16}, {}),
     "seed": ("seed was 0 and is 3", {"seed": 3}, {}),
-    "max_tokens": ("training tokens", {"max_tokens": 12}, {}),
+    "max_length": ("training tokens", {"max_length": 12}, {}),
     "lr": ("learning rate was 0.001 and is 0.002", {}, {"lr": 2e-3}),
     "loss": ("loss was .*bce and is .*focal", {}, {"loss": "focal"}),
     "weight_decay": ("weight decay was 0.0, 0.01", {}, {"weight_decay": 0.0}),
@@ -587,7 +587,7 @@ def test_a_run_is_not_resumed_with_other_data_or_settings(name, parts, encoder, 
         data.pop("train", lambda table: table)(parts[0]),
         data.pop("valid", lambda table: table)(parts[1]),
     )
-    options = {"encoder": encoder, "max_tokens": 24, "batch_size": 32} | data
+    options = {"encoder": encoder, "max_length": 24, "batch_size": 32} | data
     module = fresh(encoder, **model) if "lr" not in model else tagging.CommentTagger(LABELS, encoder=encoder, **model)
     before = halfway.read_bytes()
     with pytest.raises(loops.CheckpointError, match=message):
@@ -738,7 +738,7 @@ def test_a_run_without_an_end_has_no_schedule(parts, encoder):
 
 NONE_LEFT = [("valid", share) for share in (0, 1, 1.5, -0.1, float("nan"), True, "1.5", "nan", np.float64(2))]
 NO_COUNTS = [("batch_size", 0), ("batch_size", 2.5), ("batch_size", True), ("read_batch_size", -1), ("max_rows", 0)]
-NO_COUNTS += [("max_rows", float("nan")), ("clean", -1), ("clean", 10.5), ("max_tokens", 0), ("max_tokens", "64")]
+NO_COUNTS += [("max_rows", float("nan")), ("clean", -1), ("clean", 10.5), ("max_length", 0), ("max_length", "64")]
 NO_COUNTS += [("seed", -1), ("seed", 0.5)]
 
 
@@ -787,7 +787,7 @@ def test_labels_of_any_type_are_those_that_were_named(kind, encoder):
     bodies = [f"message number {row} about {row * 7} goats" for row in range(60)]
     columns = {"year": 2026, "body": bodies, "rude": as_type(kind, values), "seen": np.int8(1)}
     frame = pd.DataFrame(columns)
-    options = {"text": "body", "labels": ["rude"], "encoder": encoder, "max_tokens": 16, "clean": 20}
+    options = {"text": "body", "labels": ["rude"], "encoder": encoder, "max_length": 16, "clean": 20}
     data = tagging.CommentDataModule(frame, valid=0.2, test=0.2, **options)
     data.setup()
     assert data.labels == ["rude"]
@@ -825,11 +825,11 @@ def test_files_whose_labels_are_all_unknown_end_the_run(parts, encoder, tmp_path
     parts[0].assign(**dict.fromkeys(LABELS, -1)).to_csv(tmp_path / "train.csv", index=False)
     parts[1].to_csv(tmp_path / "valid.csv", index=False)
     paths = [str(tmp_path / f"{name}.csv") for name in ("train", "valid")]
-    data = tagging.CommentDataModule(*paths, encoder=encoder, max_tokens=24, cache=tmp_path / "cache")
+    data = tagging.CommentDataModule(*paths, encoder=encoder, max_length=24, cache=tmp_path / "cache")
     with pytest.raises(ValueError, match="no label of the training set is known"):
         train(fresh(encoder), data, max_epochs=1)
 
 
 def test_a_length_beyond_the_encoders_positions_is_refused(encoder):
-    with pytest.raises(ValueError, match="max_tokens=600: the encoder reads at most 512 tokens"):
-        tagging.CommentTagger(LABELS, encoder=encoder, max_tokens=600)
+    with pytest.raises(ValueError, match="max_length=600: the encoder reads at most 512 tokens"):
+        tagging.CommentTagger(LABELS, encoder=encoder, max_length=600)

@@ -84,7 +84,7 @@ def test_an_unknown_encoder_offline_names_the_three_ways_out(monkeypatch):
 def test_marking_words_follows_the_published_formula():
     texts = ["bad bad dog", "bad cat", "good dog", "good cat", "good bird", "dog bird"]
     marked = [True, True, False, False, False, False]
-    table = text.marking_words(texts, marked, prior=10, min_rows=1)
+    table = text.distinctive_words(texts, marked, prior=10, min_df=1)
     inside, outside = {"bad": 2, "dog": 1, "cat": 1}, {"good": 3, "dog": 2, "cat": 1, "bird": 2}
     total = sum(inside.values()) + sum(outside.values())
     alpha = {w: 10 * (inside.get(w, 0) + outside.get(w, 0)) / total for w in (*inside, *outside)}
@@ -100,12 +100,12 @@ def test_marking_words_follows_the_published_formula():
 @pytest.mark.parametrize("marked", [[True, True], [False, False]])
 def test_marking_words_needs_both_groups(marked):
     with pytest.raises(ValueError, match="both groups need at least one text"):
-        text.marking_words(["a b", "c d"], marked)
+        text.distinctive_words(["a b", "c d"], marked)
 
 
 def test_marking_words_names_both_lengths():
     with pytest.raises(ValueError, match=r"2 texts, and marked has shape \(3,\)"):
-        text.marking_words(["a b", "c d"], [True, False, True])
+        text.distinctive_words(["a b", "c d"], [True, False, True])
 
 
 def test_as_html_lets_nothing_run():
@@ -144,17 +144,17 @@ def test_the_packaged_tokenizer_is_berts_over_the_checked_vocabulary():
 @pytest.mark.parametrize("marked", [[1, np.nan, 0, 0], [1, -1, 0, 0]])
 def test_an_unknown_label_does_not_count_as_marked(marked):
     with pytest.raises(ValueError, match="leave out rows whose label is unknown"):
-        text.marking_words(["a b", "c d", "e f", "g h"], marked)
+        text.distinctive_words(["a b", "c d", "e f", "g h"], marked)
 
 
 def test_marking_words_reads_every_script():
-    table = text.marking_words(["हिन्दी शब्द", "हिन्दी वाक्य", "other शब्द", "other word"], [1, 1, 0, 0], min_rows=1)
+    table = text.distinctive_words(["हिन्दी शब्द", "हिन्दी वाक्य", "other शब्द", "other word"], [1, 1, 0, 0], min_df=1)
     assert table.index[0] == "हिन्दी"
 
 
 def test_marking_words_says_when_no_word_is_frequent_enough():
     with pytest.raises(ValueError, match="0 words stand in 5 texts or more"):
-        text.marking_words(["aa bb", "cc dd"], [True, False])
+        text.distinctive_words(["aa bb", "cc dd"], [True, False])
 
 
 def test_as_html_shows_unknown_labels_and_lets_no_formula_be_typeset():
@@ -249,7 +249,7 @@ def test_a_function_of_one_text_names_what_is_none(function, wrong):
 
 
 def test_marking_words_counts_emoji_and_single_letters():
-    table = text.marking_words(["u 😀", "u 😀 b", "b", "b c"], pd.Series([True, True, False, False]), min_rows=1)
+    table = text.distinctive_words(["u 😀", "u 😀 b", "b", "b c"], pd.Series([True, True, False, False]), min_df=1)
     assert set(table.index) == {"u", "😀", "b", "c"}
     assert table.loc[["u", "😀"], "others"].tolist() == [0, 0]
 
@@ -257,24 +257,24 @@ def test_marking_words_counts_emoji_and_single_letters():
 @pytest.mark.parametrize("dtype", ["boolean", "Int8", "float32", "bool[pyarrow]", "category", object])
 def test_marking_words_takes_marks_of_any_dtype(dtype):
     texts, marked = ["a b", "a c", "b c", "c"], pd.Series([1, 1, 0, 0])
-    expected = text.marking_words(texts, [True, True, False, False], min_rows=1)
-    pd.testing.assert_frame_equal(text.marking_words(texts, marked.astype(dtype), min_rows=1), expected)
+    expected = text.distinctive_words(texts, [True, True, False, False], min_df=1)
+    pd.testing.assert_frame_equal(text.distinctive_words(texts, marked.astype(dtype), min_df=1), expected)
     with pytest.raises(ValueError, match="leave out rows whose label is unknown"):
-        text.marking_words(texts, pd.Series([1, pd.NA, 0, 0], dtype="Int8"), min_rows=1)
+        text.distinctive_words(texts, pd.Series([1, pd.NA, 0, 0], dtype="Int8"), min_df=1)
 
 
 def test_marking_words_refuses_rows_in_another_order():
     with pytest.raises(ValueError, match="different indexes"):
-        text.marking_words(pd.Series(["a", "b"], index=[5, 6]), pd.Series([True, False], index=[6, 5]))
+        text.distinctive_words(pd.Series(["a", "b"], index=[5, 6]), pd.Series([True, False], index=[6, 5]))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: text.marking_words(["a", "b"], [1, 0], prior=0), "prior=0: expected a number, above 0"),
-        (lambda: text.marking_words(["a", "b"], [1, 0], min_rows=1.5), "min_rows=1.5: expected a whole number"),
+        (lambda: text.distinctive_words(["a", "b"], [1, 0], prior=0), "prior=0: expected a number, above 0"),
+        (lambda: text.distinctive_words(["a", "b"], [1, 0], min_df=1.5), "min_df=1.5: expected a whole number"),
         (lambda: text.token_counts(["a"], batch_size=np.nan), "batch_size=nan: expected a whole number"),
-        (lambda: text.marking_words(pd.DataFrame({"body": ["a", "b"]}), [1, 0]), r"table\['body'\]"),
+        (lambda: text.distinctive_words(pd.DataFrame({"body": ["a", "b"]}), [1, 0]), r"table\['body'\]"),
         (lambda: text.token_counts(pd.DataFrame({"body": ["a"]})), r"table\['body'\]"),
         (lambda: datasets.as_html(["a"]), "frame: expected a pandas DataFrame, got list"),
         (lambda: datasets.as_html(pd.DataFrame({"comment_text": ["a"]}), most=0), "most=0: expected a whole number"),

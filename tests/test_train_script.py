@@ -75,7 +75,7 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
     hidden.rename(encoder)
     assert len(saved.labels) == 6
     assert saved.thresholds == dict.fromkeys(saved.labels, 0.5)
-    assert saved.hparams["max_tokens"] == 32
+    assert saved.hparams["max_length"] == 32
     before = (folder / "best.ckpt").read_bytes()
     message = one_line_error(command, capsys, "fit", "--config", folder / "config.yaml")
     assert re.search(
@@ -141,7 +141,7 @@ def test_a_share_on_the_command_line_is_a_share(command, encoder, tmp_path, monk
 
 def test_a_run_without_callbacks_is_not_mixed_with_a_second_one(command, encoder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    own = ["--data.train", "sample", "--data.valid", "0.2", "--data.max_rows", 200, "--data.max_tokens", 16]
+    own = ["--data.train", "sample", "--data.valid", "0.2", "--data.max_rows", 200, "--data.max_length", 16]
     own += ["--data.encoder", encoder, "--trainer.max_epochs", 1, "--trainer.accelerator", "cpu", "--folder", "run"]
     command("fit", *own)
     settings = Path("run/config.yaml").read_text()

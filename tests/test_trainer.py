@@ -21,7 +21,7 @@ def classifier():
 
 def rows(tokenizer):
     reviews = datasets.load_reviews().head(STEPS * BATCH)
-    tokens = loaders.tokenize(reviews["comment_text"], tokenizer, max_tokens=24, keep="tail")
+    tokens = loaders.tokenize(reviews["comment_text"], tokenizer, max_length=24, keep="tail")
     ids = np.split(tokens.ids, tokens.offsets[1:-1])
     return [{"input_ids": row.tolist(), "labels": [float(y)]} for row, y in zip(ids, reviews["positive"], strict=True)]
 

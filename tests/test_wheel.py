@@ -31,8 +31,8 @@ RIGHT = """
 from helpers import config, datasets, metrics
 
 quick: config.Profile = config.profile("quick")
-comments = datasets.at_most(datasets.load_comments(quick.comments), 100)
-parts: datasets.Split = datasets.split(comments, keep_together="near-duplicates")
+comments = datasets.subsample(datasets.load_comments(quick.comments), 100)
+parts: datasets.Split = datasets.split(comments, groups="near-duplicates")
 labels: list[str] = datasets.label_names(parts.train)
 score: float = metrics.mean_auc(parts.test[labels], parts.test[labels] / 2)
 """
@@ -153,7 +153,7 @@ def test_its_samples_go_before_files_of_the_same_name_and_what_is_not_there_is_t
     code = """
 from helpers import datasets
 print(len(datasets.load_comments()), len(datasets.load_reviews()), len(datasets.load_templates()))
-print(datasets.available()["here"].head(2).tolist())
+print(datasets.list_datasets()["here"].head(2).tolist())
 try:
     datasets.load_comments("jigsaw")
 except FileNotFoundError as error:

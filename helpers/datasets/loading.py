@@ -126,7 +126,7 @@ def load_comments(
     raise DataError(f"subset {subset!r} does not exist: Jigsaw has 'train' and 'test'")
 
 
-def at_most(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.DataFrame:
+def subsample(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.DataFrame:
     """Draw at most so many rows at random; those drawn keep the order that they have in the table.
 
     Args:
@@ -142,7 +142,7 @@ def at_most(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.Da
 
     Examples:
         >>> from helpers import datasets
-        >>> few = datasets.at_most(datasets.load_comments(), 100)
+        >>> few = datasets.subsample(datasets.load_comments(), 100)
         >>> len(few), few.attrs["source"]
         (100, 'bundled sample: 8,000 rows, 100 of them drawn')
     """

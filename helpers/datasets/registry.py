@@ -24,7 +24,7 @@ _FILES = {
 }
 
 
-def available() -> pd.DataFrame:
+def list_datasets() -> pd.DataFrame:
     """What can be loaded here.
 
     Returns:
@@ -32,7 +32,7 @@ def available() -> pd.DataFrame:
 
     Examples:
         >>> from helpers import datasets
-        >>> table = datasets.available()
+        >>> table = datasets.list_datasets()
         >>> list(table.columns)
         ['here', 'file', 'to get it']
         >>> bool(table.loc["bundled comments", "here"])

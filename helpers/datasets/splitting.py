@@ -46,7 +46,7 @@ def split(
     labels: Iterable[str] | None = None,
     text: str | None = None,
     stratify: bool = True,
-    keep_together: KeepTogether = None,
+    groups: KeepTogether = None,
 ) -> Split:
     """Split rows at random into train, valid and test.
 
@@ -63,7 +63,7 @@ def split(
         labels: label columns to stratify by; None takes those that the table carries. An unknown label is absent.
         text: the column that duplicates are found in; None takes the one that the table carries, or `comment_text`.
         stratify: False draws rows regardless of their labels.
-        keep_together: `duplicates` or `near-duplicates` keeps such rows in one part; (N,) group names, such as the
+        groups: `duplicates` or `near-duplicates` keeps such rows in one part; (N,) group names, such as the
             authors of the comments, keep each group in one part. A Series must have the index of the table.
 
     Returns:
@@ -77,7 +77,7 @@ def split(
 
     Examples:
         >>> from helpers import datasets
-        >>> parts = datasets.split(datasets.load_comments(), keep_together="near-duplicates")
+        >>> parts = datasets.split(datasets.load_comments(), groups="near-duplicates")
         >>> len(parts.train) + len(parts.valid) + len(parts.test)
         8000
         >>> bool(parts.train["id"].isin(parts.test["id"]).any())
@@ -92,7 +92,7 @@ def split(
     labels = None if labels is None else label_names(frame, labels)
     names = _names(frame, labels, text)
     positives = label_matrix(frame, labels) == 1 if stratify else np.zeros((len(frame), 0))
-    unit_of_row = _groups(frame, keep_together, text)
+    unit_of_row = _groups(frame, groups, text)
     units = _sum_by(unit_of_row, np.column_stack([np.ones(len(frame)), positives]))
     part = _deal(units, shares, rng)[unit_of_row]
     for number, share in enumerate(shares):
@@ -101,7 +101,9 @@ def split(
     return Split(*(_rows(frame, np.flatnonzero(part == number), names) for number in range(3)))
 
 
-def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Iterable[str] | None = None) -> pd.DataFrame:
+def downsample_negatives(
+    frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Iterable[str] | None = None
+) -> pd.DataFrame:
     """Keep every row with at least one label and a random sample of the rows without any.
 
     For training rows only: scores on balanced rows say nothing of natural ones. The published tagging tutorial with
@@ -123,7 +125,7 @@ def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Iterable[
     Examples:
         >>> from helpers import datasets
         >>> comments = datasets.load_comments()
-        >>> balanced = datasets.balance(comments, clean=500)
+        >>> balanced = datasets.downsample_negatives(comments, clean=500)
         >>> labels = datasets.label_names(comments)
         >>> int(balanced[labels].eq(0).all(axis=1).sum())
         500
@@ -141,7 +143,7 @@ def balance(frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Iterable[
     return _rows(frame, np.sort(np.concatenate([np.flatnonzero(tagged), chosen])), _names(frame, names, None))
 
 
-def share_table(parts: Split, labels: Iterable[str] | None = None) -> pd.DataFrame:
+def label_distribution(parts: Split, labels: Iterable[str] | None = None) -> pd.DataFrame:
     """How each label's positives fall on the parts.
 
     Args:
@@ -153,7 +155,7 @@ def share_table(parts: Split, labels: Iterable[str] | None = None) -> pd.DataFra
 
     Examples:
         >>> from helpers import datasets
-        >>> table = datasets.share_table(datasets.split(datasets.load_comments()))
+        >>> table = datasets.label_distribution(datasets.split(datasets.load_comments()))
         >>> table.loc["rows", ["train", "valid", "test"]].astype(int).tolist()
         [6400, 800, 800]
     """
@@ -183,29 +185,27 @@ def _rows(frame: pd.DataFrame, positions: np.ndarray, attrs: dict[Any, Any]) -> 
     return part
 
 
-def _groups(frame: pd.DataFrame, keep_together: KeepTogether, text: str | None) -> np.ndarray:
+def _groups(frame: pd.DataFrame, groups: KeepTogether, text: str | None) -> np.ndarray:
     """The number of the group that each row belongs to, (N,); every row is its own when none is asked for."""
-    if keep_together is None:
+    if groups is None:
         return np.arange(len(frame))
-    if isinstance(keep_together, str):
-        grouping = {"duplicates": duplicate_groups, "near-duplicates": near_duplicate_groups}.get(keep_together)
+    if isinstance(groups, str):
+        grouping = {"duplicates": duplicate_groups, "near-duplicates": near_duplicate_groups}.get(groups)
         if grouping is None:
-            raise DataError(
-                f"keep_together={keep_together!r}: choose 'duplicates', 'near-duplicates' or pass group names"
-            )
+            raise DataError(f"groups={groups!r}: choose 'duplicates', 'near-duplicates' or pass group names")
         return grouping(comment_texts(frame, text))
-    refuse_other_rows(frame, "keep_together", keep_together)
-    groups = pd.Series(list(keep_together), dtype=object)
+    refuse_other_rows(frame, "groups", groups)
+    groups = pd.Series(list(groups), dtype=object)
     if len(groups) != len(frame):
-        raise DataError(f"keep_together has {len(groups):,} group names, the table has {len(frame):,} rows")
+        raise DataError(f"groups has {len(groups):,} group names, the table has {len(frame):,} rows")
     if groups.isna().any():
         missing = rows_in_words(np.flatnonzero(groups.isna()))
-        raise DataError(f"keep_together: {missing} without a group name; give each of these a name of its own")
+        raise DataError(f"groups: {missing} without a group name; give each of these a name of its own")
     try:
         return pd.factorize(groups)[0]
     except TypeError as error:
         raise DataError(
-            f"keep_together: a group name is of a kind that cannot be compared ({error}); join it to text"
+            f"groups: a group name is of a kind that cannot be compared ({error}); join it to text"
         ) from error
 
 

@@ -10,76 +10,80 @@ from sklearn.isotonic import isotonic_regression
 from helpers.arguments import check_choice, check_count
 from helpers.metrics.checks import Table, checked, checked_curve
 
-Binning: TypeAlias = Literal["width", "mass"]
+Binning: TypeAlias = Literal["uniform", "quantile"]
 
 
-def reliability(targets: Table, probabilities: Table, *, bins: int = 15, binning: Binning = "width") -> pd.DataFrame:
-    """What a reliability diagram draws, for one label: predicted and observed frequency in bins.
+def reliability(
+    targets: Table, probabilities: Table, *, n_bins: int = 15, strategy: Binning = "uniform"
+) -> pd.DataFrame:
+    """What a reliability diagram draws, for one label: predicted and observed frequency in n_bins.
 
     Args:
         targets: (N,) of 0, 1 and NaN (unknown, left out).
         probabilities: (N,) in [0, 1].
-        bins: number of bins; empty ones are left out.
-        binning: "width" for bins of equal width over [0, 1], "mass" for bins of equally many rows, as
+        n_bins: number of n_bins; empty ones are left out.
+        strategy: "uniform" for n_bins of equal width over [0, 1], "quantile" for n_bins of equally many rows, as
             `calibration_error` has them.
 
     Returns:
         One row a bin, from low to high: `predicted` (mean probability), `observed` (share of positives), `rows`.
 
     Raises:
-        ValueError: shapes that do not fit, one class only, a value out of range, bins below 1, unknown binning.
+        ValueError: shapes that do not fit, one class only, a value out of range, n_bins below 1, unknown strategy.
 
     Examples:
         >>> from helpers import evaluation
-        >>> evaluation.reliability([0, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.8], bins=2).round(2)
+        >>> evaluation.reliability([0, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.8], n_bins=2).round(2)
            predicted  observed  rows
         0       0.20      0.33     3
         1       0.83      0.67     3
     """
-    _check_bins(bins, binning)
+    _check_bins(n_bins, strategy)
     truth, scores = checked_curve(targets, probabilities)
-    return _binned(truth, scores, bins, binning)
+    return _binned(truth, scores, n_bins, strategy)
 
 
-def calibration_error(targets: Table, probabilities: Table, *, bins: int = 15, binning: Binning = "width") -> pd.Series:
-    """Expected calibration error of each label: mean distance of predicted from observed frequency over its bins.
+def calibration_error(
+    targets: Table, probabilities: Table, *, n_bins: int = 15, strategy: Binning = "uniform"
+) -> pd.Series:
+    """Expected calibration error of each label: mean distance of predicted from observed frequency over its n_bins.
 
-    It is the mean over rows, in bins of equal width, of the probability of the positive class (torchmetrics'
+    It is the mean over rows, in n_bins of equal width, of the probability of the positive class (torchmetrics'
     `BinaryCalibrationError` with the l1 norm). A model that gives every row the label's rate has 0: the error says
     nothing about telling rows apart, so read it beside the AUC.
 
     A rare label has nearly all its rows in the lowest bin of equal width, where too high and too low cancel out. With
-    `binning="mass"` each bin holds about N / bins rows. Equal probabilities are never parted: all go to the bin in
-    which the middle one of them falls, so that the order of the rows does not matter. Many ties make fewer bins.
+    `strategy="quantile"` each bin holds about N / n_bins rows. Equal probabilities are never parted: all go to the bin
+    in which the middle one of them falls, so that the order of the rows does not matter. Many ties make fewer bins.
 
-    Sources: Naeini et al. 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning; for bins of equal
+    Sources: Naeini et al. 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning; for n_bins of equal
     mass, Nguyen and O'Connor 2015, Posterior calibration and exploratory analysis for natural language processing
     models.
 
     Args:
         targets: (N, L) of 0, 1 and NaN (unknown, left out).
         probabilities: (N, L) in [0, 1].
-        bins: number of bins.
-        binning: "width" for bins of equal width over [0, 1], "mass" for bins of equally many rows.
+        n_bins: number of n_bins.
+        strategy: "uniform" for n_bins of equal width over [0, 1], "quantile" for n_bins of equally many rows.
 
     Returns:
         (L,) by label, from 0 to 1; NaN for a label of which no row is known.
 
     Raises:
-        ValueError: shapes that do not fit, a value out of range, bins below 1, unknown binning.
+        ValueError: shapes that do not fit, a value out of range, n_bins below 1, unknown strategy.
 
     Examples:
         >>> from helpers import evaluation
-        >>> errors = evaluation.calibration_error([[0], [0], [1], [1]], [[0.1], [0.1], [0.7], [0.7]], bins=2)
+        >>> errors = evaluation.calibration_error([[0], [0], [1], [1]], [[0.1], [0.1], [0.7], [0.7]], n_bins=2)
         >>> errors.round(2).to_dict()
         {0: 0.2}
     """
-    _check_bins(bins, binning)
+    _check_bins(n_bins, strategy)
     truth, scores, names = checked(targets, probabilities)
     errors = []
     for column, said in zip(truth.T, scores.T, strict=True):
         known = ~np.isnan(column)
-        table = _binned(column[known], said[known], bins, binning)
+        table = _binned(column[known], said[known], n_bins, strategy)
         gap = (table["predicted"] - table["observed"]).abs()
         errors.append((gap * table["rows"]).sum() / known.sum() if known.any() else np.nan)
     return pd.Series(errors, index=names, name="calibration_error", dtype=float)
@@ -97,7 +101,7 @@ def brier(targets: Table, probabilities: Table, *, labels: Sequence[str] | None 
 
     The curve is isotonic regression of the targets on the probabilities, the CORP decomposition of Dimitriadis,
     Gneiting and Jordan 2021 (Stable reliability diagrams for probabilistic classifiers, PNAS 118). Murphy's parts
-    (1973) need bins: they change with the number and edges of the bins, and unless all probabilities in a bin are
+    (1973) need n_bins: they change with the number and edges of the n_bins, and unless all probabilities in a bin are
     equal they do not add up to the score. These need no choice, add up, and are never negative. As the curve is fitted
     on the rows that it judges, few rows make `miscalibration` and `discrimination` too large, both by the same amount.
 
@@ -139,23 +143,25 @@ def _brier_parts(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float, f
     return score, max(score - best, 0.0), max(uncertainty - best, 0.0), uncertainty
 
 
-def _binned(truth: np.ndarray, scores: np.ndarray, bins: int, binning: Binning) -> pd.DataFrame:
-    # scikit-learn's calibration_curve gives no counts, which the error needs, and its quantile bins split ties.
-    place = _equal_mass(scores, bins) if binning == "mass" else np.minimum((scores * bins).astype(int), bins - 1)
-    rows = np.bincount(place, minlength=bins)
+def _binned(truth: np.ndarray, scores: np.ndarray, n_bins: int, strategy: Binning) -> pd.DataFrame:
+    # scikit-learn's calibration_curve gives no counts, which the error needs, and its quantile n_bins split ties.
+    place = (
+        _equal_mass(scores, n_bins) if strategy == "quantile" else np.minimum((scores * n_bins).astype(int), n_bins - 1)
+    )
+    rows = np.bincount(place, minlength=n_bins)
     filled = rows > 0
     sums = {"predicted": scores, "observed": truth}
-    table = {name: np.bincount(place, values, bins)[filled] / rows[filled] for name, values in sums.items()}
+    table = {name: np.bincount(place, values, n_bins)[filled] / rows[filled] for name, values in sums.items()}
     return pd.DataFrame({**table, "rows": rows[filled]})
 
 
-def _equal_mass(scores: np.ndarray, bins: int) -> np.ndarray:
+def _equal_mass(scores: np.ndarray, n_bins: int) -> np.ndarray:
     """(N,) the bin of each row: where the middle of the rows with its score falls, in whole numbers (no rounding)."""
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     twice_the_middle = 2 * counts.cumsum() - counts
-    return (twice_the_middle * bins // (2 * len(scores)))[place] if len(scores) else place
+    return (twice_the_middle * n_bins // (2 * len(scores)))[place] if len(scores) else place
 
 
-def _check_bins(bins: int, binning: str) -> None:
-    check_count("bins", bins)
-    check_choice("binning", binning, ("width", "mass"))
+def _check_bins(n_bins: int, strategy: str) -> None:
+    check_count("n_bins", n_bins)
+    check_choice("strategy", strategy, ("uniform", "quantile"))

@@ -1,7 +1,7 @@
 """How far a score, or the difference of two models, could move with other rows: the percentile bootstrap.
 
 A resample draws N rows with replacement, so how often each row was drawn, its weight, says all about it. The metrics
-that have a name need only sums of weights, made for many resamples at once (`evaluation.sums`). Any other metric is
+that have a name need only sums of weights, made for many n_resamples at once (`evaluation.sums`). Any other metric is
 called on the repeated rows, one resample after the other.
 """
 
@@ -38,23 +38,24 @@ def bootstrap(
     targets: Table,
     probabilities: Table,
     *,
-    against: "Table | None" = None,
+    baseline: "Table | None" = None,
     threshold: "Threshold | None" = None,
-    against_threshold: "Threshold | None" = None,
-    resamples: int = 1000,
-    level: float = 0.95,
+    baseline_threshold: "Threshold | None" = None,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
     seed: int = 0,
     labels: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """A score with its percentile interval (Efron and Tibshirani 1993, chapter 13), from resampled rows.
 
-    With `against`, all is about the difference `probabilities` - `against`: both models are scored on the same
-    resamples, so what makes a resample easy or hard for both cancels out, and the interval is usually much narrower
+    With `baseline`, all is about the difference `probabilities` - `baseline`: both models are scored on the same
+    n_resamples, so what makes a resample easy or hard for both cancels out, and the interval is usually much narrower
     than the two models' own intervals suggest.
 
-    A resample in which a label has lost a class cannot be scored for that label: it is left out there, and `resamples`
-    says how many were counted. The mean is always over the same labels, those with both classes in all the rows (a
-    UserWarning names the others), so a resample in which one of them has lost a class does not count for the mean.
+    A resample in which a label has lost a class cannot be scored for that label: it is left out there, and
+    `n_resamples` says how many were counted. The mean is always over the same labels, those with both classes in all
+    the rows (a UserWarning names the others), so a resample in which one of them has lost a class does not count for
+    the mean.
     Decisions need no second class: there a label counts that has any known row, and a ratio without anything to divide
     by is 0.0, as in `metrics.f1`.
 
@@ -68,24 +69,24 @@ def bootstrap(
             gets DataFrames where the labels have names, else arrays.
         targets: (N, L) of 0, 1 and NaN (unknown).
         probabilities: (N, L) in [0, 1].
-        against: (N, L) in [0, 1], of a second model on the same rows in the same order.
+        baseline: (N, L) in [0, 1], of a second model on the same rows in the same order.
         threshold: one for all labels, or (L,), for the metrics of decisions; None takes 0.5.
-        against_threshold: of the second model; None takes `threshold`. To compare thresholds give the same
+        baseline_threshold: of the second model; None takes `threshold`. To compare thresholds give the same
             probabilities twice.
-        resamples: how many; 1000 or more for an interval of 95 %.
-        level: share of the resamples' scores inside the interval, in (0, 1).
-        seed: of the draws; the same seed and number of rows give the same resamples.
+        n_resamples: how many; 1000 or more for an interval of 95 %.
+        confidence_level: share of the n_resamples' scores inside the interval, in (0, 1).
+        seed: of the draws; the same seed and number of rows give the same n_resamples.
         labels: L names; None takes the column names of a DataFrame, or 0 to L - 1.
 
     Returns:
         By label, then "mean" (for a callable: by "value", or as its Series): `value` from all rows, `low` and `high`,
-        with `against` also `share_above` (of the resamples with a difference above 0), `resamples` that were scored,
+        with `baseline` also `share_above` (of the resamples with a difference above 0), `n_resamples` that were scored,
         and, unless `metric` is a callable, `positives` (in the mean's row those of all labels that it counts).
 
     Raises:
-        ValueError: as `metrics.label_report`; `against` does not fit; an unknown metric, or a callable that gives
+        ValueError: as `metrics.label_report`; `baseline` does not fit; an unknown metric, or a callable that gives
             something else than a float or always the same labels; a threshold for another metric or for no second
-            model; `resamples` below 1; `level` outside (0, 1).
+            model; `n_resamples` below 1; `confidence_level` outside (0, 1).
 
     Examples:
         >>> import numpy as np
@@ -93,67 +94,67 @@ def bootstrap(
         >>> rng = np.random.default_rng(0)
         >>> targets = rng.integers(0, 2, (200, 1))
         >>> weak, strong = (np.clip(targets * gap + rng.random((200, 1)) * 0.7, 0, 1) for gap in (0.1, 0.3))
-        >>> one = evaluation.bootstrap("auc", targets, strong, resamples=200, labels=["toxic"])
+        >>> one = evaluation.bootstrap("auc", targets, strong, n_resamples=200, labels=["toxic"])
         >>> one.loc["toxic", ["low", "value", "high"]].is_monotonic_increasing
         True
-        >>> two = evaluation.bootstrap("auc", targets, strong, against=weak, resamples=200, labels=["toxic"])
-        >>> float(two.loc["toxic", "share_above"])  # of the resamples in which the strong model is the better one
+        >>> two = evaluation.bootstrap("auc", targets, strong, baseline=weak, n_resamples=200, labels=["toxic"])
+        >>> float(two.loc["toxic", "share_above"])  # of the n_resamples in which the strong model is the better one
         1.0
     """
-    _check_settings(metric, resamples, level, seed)
-    _check_thresholds(metric, threshold, against_threshold, paired=against is not None)
+    _check_settings(metric, n_resamples, confidence_level, seed)
+    _check_thresholds(metric, threshold, baseline_threshold, paired=baseline is not None)
     truth, scores, names = checked(targets, probabilities, labels)
-    check_same_rows(targets=targets, against=against)
-    models = [scores] if against is None else [scores, _checked_against(truth, against, names, labels)]
+    check_same_rows(targets=targets, baseline=baseline)
+    models = [scores] if baseline is None else [scores, _checked_against(truth, baseline, names, labels)]
     if not callable(metric) and "mean" in names:
         raise ValueError(f"labels {list(names)}: rename 'mean', which is the row of the mean here")
     if callable(metric):
         score, index = _score_by_calls(metric, truth, models, names)
     else:
         if metric in DECISIONS:
-            models = _decided(models, threshold, against_threshold, names)
+            models = _decided(models, threshold, baseline_threshold, names)
         score, index = _score_by_sums(metric, truth, models), pd.Index([*names, "mean"])
     values = score(np.ones((len(truth), 1), dtype=np.int64))[:, 0]
-    draws = np.hstack([score(weights) for weights in resample_weights(len(truth), resamples, seed=seed)])
-    table = _intervals(values, draws, level, index)
-    if against is None:
+    draws = np.hstack([score(weights) for weights in resample_weights(len(truth), n_resamples, seed=seed)])
+    table = _intervals(values, draws, confidence_level, index)
+    if baseline is None:
         table = table.drop(columns="share_above")
     return table if callable(metric) else _with_positives(table, truth, names, _counted(metric, truth))
 
 
-def resample_weights(rows: int, resamples: int, *, seed: int = 0) -> Iterator[np.ndarray]:
+def resample_weights(rows: int, n_resamples: int, *, seed: int = 0) -> Iterator[np.ndarray]:
     """How often each row is in each resample of `bootstrap`, piece by piece.
 
-    `np.repeat(np.arange(rows), weights[:, i])` are the rows of a resample. A piece holds as many resamples as make
+    `np.repeat(np.arange(rows), weights[:, i])` are the rows of a resample. A piece holds as many n_resamples as make
     2**18 weights (2 MB), at least one; `bootstrap` needs some ten times that at its peak. The size of the pieces does
     not change the draws.
 
     Args:
         rows: N, how many rows there are and how many are drawn.
-        resamples: how many, in all pieces together.
+        n_resamples: how many, in all pieces together.
         seed: of `numpy.random.default_rng`.
 
     Yields:
-        (N, R) whole numbers, each column summing to N; R adds up to `resamples`.
+        (N, R) whole numbers, each column summing to N; R adds up to `n_resamples`.
 
     Raises:
-        ValueError: `rows` or `resamples` below 1.
+        ValueError: `rows` or `n_resamples` below 1.
 
     Examples:
         >>> from helpers import evaluation
-        >>> [weights] = evaluation.resample_weights(rows=4, resamples=3)
+        >>> [weights] = evaluation.resample_weights(rows=4, n_resamples=3)
         >>> weights.shape, weights.sum(axis=0).tolist()
         ((4, 3), [4, 4, 4])
     """
-    rows, resamples = check_count("rows", rows), check_count("resamples", resamples)
-    return _draw_weights(rows, resamples, np.random.default_rng(check_count("seed", seed, at_least=0)))
+    rows, n_resamples = check_count("rows", rows), check_count("n_resamples", n_resamples)
+    return _draw_weights(rows, n_resamples, np.random.default_rng(check_count("seed", seed, at_least=0)))
 
 
-def _draw_weights(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def _draw_weights(rows: int, n_resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """The pieces of `resample_weights`, one after the other."""
     most = max(1, WEIGHTS_AT_ONCE // rows)
-    for start in range(0, resamples, most):
-        size = min(most, resamples - start)
+    for start in range(0, n_resamples, most):
+        size = min(most, n_resamples - start)
         cells = rng.integers(0, rows, (size, rows)) * size + np.arange(size)[:, None]
         yield np.bincount(cells.ravel(), minlength=rows * size).reshape(rows, size)
 
@@ -217,17 +218,17 @@ def _has_both_classes(truth: np.ndarray) -> np.ndarray:
     return (truth == 1).any(axis=0) & (truth == 0).any(axis=0)
 
 
-def _intervals(values: np.ndarray, draws: np.ndarray, level: float, index: pd.Index) -> pd.DataFrame:
-    """From values (K,) and those of the resamples (K, R), NaN where there is none, to a table of K rows."""
+def _intervals(values: np.ndarray, draws: np.ndarray, confidence_level: float, index: pd.Index) -> pd.DataFrame:
+    """From values (K,) and those of the n_resamples (K, R), NaN where there is none, to a table of K rows."""
     rows = []
     for value, draw in zip(values, draws, strict=True):
         known = draw[~np.isnan(draw)]
         low, high, above = (np.nan,) * 3
         if len(known):
-            low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+            low, high = np.quantile(known, [(1 - confidence_level) / 2, (1 + confidence_level) / 2])
             above = (known > ROUNDING).mean()
         rows.append((value, low, high, above, len(known)))
-    return pd.DataFrame(rows, columns=["value", "low", "high", "share_above", "resamples"], index=index)
+    return pd.DataFrame(rows, columns=["value", "low", "high", "share_above", "n_resamples"], index=index)
 
 
 def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index, counted: np.ndarray) -> pd.DataFrame:
@@ -240,43 +241,43 @@ def _with_positives(table: pd.DataFrame, truth: np.ndarray, names: pd.Index, cou
     return table.assign(positives=[*positives, positives[counted].sum()]).rename_axis(index=str(names.name))
 
 
-def _check_settings(metric: Metric, resamples: int, level: float, seed: int) -> None:
+def _check_settings(metric: Metric, n_resamples: int, confidence_level: float, seed: int) -> None:
     if not callable(metric):
         check_choice("metric (a name, or a function of targets and probabilities)", metric, METRICS)
-    check_count("resamples", resamples)
-    check_number("level", level, above=0, below=1)
+    check_count("n_resamples", n_resamples)
+    check_number("confidence_level", confidence_level, above=0, below=1)
     check_count("seed", seed, at_least=0)
 
 
 def _check_thresholds(
-    metric: Metric, threshold: "Threshold | None", against_threshold: "Threshold | None", *, paired: bool
+    metric: Metric, threshold: "Threshold | None", baseline_threshold: "Threshold | None", *, paired: bool
 ) -> None:
-    if not (threshold is None and against_threshold is None) and metric not in DECISIONS:
+    if not (threshold is None and baseline_threshold is None) and metric not in DECISIONS:
         advice = "give a callable its own, as functools.partial does" if callable(metric) else f"not with {metric!r}"
         raise ValueError(f"a threshold goes with {', '.join(DECISIONS)}: {advice}")
-    if against_threshold is not None and not paired:
-        raise ValueError("against_threshold is that of a second model: give its probabilities as against")
+    if baseline_threshold is not None and not paired:
+        raise ValueError("baseline_threshold is that of a second model: give its probabilities as baseline")
 
 
 def _decided(
-    models: list[np.ndarray], threshold: "Threshold | None", against_threshold: "Threshold | None", names: pd.Index
+    models: list[np.ndarray], threshold: "Threshold | None", baseline_threshold: "Threshold | None", names: pd.Index
 ) -> list[np.ndarray]:
     """The decisions, 0 or 1, of one model or two."""
     first = 0.5 if threshold is None else threshold
     decided = [decide(models[0], first, names)]
-    if against_threshold is None:
+    if baseline_threshold is None:
         return decided + [decide(scores, first, names) for scores in models[1:]]
     try:
-        return [*decided, decide(models[1], against_threshold, names)]
+        return [*decided, decide(models[1], baseline_threshold, names)]
     except ValueError as error:
-        raise ValueError(f"against_threshold: {error}") from error
+        raise ValueError(f"baseline_threshold: {error}") from error
 
 
-def _checked_against(truth: np.ndarray, against: Table, names: pd.Index, labels: Sequence[str] | None) -> np.ndarray:
+def _checked_against(truth: np.ndarray, baseline: Table, names: pd.Index, labels: Sequence[str] | None) -> np.ndarray:
     try:
-        return checked(pd.DataFrame(truth, columns=names), against, labels)[1]
+        return checked(pd.DataFrame(truth, columns=names), baseline, labels)[1]
     except ValueError as error:
-        raise ValueError(f"against, as the second model's probabilities: {error}") from error
+        raise ValueError(f"baseline, as the second model's probabilities: {error}") from error
 
 
 RANKINGS = ("auc", "average_precision")

@@ -71,7 +71,7 @@ def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool =
         raise TypeError(f"saved is a {type(saved).__name__}: expected {expected}")
     _warn_of_other_thresholds(saved)
     tagger = checked_tagger(saved.tagger)
-    reading = {name: getattr(saved, name) for name in ("max_tokens", "keep", "windows", "overlap", "window_pooling")}
+    reading = {name: getattr(saved, name) for name in ("max_length", "keep", "windows", "overlap", "window_pooling")}
     settings = checked_settings(tagger, saved.tokenizer, saved.labels, saved.thresholds, **reading)
     check_choice("int8", int8, (True, False))
     with whole_folder(folder) as new:

@@ -33,7 +33,7 @@ class Predictor:
     Attributes:
         labels: names of the L labels, the columns of what `predict` gives.
         thresholds: by label, what `tags` decides with.
-        max_tokens: length of a text, or of a window of a text; None for a tagger of counts, which reads whole texts.
+        max_length: length of a text, or of a window of a text; None for a tagger of counts, which reads whole texts.
         windows: whether longer texts are split into windows, as in training; False truncates them.
         n_truncated: number of texts that were truncated so far.
 
@@ -53,14 +53,14 @@ class Predictor:
         self._run, self._tokenizer = run, tokenizer
         self.labels: list[str] = settings["labels"]
         self.thresholds: dict[str, float] = settings["thresholds"]
-        self.max_tokens: int | None = settings["max_tokens"]
+        self.max_length: int | None = settings["max_length"]
         self.windows: bool = settings["windows"]
         self.n_truncated, self._warned = 0, False
         self._unknown_id = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "<unk>")
         self._keep, self._window_pooling = settings["keep"], settings["window_pooling"]
         self._pad_id, self._counting = settings["pad_id"], threading.Lock()
         side = {"head": "right", "tail": "left"}[self._keep]
-        tokenizer.enable_truncation(self.max_tokens, stride=settings["overlap"] if self.windows else 0, direction=side)
+        tokenizer.enable_truncation(self.max_length, stride=settings["overlap"] if self.windows else 0, direction=side)
         tokenizer.no_padding()
 
     @classmethod
@@ -151,7 +151,7 @@ class Predictor:
         """Probabilities (N, L); appends to `unknown` which texts are mostly unknown to the model, (N,) bool."""
         found: list[Encoding] = self._tokenizer.encode_batch_fast(texts)
         unknown.append(self._unknown(texts, found))
-        overflowing = [encoding.overflowing if len(encoding) == self.max_tokens else [] for encoding in found]
+        overflowing = [encoding.overflowing if len(encoding) == self.max_length else [] for encoding in found]
         if self.windows:
             windows = [[first, *others] for first, others in zip(found, overflowing, strict=True)]
             starts = np.cumsum([0, *map(len, windows)])[:-1]
@@ -183,7 +183,7 @@ class Predictor:
             self.n_truncated += number
         if is_first:
             warnings.warn(
-                f"{number:,} of {of:,} texts are longer than {self.max_tokens} tokens and were truncated (their "
+                f"{number:,} of {of:,} texts are longer than {self.max_length} tokens and were truncated (their "
                 f"{self._keep} was read). Predictor.n_truncated counts further ones without a warning; a tagger saved "
                 "with windows=True reads whole texts",
                 stacklevel=4,
@@ -203,7 +203,7 @@ class _CountPredictor(Predictor):
         from helpers import models
 
         self._tagger, self.thresholds = models.load_counts(folder)
-        self.labels, self.max_tokens, self.windows, self.n_truncated = self._tagger.labels, None, False, 0
+        self.labels, self.max_length, self.windows, self.n_truncated = self._tagger.labels, None, False, 0
         self._warned = False
 
     def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
@@ -283,7 +283,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     settings = read_settings(folder)
     try:
         return settings | {
-            "max_tokens": settings["max_tokens"],
+            "max_length": settings["max_length"],
             "pad_id": check_count("pad_id", settings["pad_id"], at_least=0),
         }
     except (ValueError, KeyError) as error:

@@ -33,7 +33,7 @@ def make_files(
     cache: Path,
     text: str,
     labels: list[str],
-    max_tokens: int,
+    max_length: int,
 ) -> list[Path]:
     """Find the token ids of files in a cache folder, or make them there, as `tokenize_files` says.
 
@@ -41,9 +41,9 @@ def make_files(
     fingerprint, because its own one would name the files and not their bytes. Beside the table lie digests of its
     files, so that a damaged one is refused.
     """
-    tokenize(["a text"], tokenizer, max_tokens=max_tokens)  # refuses bad settings, and sets truncation and padding
+    tokenize(["a text"], tokenizer, max_length=max_length)  # refuses bad settings, and sets truncation and padding
     files, state = [file_digest(path) for path in paths], tokenizer.backend_tokenizer.to_str()
-    settings = {"files": files, "text": text, "labels": labels, "max_tokens": max_tokens, "format": FORMAT}
+    settings = {"files": files, "text": text, "labels": labels, "max_length": max_length, "format": FORMAT}
     fingerprint = datasets.fingerprint.Hasher.hash([json.dumps(settings), state])
     ids = "uint16" if len(tokenizer) < 2**16 else "int32"
     features = {
@@ -54,7 +54,7 @@ def make_files(
 
     def rows() -> Iterator[dict[str, Any]]:
         for path, before in zip(paths, files, strict=True):
-            yield from _rows(path, tokenizer, text, labels, max_tokens)
+            yield from _rows(path, tokenizer, text, labels, max_length)
             if file_digest(path) != before:
                 raise DataError(f"{path}: the file was changed while it was read; run this again")
 
@@ -77,12 +77,12 @@ def file_digest(path: Path) -> str:
 
 
 def _rows(
-    path: Path, tokenizer: "PreTrainedTokenizerBase", text: str, labels: list[str], max_tokens: int
+    path: Path, tokenizer: "PreTrainedTokenizerBase", text: str, labels: list[str], max_length: int
 ) -> Iterator[dict[str, Any]]:
     """The rows of one file."""
     done = 0
     for part in read_columns(path, [text, *labels]):
-        tokens = tokenize(_texts(path, done, part[text], text), tokenizer, max_tokens=max_tokens)
+        tokens = tokenize(_texts(path, done, part[text], text), tokenizer, max_length=max_length)
         marks = zip(*(_marks(path, done, name, part[name]) for name in labels), strict=True)
         ids, ends = tokens.ids.tolist(), tokens.offsets.tolist()
         for place, (mark, truncated) in enumerate(zip(marks, tokens.truncated.tolist(), strict=True)):

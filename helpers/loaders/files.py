@@ -133,7 +133,7 @@ def tokenize_files(
     text: str = "comment_text",
     labels: Sequence[str] | None = None,
     ignore: Sequence[str] = ("id",),
-    max_tokens: int = 128,
+    max_length: int = 128,
 ) -> TokenFiles:
     r"""Tokenize the texts of CSV or Parquet files once, and keep the token ids on disk.
 
@@ -149,7 +149,7 @@ def tokenize_files(
         text: the column that holds the text.
         labels: label columns; None takes all but `text` and `ignore`. 0, 1, true or false; -1 or empty where unknown.
         ignore: columns that are no labels; they need not be there.
-        max_tokens: length at which texts are truncated.
+        max_length: length at which texts are truncated.
 
     Raises:
         FileNotFoundError: no such file.
@@ -176,7 +176,7 @@ def tokenize_files(
     if not paths:
         raise ValueError(f"files={files!r}: expected at least one file")
     names = label_columns(paths, text=text, labels=labels, ignore=ignore)
-    found = make_files(paths, tokenizer, cache=Path(cache).expanduser(), text=text, labels=names, max_tokens=max_tokens)
+    found = make_files(paths, tokenizer, cache=Path(cache).expanduser(), text=text, labels=names, max_length=max_length)
     return TokenFiles(found, names, tokenizer.pad_token_id or 0)
 
 
@@ -231,7 +231,7 @@ def file_loader(
     seed: int = 0,
     bucket: bool = True,
     rank: int = 0,
-    ranks: int = 1,
+    world_size: int = 1,
 ) -> "DataLoader[Batch]":
     r"""As `token_loader`, over files: the lengths and the order are kept in memory, ids and labels stay on disk.
 
@@ -242,7 +242,7 @@ def file_loader(
         seed: of the orders.
         bucket: batches of about equal lengths; `loops.predict` puts the rows back into the order of the files.
         rank: number of this process, from 0.
-        ranks: number of processes that train together; each gets its share of every batch.
+        world_size: number of processes that train together; each gets its share of every batch.
 
     Raises:
         ValueError: a batch size below 1, a rank that is none of the processes.
@@ -258,5 +258,5 @@ def file_loader(
         (2, 5) [1.0, 0.0] [1, 0]
         (1, 4) [nan] [2]
     """
-    order = {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
+    order = {"shuffle": shuffle, "seed": seed, "rank": rank, "world_size": world_size}
     return loader_by_length(tokens, tokens.lengths, batch_size, bucket=bucket, **order)

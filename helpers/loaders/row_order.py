@@ -92,10 +92,10 @@ def in_row_order(rows: Any, values: Any, *, n_rows: int | None = None) -> Any:  
     Examples:
         >>> import numpy as np
         >>> from helpers import loaders
-        >>> ranks = [np.array([0, 2]), np.array([1, 0])]  # positions; row 0 was repeated to fill the last batch
-        >>> loaders.in_row_order(ranks, [np.array([0.1, 0.3]), np.array([0.2, 0.1])], n_rows=3)
+        >>> world_size = [np.array([0, 2]), np.array([1, 0])]  # positions; row 0 was repeated to fill the last batch
+        >>> loaders.in_row_order(world_size, [np.array([0.1, 0.3]), np.array([0.2, 0.1])], n_rows=3)
         array([0.1, 0.2, 0.3])
-        >>> loaders.in_row_order(ranks[0], np.array([0.1, 0.3]), n_rows=3)
+        >>> loaders.in_row_order(world_size[0], np.array([0.1, 0.3]), n_rows=3)
         Traceback (most recent call last):
             ...
         ValueError: got 2 of 3 rows; the first one missing is row 1. ...
@@ -154,9 +154,9 @@ def first_places(numbers: np.ndarray, n_rows: int | None) -> np.ndarray:
     if len(found) < total:
         missing = int(np.argmax(np.append(found, total) != np.arange(len(found) + 1)))
         raise ValueError(
-            f"got {len(found)} of {total} rows; the first one missing is row {missing}. Each row must come: ranks=1, "
-            "no drop_last, no sampler that leaves rows out, not the middle of an epoch. For the shares of several "
-            "processes use loops.predict_share in each of them, then loaders.in_row_order"
+            f"got {len(found)} of {total} rows; the first one missing is row {missing}. Each row must come: "
+            "world_size=1, no drop_last, no sampler that leaves rows out, not the middle of an epoch. For the shares "
+            "of several processes use loops.predict_share in each of them, then loaders.in_row_order"
         )
     return first
 

@@ -16,8 +16,8 @@ class EpochBatchSampler(Sampler[np.ndarray]):
     when its first batch is asked for, so an iterator that is never used costs no epoch. `set_epoch` and `start` choose
     the epoch of the next iteration.
 
-    Where several processes train together, each takes every `ranks`-th row of the same batches: what they do together
-    is what one process would do, with any number of them, and each row is seen by one of them once an epoch.
+    Where several processes train together, each takes every `world_size`-th row of the same batches: what they do
+    together is what one process would do, with any number of them, and each row is seen by one of them once an epoch.
 
     Args:
         rows: number of rows, N.
@@ -25,7 +25,7 @@ class EpochBatchSampler(Sampler[np.ndarray]):
         shuffle: a new order each epoch; False keeps the rows' order.
         seed: of the orders, 0 or more.
         rank: number of this process, from 0.
-        ranks: number of processes. One that gets no row of a small last batch gets an empty array.
+        world_size: number of processes. One that gets no row of a small last batch gets an empty array.
 
     Raises:
         ValueError: no rows, a batch size below 1, a negative seed, a rank that is none of the processes.
@@ -38,20 +38,21 @@ class EpochBatchSampler(Sampler[np.ndarray]):
         >>> sampler.start(epoch=1, skip=2)  # as a resumed run does
         >>> [batch.tolist() for batch in sampler]
         [[4]]
-        >>> [batch.tolist() for batch in loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=1, ranks=2)]
+        >>> second = loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=1, world_size=2)
+        >>> [batch.tolist() for batch in second]
         [[1], [3], []]
     """
 
     position = ("epoch", "skip", "chosen")  # names of what an iteration changes
 
     def __init__(
-        self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0, rank: int = 0, ranks: int = 1
+        self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
         self.rows = check_count("rows", rows)
         self.batch_size = check_count("batch_size", batch_size)
         self.seed = check_count("seed", seed, at_least=0)
-        self.ranks = check_count("ranks", ranks)
-        self.rank = check_count("rank", rank, at_least=0, at_most=self.ranks - 1)
+        self.world_size = check_count("world_size", world_size)
+        self.rank = check_count("rank", rank, at_least=0, at_most=self.world_size - 1)
         self.shuffle = shuffle
         self.epoch, self.skip, self.chosen = 0, 0, True
 
@@ -83,7 +84,7 @@ class EpochBatchSampler(Sampler[np.ndarray]):
         epoch, skip = self.epoch, self.skip
         self.epoch, self.skip, self.chosen = epoch + 1, 0, False
         for rows in self._batches(epoch, skip):
-            yield rows[self.rank :: self.ranks]
+            yield rows[self.rank :: self.world_size]
 
     def _rng(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch])
@@ -116,7 +117,7 @@ class LengthBatchSampler(EpochBatchSampler):
         seed: of the orders, 0 or more.
         pool: batches that are sorted together; more pad less and mix less.
         rank: number of this process, from 0.
-        ranks: number of processes, which share each batch as `EpochBatchSampler` says.
+        world_size: number of processes, which share each batch as `EpochBatchSampler` says.
 
     Raises:
         ValueError: no rows, lengths that are no whole numbers (N,), a batch size or pool below 1, a negative seed, a
@@ -138,14 +139,14 @@ class LengthBatchSampler(EpochBatchSampler):
         seed: int = 0,
         pool: int = 50,
         rank: int = 0,
-        ranks: int = 1,
+        world_size: int = 1,
     ) -> None:
         found = np.asarray(lengths)
         if found.ndim != 1 or (found.dtype.kind not in "iu" and found.size):
             raise ValueError(f"lengths of shape {found.shape} and type {found.dtype}: expected whole numbers (N,)")
         # Negative numbers must exist: the longest come first. int32 and int64 stay as they are, to save memory.
         self.lengths = found if found.dtype in (np.int32, np.int64) else found.astype(np.int64)
-        super().__init__(len(found), batch_size, shuffle=shuffle, seed=seed, rank=rank, ranks=ranks)
+        super().__init__(len(found), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size)
         self.pool = check_count("pool", pool)
 
     def _batches(self, epoch: int, skip: int) -> Iterator[np.ndarray]:

@@ -67,7 +67,7 @@ def tokenize(
     texts: Iterable[str],
     tokenizer: "PreTrainedTokenizerBase",
     *,
-    max_tokens: int = 128,
+    max_length: int = 128,
     keep: Literal["head", "tail"] = "head",
     windows: bool = False,
     overlap: int = 32,
@@ -80,7 +80,7 @@ def tokenize(
     Args:
         texts: N texts, whatever `text.as_texts` takes (a list, a Series, a generator).
         tokenizer: a fast one, as `models.load_encoder` or `text.load_tokenizer` gives it.
-        max_tokens: of a window, the special tokens included.
+        max_length: of a window, the special tokens included.
         keep: what is left of a text that is truncated: its `head`, or its `tail`, where reviewers give their verdict
             (Sun et al. 2019, How to Fine-Tune BERT for Text Classification).
         windows: split longer texts into overlapping windows, which lose nothing; False truncates them.
@@ -97,16 +97,16 @@ def tokenize(
         >>> tokenizer = text.load_tokenizer()
         >>> loaders.tokenize(["Go away, please!", "Hi"], tokenizer).lengths.tolist()  # with [CLS] and [SEP]
         [7, 3]
-        >>> loaders.tokenize(["Go away, please!", "Hi"], tokenizer, max_tokens=5).cut
+        >>> loaders.tokenize(["Go away, please!", "Hi"], tokenizer, max_length=5).cut
         1
-        >>> split = loaders.tokenize(["Go away, please!", "Hi"], tokenizer, max_tokens=5, windows=True, overlap=1)
+        >>> split = loaders.tokenize(["Go away, please!", "Hi"], tokenizer, max_length=5, windows=True, overlap=1)
         >>> split.text.tolist()  # which text each window is of
         [0, 0, 1]
     """
     texts = as_texts(texts, allow_empty=False)
-    _check_reading(tokenizer, max_tokens, keep, windows, overlap)
+    _check_reading(tokenizer, max_length, keep, windows, overlap)
     check_count("batch_size", batch_size)
-    options = {"truncation": True, "max_length": max_tokens, "stride": overlap if windows else 0}
+    options = {"truncation": True, "max_length": max_length, "stride": overlap if windows else 0}
     options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
     ids, lengths, owners, truncated = [], [], [], np.zeros(len(texts), dtype=bool)
     unknown = np.zeros((len(texts), 2), dtype=np.int64)
@@ -120,7 +120,7 @@ def tokenize(
         owners.append(np.array(owner, dtype=np.int64) + start)
         np.add.at(unknown, owners[-1], unknown_words(found.encodings, tokenizer.unk_token_id))
         for place, part in enumerate(parts):
-            if len(part) == max_tokens and not windows:
+            if len(part) == max_length and not windows:
                 truncated[start + place] = bool(found.encodings[place].overflowing)
     warn_of_unknown(mostly_unknown(unknown), source="the tokenizer's vocabulary")
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -129,20 +129,20 @@ def tokenize(
 
 
 def _check_reading(
-    tokenizer: "PreTrainedTokenizerBase", max_tokens: int, keep: str, windows: bool, overlap: int
+    tokenizer: "PreTrainedTokenizerBase", max_length: int, keep: str, windows: bool, overlap: int
 ) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"{type(tokenizer).__name__} is no fast tokenizer: AutoTokenizer.from_pretrained gives one")
     least, longest = tokenizer.num_special_tokens_to_add() + 1, tokenizer.model_max_length
-    check_count("max_tokens", max_tokens, at_least=least)
-    if max_tokens > longest:
+    check_count("max_length", max_length, at_least=least)
+    if max_length > longest:
         raise ValueError(
-            f"max_tokens={max_tokens}, and the encoder reads {longest} at most: "
+            f"max_length={max_length}, and the encoder reads {longest} at most: "
             "lower it, and read longer texts with windows=True"
         )
     check_choice("keep", keep, ("head", "tail"))
     if check_choice("windows", windows, (True, False)):
-        check_count("overlap", overlap, at_least=0, at_most=max_tokens - least)
+        check_count("overlap", overlap, at_least=0, at_most=max_length - least)
         if keep != "head":
             raise ValueError(f"keep={keep!r}, windows=True: windows read whole texts and truncate none; leave keep out")
 
@@ -215,7 +215,7 @@ def token_loader(
     seed: int = 0,
     bucket: bool = True,
     rank: int = 0,
-    ranks: int = 1,
+    world_size: int = 1,
 ) -> DataLoader[Batch]:
     """A loader over tokens; every window once an epoch.
 
@@ -227,7 +227,7 @@ def token_loader(
         seed: of the orders.
         bucket: batches of about equal lengths; `loops.predict` puts the rows back into their order.
         rank: number of this process, from 0.
-        ranks: number of processes that train together; each gets its share of every batch.
+        world_size: number of processes that train together; each gets its share of every batch.
 
     Returns:
         A DataLoader of `({"input_ids", "attention_mask"} (B, T), labels (B, L))`, T the longest of the batch.
@@ -243,7 +243,7 @@ def token_loader(
         (2, 8) [1.0, 0.0]
         (2, 3) [0.0, 0.0]
     """
-    rows, order = TokenRows(tokens, labels), {"shuffle": shuffle, "seed": seed, "rank": rank, "ranks": ranks}
+    rows, order = TokenRows(tokens, labels), {"shuffle": shuffle, "seed": seed, "rank": rank, "world_size": world_size}
     return loader_by_length(rows, tokens.lengths, batch_size, bucket=bucket, **order)
 
 
@@ -262,7 +262,7 @@ def loader_by_length(
         lengths: (N,) tokens of each row.
         batch_size: rows a batch, of all processes together.
         bucket: batches of about equal lengths.
-        order: `shuffle`, `seed`, `rank` and `ranks`, as the samplers take them.
+        order: `shuffle`, `seed`, `rank` and `world_size`, as the samplers take them.
     """
     if bucket:
         return loader_of(rows, LengthBatchSampler(lengths, batch_size, **order))
@@ -287,7 +287,7 @@ def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mea
         >>> import numpy as np
         >>> from helpers import loaders, text
         >>> texts = ["Go away, please!", "Hi"]
-        >>> tokens = loaders.tokenize(texts, text.load_tokenizer(), max_tokens=5, windows=True, overlap=1)
+        >>> tokens = loaders.tokenize(texts, text.load_tokenizer(), max_length=5, windows=True, overlap=1)
         >>> logits = np.arange(len(tokens.text))[:, None]  # of the windows, as a model would give them
         >>> loaders.pool_windows(logits, tokens).tolist()  # the largest of each text
         [[1], [2]]

@@ -31,7 +31,7 @@ _STATE: dict[str, Any] = {
 _KINDS: dict[str, Any] = {
     "model": dict,
     "optimizer": dict,
-    "schedule": dict | None,
+    "scheduler": dict | None,
     "rng": Tensor,
     "cuda_rng": list,
     "loader_rng": list,

@@ -189,7 +189,7 @@ def check_state(model: nn.Module) -> None:
 
 
 def check_schedule(
-    schedule: Any,  # noqa: ANN401
+    scheduler: Any,  # noqa: ANN401
     optimizer: Optimizer,
     steps: int,
     per_epoch: int,
@@ -200,40 +200,40 @@ def check_schedule(
 
     `done` counts the steps that the schedule has taken before this run; unknown steps are 0.
     """
-    if not isinstance(schedule, LRScheduler) or isinstance(schedule, ReduceLROnPlateau):
+    if not isinstance(scheduler, LRScheduler) or isinstance(scheduler, ReduceLROnPlateau):
         raise ValueError(
-            f"schedule: expected one of torch.optim.lr_scheduler that is stepped without a score, "
-            f"got {type(schedule).__name__}"
+            f"scheduler: expected one of torch.optim.lr_scheduler that is stepped without a score, "
+            f"got {type(scheduler).__name__}"
         )
-    if schedule.optimizer is not optimizer:
-        raise ValueError("schedule: it belongs to another optimizer, whose learning rate it would change")
-    if steps and is_over(schedule, done + steps - per_epoch + 1, done + steps):
+    if scheduler.optimizer is not optimizer:
+        raise ValueError("scheduler: it belongs to another optimizer, whose learning rate it would change")
+    if steps and is_over(scheduler, done + steps - per_epoch + 1, done + steps):
         raise ValueError(
-            f"schedule: the learning rate is 0 in the whole last epoch, or the schedule ends before it; this run takes "
-            f"{steps} steps ({per_epoch} in each epoch): make the schedule for as many"
+            f"scheduler: the learning rate is 0 in the whole last epoch, or the schedule ends before it; this "
+            f"run takes {steps} steps ({per_epoch} in each epoch): make the schedule for as many"
         )
 
 
-def check_steps(schedule: Any, optimizer: Optimizer, *, steps: int, epochs: int, is_new: bool) -> None:  # noqa: ANN401
+def check_steps(scheduler: Any, optimizer: Optimizer, *, steps: int, epochs: int, is_new: bool) -> None:  # noqa: ANN401
     """Refuse a schedule that does not fit the steps of a run; of a run that is resumed, its checkpoint says more."""
-    if schedule is not None:
-        done = getattr(schedule, "last_epoch", 0)
-        check_schedule(schedule, optimizer, steps if is_new else 0, steps // epochs, done=done)
+    if scheduler is not None:
+        done = getattr(scheduler, "last_epoch", 0)
+        check_schedule(scheduler, optimizer, steps if is_new else 0, steps // epochs, done=done)
 
 
-def is_over(schedule: Any, first: int, last: int) -> bool:  # noqa: ANN401
+def is_over(scheduler: Any, first: int, last: int) -> bool:  # noqa: ANN401
     """Whether a schedule has no rate left from step `first` to step `last` of a run, counted from 1."""
-    if isinstance(schedule, SequentialLR):
-        start = schedule._milestones[-1]
-        return is_over(schedule._schedulers[-1], max(first - start, 1), last - start)
-    if isinstance(schedule, OneCycleLR) and last > schedule.total_steps:
+    if isinstance(scheduler, SequentialLR):
+        start = scheduler._milestones[-1]
+        return is_over(scheduler._schedulers[-1], max(first - start, 1), last - start)
+    if isinstance(scheduler, OneCycleLR) and last > scheduler.total_steps:
         return True  # torch would raise an error there
-    if isinstance(schedule, PolynomialLR) or (isinstance(schedule, LinearLR) and schedule.end_factor == 0):
-        return first > schedule.total_iters
-    if not isinstance(schedule, LambdaLR):
+    if isinstance(scheduler, PolynomialLR) or (isinstance(scheduler, LinearLR) and scheduler.end_factor == 0):
+        return first > scheduler.total_iters
+    if not isinstance(scheduler, LambdaLR):
         return False
     steps = range(first - 1, last, max(1, (last - first) // 1000))
-    rules = list(zip(schedule.base_lrs, schedule.lr_lambdas, strict=True))
+    rules = list(zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True))
     return any(rate for rate, _ in rules) and all(rate * rule(step) == 0 for rate, rule in rules for step in steps)
 
 

@@ -163,6 +163,6 @@ def fine_tune(
             return head
     groups = models.parameter_groups(tagger, lr=lr, weight_decay=weight_decay)
     optimizer = torch.optim.AdamW(groups, fused=True)
-    options = where | {"schedule": linear_warmup(optimizer, steps=steps, warmup=warmup)} | options
+    options = where | {"scheduler": linear_warmup(optimizer, steps=steps, warmup=warmup)} | options
     options["settings"] = {"head_epochs": head_epochs} | dict(options.get("settings") or {})
     return fit(tagger, loader, loss=loss, optimizer=optimizer, epochs=epochs, clip_norm=clip_norm, **options)

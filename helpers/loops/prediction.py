@@ -123,7 +123,7 @@ def predict_share(
 
     Args:
         model: as `predict`.
-        loader: as `predict`; it may leave rows out, such as `loaders.token_loader(..., rank=0, ranks=2)` does.
+        loader: as `predict`; it may leave rows out, such as `loaders.token_loader(..., rank=0, world_size=2)` does.
         device: as `predict`.
         precision: as `predict`.
 
@@ -137,7 +137,7 @@ def predict_share(
         >>> rows = loaders.ArrayRows({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
         >>> shares = []
         >>> for rank in range(2):  # each in its own process, usually
-        ...     order = loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=rank, ranks=2)
+        ...     order = loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=rank, world_size=2)
         ...     shares.append(loops.predict_share(model, loaders.loader_of(rows, order)))
         >>> places, probabilities = zip(*shares)
         >>> [share.tolist() for share in places], loaders.in_row_order(places, probabilities, n_rows=5).shape

@@ -30,7 +30,7 @@ class RunFolder:
         model: that is trained.
         train: the training set.
         optimizer: of the model.
-        schedule: of the optimizer.
+        scheduler: of the optimizer.
         epochs: passes over the training set.
         patience: as `fit`.
     """
@@ -41,13 +41,13 @@ class RunFolder:
         model: nn.Module,
         train: DataLoader[Batch],
         optimizer: Optimizer,
-        schedule: LRScheduler | None,
+        scheduler: LRScheduler | None,
         *,
         epochs: int,
         patience: int | None,
     ) -> None:
         self.folder = None if folder is None else Path(folder)
-        self.model, self.train, self.optimizer, self.schedule = model, train, optimizer, schedule
+        self.model, self.train, self.optimizer, self.scheduler = model, train, optimizer, scheduler
         self.limits: dict[str, Any] = {"epochs": epochs, "patience": patience}
         self.fingerprint: dict[str, Plain] = {}
         if self.folder is not None:
@@ -94,7 +94,7 @@ class RunFolder:
             return {}
         saved, path = checkpoints.load_last(self.folder), self.folder / checkpoints.LAST
         parts: dict[str, Any] = {"data": self.train, "valid": valid, "loss": loss, "model": self.model}
-        parts |= {"optimizer": self.optimizer, "scheduler": self.schedule}
+        parts |= {"optimizer": self.optimizer, "scheduler": self.scheduler}
         self.fingerprint = fingerprint(**parts, **settings, torch_seed=torch.initial_seed())
         if saved is None:
             return {}
@@ -102,10 +102,10 @@ class RunFolder:
             self._refuse_other(saved, path, steps)
             self.move(device)
             self.optimizer.load_state_dict(saved["optimizer"])
-            if self.schedule is not None:
-                if saved["schedule"].keys() != self.schedule.state_dict().keys():
+            if self.scheduler is not None:
+                if saved["scheduler"].keys() != self.scheduler.state_dict().keys():
                     raise ValueError("the state of the schedule is not whole")
-                self.schedule.load_state_dict(saved["schedule"])
+                self.scheduler.load_state_dict(saved["scheduler"])
             self._warn_of_frozen(saved["model"], path)
             checkpoints.restore(path, self.model, saved["model"])
             torch.set_rng_state(saved["rng"])
@@ -149,9 +149,9 @@ class RunFolder:
         """Whether the schedule has no rate left for the last step, or begins to climb again."""
         if not steps:
             return False
-        if isinstance(self.schedule, CosineAnnealingLR):
-            return steps > self.schedule.T_max
-        return self.schedule is not None and entry_checks.is_over(self.schedule, steps, steps)
+        if isinstance(self.scheduler, CosineAnnealingLR):
+            return steps > self.scheduler.T_max
+        return self.scheduler is not None and entry_checks.is_over(self.scheduler, steps, steps)
 
     def save_last(self, run: "Fit") -> None:
         """Write everything that the next step depends on."""
@@ -160,7 +160,7 @@ class RunFolder:
         state = {
             "model": clean_state_dict(self.model),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "scheduler": self.scheduler.state_dict() if self.scheduler is not None else None,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "loader_rng": [generator.get_state() for generator in generators(self.train)],

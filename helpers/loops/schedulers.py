@@ -20,7 +20,7 @@ def linear_warmup(optimizer: Optimizer, *, steps: int, warmup: float | int = 0.1
         warmup: steps until the peak; a float, from 0.0 to 1.0, is the share of all steps.
 
     Returns:
-        A schedule to step after each optimizer step, for `fit(schedule=...)`.
+        A schedule to step after each optimizer step, for `fit(scheduler=...)`.
 
     Raises:
         ValueError: no steps, or a warm-up below 0 or longer than the run.

@@ -113,7 +113,7 @@ def fit(
     optimizer: Optimizer,
     epochs: int,
     valid: DataLoader[Batch] | None = None,
-    schedule: LRScheduler | None = None,
+    scheduler: LRScheduler | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
     patience: int | None = None,
@@ -130,10 +130,10 @@ def fit(
 
     A run that was killed at any moment and is called again with the same arguments ends with the same weights, bit by
     bit on the CPU: the order of the rows depends on seed and epoch alone, and the checkpoint holds weights, optimizer,
-    schedule, random state and running sums. Ctrl-C ends the run after the step in hand; history and checkpoint stay.
+    scheduler, random state and running sums. Ctrl-C ends the run after the step in hand; history and checkpoint stay.
 
     The checkpoint also holds a fingerprint (see `loops.fingerprint`) of everything that the weights depend on: the
-    content of both data sets, loss, model, optimizer, schedule, order, batch size, `accumulate`, `clip_norm`,
+    content of both data sets, loss, model, optimizer, scheduler, order, batch size, `accumulate`, `clip_norm`,
     `precision`, `monitor`, torch's seed, and your own `settings`. A call with another one of these is refused, and each
     difference is named. What does not change a run's path may differ: `device`, `progress` and `checkpoint_every`; a
     larger `patience`; more `epochs`, without a schedule or with one that was made for as many steps from the start. A
@@ -150,7 +150,7 @@ def fit(
         optimizer: over some or all of the model's parameters, and no others.
         epochs: passes over the training set, 1 or more.
         valid: batches for loss and AUC after each epoch; never trained on.
-        schedule: stepped after each optimizer step.
+        scheduler: stepped after each optimizer step.
         clip_norm: largest norm of the gradient, above 0; None does not clip.
         accumulate: batches whose gradient makes one step, weighted by their known labels, as one large batch would.
         patience: epochs without a better `monitor` after which the run ends, 1 or more; None never.
@@ -200,10 +200,10 @@ def fit(
     callbacks = entry_checks.check_functions("callbacks", callbacks)
     settings = dict(settings) | {"accumulate": accumulate, "clip_norm": clip_norm}
     settings |= {"precision": precision, "monitor": monitor}
-    saved = RunFolder(folder, model, train, optimizer, schedule, epochs=epochs, patience=patience)
+    saved = RunFolder(folder, model, train, optimizer, scheduler, epochs=epochs, patience=patience)
     steps = entry_checks.steps_of(train, epochs, accumulate)
     all_checked = entry_checks.check_parts(model, train, valid, loss, optimizer, precision)
-    entry_checks.check_steps(schedule, optimizer, steps=steps, epochs=epochs, is_new=saved.is_new)
+    entry_checks.check_steps(scheduler, optimizer, steps=steps, epochs=epochs, is_new=saved.is_new)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
     with entry_checks.modes_kept(model) as begin_training, saved.locked():
@@ -253,8 +253,8 @@ def fit(
 
                     # 3. Step, and set the learning rate of the next step.
                     optimizer.step()
-                    if schedule is not None:
-                        schedule.step()
+                    if scheduler is not None:
+                        scheduler.step()
                     n_steps, n_rows = n_steps + 1, n_rows + sum(len(labels) for _, labels in group)
                     bar.update(len(group))
                     if progress and n_steps % 10 == 0:
@@ -275,7 +275,7 @@ def fit(
                 if not run.loss_count:
                     raise ValueError(f"train: no label was known in epoch {run.epoch + 1}, so nothing was trained")
 
-                if schedule is not None and not has_moved:
+                if scheduler is not None and not has_moved:
                     message = f"every learning rate was 0 in epoch {run.epoch + 1}: the schedule let no weight change"
                     warnings.warn(message, stacklevel=2)
 

@@ -79,7 +79,7 @@ class BertTagger(nn.Module):
         if self._positions is not None and shape[1] > self._positions:
             raise ValueError(
                 f"input_ids has {shape[1]} tokens per text and {type(self.encoder).__name__} reads "
-                f"{self._positions} at most: pass max_tokens={self._positions} to loaders.tokenize, and windows=True "
+                f"{self._positions} at most: pass max_length={self._positions} to loaders.tokenize, and windows=True "
                 "to read all of a longer text"
             )
         given = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)

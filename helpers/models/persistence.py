@@ -42,7 +42,7 @@ class SavedTagger:
         tokenizer: of its encoder.
         labels: names of the L labels, in the order of the logits.
         thresholds: by label, from which probability on it is given; 0.5 where none was chosen.
-        max_tokens: length of a text, or of a window of a text, in training.
+        max_length: length of a text, or of a window of a text, in training.
         keep: what was left of a text that was truncated, its `head` or its `tail`, as in `loaders.tokenize`.
         windows: whether longer texts are split into windows instead, as in `loaders.tokenize`.
         overlap: tokens that neighbouring windows share.
@@ -54,7 +54,7 @@ class SavedTagger:
         >>> encoder, tokenizer = models.load_encoder()
         >>> tagger = models.BertTagger(encoder, 1)
         >>> saved = models.SavedTagger(tagger, tokenizer, labels=["toxic"], thresholds={"toxic": 0.3})
-        >>> saved.labels, saved.thresholds, saved.max_tokens
+        >>> saved.labels, saved.thresholds, saved.max_length
         (['toxic'], {'toxic': 0.3}, 128)
     """
 
@@ -62,7 +62,7 @@ class SavedTagger:
     tokenizer: "PreTrainedTokenizerBase"
     labels: list[str]
     thresholds: dict[str, float] = field(default_factory=dict)
-    max_tokens: int = 128
+    max_length: int = 128
     keep: Keep = "head"
     windows: bool = False
     overlap: int = 32
@@ -77,7 +77,7 @@ def save_tagger(
     *,
     labels: Sequence[str],
     thresholds: Mapping[str, float] | None = None,
-    max_tokens: int = 128,
+    max_length: int = 128,
     keep: Keep = "head",
     windows: bool = False,
     overlap: int = 32,
@@ -91,7 +91,7 @@ def save_tagger(
         tokenizer: of its encoder.
         labels: names of the L labels, in the order of the logits.
         thresholds: by label; labels that are not named get 0.5; inf never gives the label.
-        max_tokens: length of a text, or of a window of a text, in training.
+        max_length: length of a text, or of a window of a text, in training.
         keep: what was left of a text that was truncated, its `head` or its `tail`, as in `loaders.tokenize`.
         windows: True where training and evaluation split longer texts into windows (`loaders.tokenize(windows=True)`):
             `export.Predictor` then does the same. False truncates them.
@@ -113,7 +113,7 @@ def save_tagger(
     """
     from safetensors.torch import save_file
 
-    reading: dict[str, Any] = {"max_tokens": max_tokens, "keep": keep, "windows": windows, "overlap": overlap}
+    reading: dict[str, Any] = {"max_length": max_length, "keep": keep, "windows": windows, "overlap": overlap}
     reading["window_pooling"] = window_pooling
     plain = checked_tagger(tagger)
     settings = checked_settings(plain, tokenizer, labels, thresholds, **reading)
@@ -178,7 +178,7 @@ def load_tagger(folder: str | Path) -> SavedTagger:
         >>> encoder, tokenizer = models.load_encoder()
         >>> _ = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
         >>> saved = models.load_tagger("tagger")
-        >>> saved.labels, saved.max_tokens
+        >>> saved.labels, saved.max_length
         (['toxic', 'insult'], 128)
     """
     return folders.read_whole(folder, lambda: _read_tagger(Path(folder)))
@@ -194,7 +194,7 @@ def _read_tagger(folder: Path) -> SavedTagger:
     folders.refuse_code(folder)
     settings = read_settings(folder)
     try:
-        reading = {name: settings[name] for name in ("max_tokens", "keep", "windows", "overlap", "window_pooling")}
+        reading = {name: settings[name] for name in ("max_length", "keep", "windows", "overlap", "window_pooling")}
         options = {"pooling": settings["pooling"], "dropout": settings["dropout"]}
     except KeyError as error:
         raise ValueError(f"{folder / SETTINGS} is corrupt or no tagger's: {error} is missing") from error

@@ -35,8 +35,8 @@ class CountTagger:
 
     Args:
         C: inverse strength of the L2 penalty.
-        pieces: False leaves out the pieces of words.
-        min_rows: pieces of words in fewer training rows are left out.
+        char_ngrams: n-grams of 2 to 5 letters within words, beside words and bigrams; False leaves them out.
+        min_df: n-grams of letters in fewer training texts are left out.
 
     Attributes:
         labels: names of the L labels, in the order of the columns.
@@ -47,7 +47,7 @@ class CountTagger:
             before it existed has 1, scikit-learn's pattern, and predicts with that as it did.
 
     Raises:
-        ValueError: C is not above 0, or min_rows is below 1.
+        ValueError: C is not above 0, or min_df is below 1.
 
     Examples:
         >>> import pandas as pd
@@ -59,9 +59,10 @@ class CountTagger:
         {'goat': [1, 0], 'lamp': [0, 1]}
     """
 
-    def __init__(self, C: float = 20.0, *, pieces: bool = True, min_rows: int = 2) -> None:  # noqa: N803
-        self.C, self.min_rows = check_number("C", C, above=0), check_count("min_rows", min_rows)
-        self.pieces, self.token_pattern = bool(check_choice("pieces", pieces, (True, False))), TOKEN_PATTERN
+    def __init__(self, C: float = 20.0, *, char_ngrams: bool = True, min_df: int = 2) -> None:  # noqa: N803
+        self.C, self.min_df = check_number("C", C, above=0), check_count("min_df", min_df)
+        self.char_ngrams = bool(check_choice("char_ngrams", char_ngrams, (True, False)))
+        self.token_pattern = TOKEN_PATTERN
         self.labels: list[str] = []
         self.vectorizers: list[TfidfVectorizer] = []
         self.coef, self.intercept = np.zeros((0, 0)), np.zeros(0)
@@ -76,7 +77,7 @@ class CountTagger:
         Raises:
             ValueError: texts as in `text.as_texts`, or none; targets that are no table with a column per label;
                 another number of texts than rows, or rows in another order; other values; two labels of one name; no
-                token in any text or no piece of a word in `min_rows` texts; or labels of which fewer than two classes
+                token in any text or no piece of a word in `min_df` texts; or labels of which fewer than two classes
                 are known (they are named).
         """
         if not isinstance(targets, pd.DataFrame):
@@ -106,8 +107,8 @@ class CountTagger:
             counts = sparse.hstack([each.fit_transform(texts) for each in vectorizers], format="csr")
         except ValueError as error:
             raise ValueError(
-                f"the {len(texts):,} texts have no words, or no piece of a word in {self.min_rows} of them: give more "
-                "texts, min_rows=1 or pieces=False"
+                f"the {len(texts):,} texts have no words, or no piece of a word in {self.min_df} of them: give more "
+                "texts, min_df=1 or char_ngrams=False"
             ) from error
         lines = [self._line(counts, column) for column in truth.T]
         self.labels, self.vectorizers, self.token_pattern = names, vectorizers, TOKEN_PATTERN
@@ -148,8 +149,8 @@ class CountTagger:
 
     def _options(self) -> list[dict[str, Any]]:
         words = {"ngram_range": (1, 2)}
-        pieces = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": self.min_rows}
-        return [words, pieces] if self.pieces else [words]
+        char_ngrams = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": self.min_df}
+        return [words, char_ngrams] if self.char_ngrams else [words]
 
     def _line(self, counts: sparse.csr_matrix, column: np.ndarray) -> LogisticRegression:
         known = ~np.isnan(column)
@@ -202,7 +203,7 @@ def save_counts(folder: str | Path, tagger: CountTagger, *, thresholds: Mapping[
     if not tagger.labels:
         raise ValueError("the tagger has learnt nothing yet: call fit first")
     filled = checked_thresholds(tagger.labels, {} if thresholds is None else thresholds)
-    options = {"C": tagger.C, "pieces": tagger.pieces, "min_rows": tagger.min_rows}
+    options = {"C": tagger.C, "char_ngrams": tagger.char_ngrams, "min_df": tagger.min_df}
     options |= {"token_pattern": tagger.token_pattern}
     settings = {"kind": KIND, "labels": tagger.labels, "thresholds": thresholds_as_json(filled), "options": options}
     arrays = {"coef": tagger.coef, "intercept": tagger.intercept}

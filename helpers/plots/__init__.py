@@ -4,7 +4,7 @@ Titles are left to the caller, who knows the finding. Colours are Okabe and Ito'
 """
 
 from helpers.plots.charts import bars, columns, compare, heat_map, histograms, intervals, lines, road, spread
-from helpers.plots.comments import heads, label_counts, lengths, lengths_by_label, marking_words, share_longer
+from helpers.plots.comments import distinctive_words, heads, label_counts, lengths, lengths_by_label, share_longer
 from helpers.plots.explanations import confusion, learning_curves, precision_recall, reliability, roc, word_weights
 from helpers.plots.style import CLEAN, DARK, GREY, PALETTE, label_colors, use_style
 
@@ -17,6 +17,7 @@ __all__ = [
     "columns",
     "compare",
     "confusion",
+    "distinctive_words",
     "heads",
     "heat_map",
     "histograms",
@@ -27,7 +28,6 @@ __all__ = [
     "lengths",
     "lengths_by_label",
     "lines",
-    "marking_words",
     "precision_recall",
     "reliability",
     "road",

@@ -158,8 +158,8 @@ def lengths_by_label(
     return ax
 
 
-def marking_words(table: pd.DataFrame, *, most: int = 15, color: str | None = None, ax: Axes | None = None) -> Axes:
-    """The words with the strongest mark, from `text.marking_words`; each bar says in how many texts the word stands.
+def distinctive_words(table: pd.DataFrame, *, most: int = 15, color: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the most distinctive words of `text.distinctive_words`; each bar says in how many texts its word is.
 
     Args:
         table: with the columns `z`, `marked`, `others`, strongest first.
@@ -170,12 +170,12 @@ def marking_words(table: pd.DataFrame, *, most: int = 15, color: str | None = No
     Examples:
         >>> from helpers import datasets, plots, text
         >>> comments = datasets.load_comments().head(2000)
-        >>> table = text.marking_words(comments["comment_text"], comments["toxic"])
-        >>> ax = plots.marking_words(table, most=5)
+        >>> table = text.distinctive_words(comments["comment_text"], comments["toxic"])
+        >>> ax = plots.distinctive_words(table, most=5)
         >>> len(ax.patches)
         5
     """
-    check_table("table (of text.marking_words)", table, ["z", "marked", "others"])
+    check_table("table (of text.distinctive_words)", table, ["z", "marked", "others"])
     top = table.head(check_count("most", most))[::-1]
     texts = [
         f"{int(inside):,} | {int(outside):,}" for inside, outside in zip(top["marked"], top["others"], strict=True)

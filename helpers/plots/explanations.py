@@ -258,7 +258,7 @@ def reliability(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> A
 
     Examples:
         >>> from helpers import evaluation, plots
-        >>> points = evaluation.reliability([0, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.8], bins=2)
+        >>> points = evaluation.reliability([0, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.8], n_bins=2)
         >>> ax = plots.reliability({"as it is": points})
         >>> ax.get_ylabel()
         'share of positives among these rows'

@@ -255,12 +255,15 @@ def check_shares(trainer: pl.Trainer, given: Any, *, training: bool) -> None:  #
     Raises:
         ValueError: rows that no process or every process would read; the message says how to share them.
     """
-    place, way = (trainer.global_rank, trainer.world_size), "loaders.token_loader(..., rank=trainer.global_rank, ranks="
+    place, way = (
+        (trainer.global_rank, trainer.world_size),
+        "loaders.token_loader(..., rank=trainer.global_rank, world_size=",
+    )
     for loader in [part for part in _flat(given) if isinstance(part, DataLoader)]:
         sampler: Any = loader.batch_sampler
-        ours: Any = next((part for part in (sampler, loader.dataset) if hasattr(part, "ranks")), None)
+        ours: Any = next((part for part in (sampler, loader.dataset) if hasattr(part, "world_size")), None)
         if ours is not None:
-            own = (ours.rank, ours.ranks)
+            own = (ours.rank, ours.world_size)
             if own != place and (training or own != (0, 1)):
                 raise ValueError(
                     f"the loader gives the share of rank {own[0]} of {own[1]}, and this is process {place[0]} of "

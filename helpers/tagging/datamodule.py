@@ -37,9 +37,10 @@ class CommentDataModule(pl.LightningDataModule):
         labels: label columns of 0 and 1 in any type, -1 or missing where unknown; None takes those that the train table
             carries (`datasets.as_comments`), or all other columns of a file but `ignore`.
         ignore: columns of files that are no labels.
-        clean: of a training set in memory, keep the rows with a label and this many without (`datasets.balance`).
+        clean: of a training set in memory, keep the rows with a label and this many without, see
+            `datasets.downsample_negatives`.
         max_rows: of the train table, at most, before it is shared out.
-        max_tokens: length at which texts are cut.
+        max_length: length at which texts are cut.
         batch_size: rows a step, of all processes together.
         read_batch_size: rows a batch of valid and test rows; None takes batch_size.
         bucket: batches of about equal lengths.
@@ -54,8 +55,8 @@ class CommentDataModule(pl.LightningDataModule):
 
     Examples:
         >>> from helpers import datasets, tagging
-        >>> comments = datasets.at_most(datasets.load_comments(), 200)
-        >>> data = tagging.CommentDataModule(comments, valid=0.2, test=0.2, max_tokens=32)
+        >>> comments = datasets.subsample(datasets.load_comments(), 200)
+        >>> data = tagging.CommentDataModule(comments, valid=0.2, test=0.2, max_length=32)
         >>> data.setup()
         >>> inputs, labels = next(iter(data.val_dataloader()))
         >>> data.labels[:2], tuple(labels.shape)
@@ -74,7 +75,7 @@ class CommentDataModule(pl.LightningDataModule):
         ignore: Sequence[str] = ("id",),
         clean: int | None = None,
         max_rows: int | None = None,
-        max_tokens: int = 128,
+        max_length: int = 128,
         batch_size: int = 32,
         read_batch_size: int | None = None,
         bucket: bool = True,
@@ -82,7 +83,7 @@ class CommentDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.max_tokens, self.batch_size = check_count("max_tokens", max_tokens), check_count("batch_size", batch_size)
+        self.max_length, self.batch_size = check_count("max_length", max_length), check_count("batch_size", batch_size)
         self.read_batch_size = check_count(
             "read_batch_size", batch_size if read_batch_size is None else read_batch_size
         )
@@ -132,15 +133,15 @@ class CommentDataModule(pl.LightningDataModule):
     def _share_out(self, max_rows: int | None, clean: int | None) -> None:
         """Draw, split and balance the tables in memory; test and valid rows keep their natural shares."""
         found = self.sources
-        found["train"] = datasets.at_most(found["train"], max_rows, seed=self.seed)
+        found["train"] = datasets.subsample(found["train"], max_rows, seed=self.seed)
         shares = {name: found[name] for name in ("valid", "test") if isinstance(found[name], float)}
         if shares:
             options = {"valid": 0.0, "test": 0.0} | shares
-            together: dict[str, Any] = {"seed": self.seed, "keep_together": "near-duplicates"}
+            together: dict[str, Any] = {"seed": self.seed, "groups": "near-duplicates"}
             parts = datasets.split(found["train"], **options, **together)
             found |= {"train": parts.train} | {name: getattr(parts, name) for name in shares}
         if clean is not None:
-            found["train"] = datasets.balance(found["train"], clean=clean, seed=self.seed)
+            found["train"] = datasets.downsample_negatives(found["train"], clean=clean, seed=self.seed)
 
     @property
     def labels(self) -> list[str]:
@@ -168,13 +169,13 @@ class CommentDataModule(pl.LightningDataModule):
         made: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
         for name, source in self.sources.items():
             if isinstance(source, pd.DataFrame):
-                made[name] = loaders.tokenize(source[self.text], tokenizer, max_tokens=self.max_tokens)
+                made[name] = loaders.tokenize(source[self.text], tokenizer, max_length=self.max_length)
             elif source is not None:
                 made[name] = self._from_files(source, tokenizer)
         self.tokens = made
 
     def _from_files(self, source: list[str], tokenizer: Any) -> loaders.TokenFiles:  # noqa: ANN401
-        options: dict[str, Any] = {"labels": self.labels, "max_tokens": self.max_tokens, "text": self.text}
+        options: dict[str, Any] = {"labels": self.labels, "max_length": self.max_length, "text": self.text}
         options |= self.file_options
         return loaders.tokenize_files(source, tokenizer, **options)
 
@@ -200,8 +201,8 @@ class CommentDataModule(pl.LightningDataModule):
         if name not in self.tokens:
             raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
         tokens, source, place = self.tokens[name], self.sources[name], self._share()
-        if batch_size < place["ranks"]:
-            raise ValueError(f"batch_size={batch_size} is the rows of all {place['ranks']} processes together")
+        if batch_size < place["world_size"]:
+            raise ValueError(f"batch_size={batch_size} is the rows of all {place['world_size']} processes together")
         options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
         options["bucket"] = self.bucket if bucket is None else bucket
         if isinstance(tokens, loaders.TokenFiles):
@@ -212,11 +213,11 @@ class CommentDataModule(pl.LightningDataModule):
         """Which share of each batch is this process's: its rank, and the number of processes."""
         trainer = self.trainer
         if trainer is None:
-            return {"rank": 0, "ranks": 1}
+            return {"rank": 0, "world_size": 1}
         connector = getattr(trainer, "_accelerator_connector", None)  # Lightning has no public word for it
         if trainer.world_size > 1 and getattr(connector, "use_distributed_sampler", False):
             raise ValueError("the batches are shared out already: pass use_distributed_sampler=False to the Trainer")
-        return {"rank": trainer.global_rank, "ranks": trainer.world_size}
+        return {"rank": trainer.global_rank, "world_size": trainer.world_size}
 
 
 def _as_source(name: str, source: Any) -> pd.DataFrame | list[str] | float | None:  # noqa: ANN401
@@ -321,8 +322,8 @@ def predict(
         >>> import pytorch_lightning as pl
         >>> from transformers import BertConfig
         >>> from helpers import datasets, tagging
-        >>> comments = datasets.at_most(datasets.load_comments(), 100)
-        >>> data = tagging.CommentDataModule(comments, valid=0.2, test=0.3, max_tokens=16)
+        >>> comments = datasets.subsample(datasets.load_comments(), 100)
+        >>> data = tagging.CommentDataModule(comments, valid=0.2, test=0.3, max_length=16)
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
         >>> tagger = tagging.CommentTagger(data.labels, encoder_config=settings.to_dict())
         >>> options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}

@@ -43,7 +43,7 @@ class CommentTagger(ResumableModule):
         layer_decay: as `models.parameter_groups` takes it.
         warmup: steps until the peak; a float is the share of all steps.
         thresholds: by label, from which probability on it is given; 0.5 where none is named, inf for never.
-        max_tokens: length at which texts are cut; kept with the weights for those who predict.
+        max_length: length at which texts are cut; kept with the weights for those who predict.
         train_auc: log the AUC by label on the training rows as well.
         encoder_config: of the encoder, plain values; a checkpoint holds it, so that opening one needs no other file.
 
@@ -54,8 +54,8 @@ class CommentTagger(ResumableModule):
         >>> import pytorch_lightning as pl
         >>> from transformers import BertConfig
         >>> from helpers import datasets, tagging
-        >>> comments = datasets.at_most(datasets.load_comments(), 100)
-        >>> data = tagging.CommentDataModule(comments, valid=0.2, max_tokens=16)
+        >>> comments = datasets.subsample(datasets.load_comments(), 100)
+        >>> data = tagging.CommentDataModule(comments, valid=0.2, max_length=16)
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
         >>> tagger = tagging.CommentTagger(data.labels, encoder_config=settings.to_dict())  # a small one, to be quick
         >>> options = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -83,7 +83,7 @@ class CommentTagger(ResumableModule):
         layer_decay: float = 1.0,
         warmup: float | int = 0.1,
         thresholds: Mapping[str, float] | None = None,
-        max_tokens: int = 128,
+        max_length: int = 128,
         train_auc: bool = True,
         encoder_config: dict[str, Any] | None = None,
     ) -> None:
@@ -97,18 +97,18 @@ class CommentTagger(ResumableModule):
         lr, weight_decay = check_number("lr", lr, above=0), check_number("weight_decay", weight_decay, at_least=0)
         layer_decay = check_number("layer_decay", layer_decay, above=0, at_most=1)
         dropout = check_number("dropout", dropout, at_least=0, below=1)
-        max_tokens = check_count("max_tokens", max_tokens)
+        max_length = check_count("max_length", max_length)
         warmup = _checked_warmup(warmup)
         thresholds = checked_thresholds(labels, {} if thresholds is None else thresholds)
         built: Any = models.load_encoder(encoder).model if encoder_config is None else build_encoder(encoder_config)
-        if (longest := longest_input(built)) is not None and max_tokens > longest:
-            raise ValueError(f"max_tokens={max_tokens}: the encoder reads at most {longest} tokens")
+        if (longest := longest_input(built)) is not None and max_length > longest:
+            raise ValueError(f"max_length={max_length}: the encoder reads at most {longest} tokens")
         encoder_config = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
         # Lightning's command line saves what it was given, not what became of it; NumPy's numbers could not be loaded.
         self.hparams.update(labels=labels, encoder=encoder, thresholds=thresholds, encoder_config=encoder_config)
         self.hparams.update(lr=lr, weight_decay=weight_decay, layer_decay=layer_decay, warmup=warmup, dropout=dropout)
-        self.hparams.update(max_tokens=max_tokens, train_auc=bool(train_auc))
+        self.hparams.update(max_length=max_length, train_auc=bool(train_auc))
         self.hparams.pop("_instantiator", None)
         self.model = models.BertTagger(built, len(labels), pooling=pooling, dropout=dropout)
         self.model.train()
