@@ -71,7 +71,7 @@ def course_probabilities(train: pd.DataFrame, rows: pd.DataFrame, *, seed: int) 
     counts, others = (sparse.csr_array(counter.transform(part["cleaned"])) for part in (train, rows))
     run = course_run(counts, train[LABELS].to_numpy(), epochs=EPOCHS, seed=seed)
     loops.fit(**run, epochs=EPOCHS)
-    return loops.predict(run["model"], loaders.sparse_loader(others.log1p(), rows[LABELS].to_numpy()))
+    return loops.predict_proba(run["model"], loaders.sparse_loader(others.log1p(), rows[LABELS].to_numpy()))
 
 
 def linear_models() -> dict[str, Pipeline]:

@@ -72,7 +72,7 @@ def readings(
     def read(rows: pd.DataFrame, max_length: int) -> np.ndarray:
         tokens = loaders.tokenize(rows["comment_text"], encoder.tokenizer, max_length=max_length)
         batches = loaders.token_loader(tokens, batch_size=SEEN_BATCH if options.device == "cpu" else 128)
-        return loops.predict(tagger, batches, device=options.device, precision=options.precision)
+        return loops.predict_proba(tagger, batches, device=options.device, precision=options.precision)
 
     return {"cut_128": lambda rows: read(rows, 128), "cut_512": lambda rows: read(rows, 512)}
 

@@ -153,7 +153,8 @@ def measure_int8(
 def score_int8(folder: Path, test: pd.DataFrame, options: argparse.Namespace) -> None:
     """What rounding costs in score."""
     said = {
-        name: export.Predictor.load(folder / name).predict(test["comment_text"]) for name in ("torch", "onnx", "int8")
+        name: export.Predictor.load(folder / name).predict_proba(test["comment_text"])
+        for name in ("torch", "onnx", "int8")
     }
     apart = float(np.abs(said["onnx"] - said["torch"]).to_numpy().max())
     if apart > 1e-4:
@@ -183,7 +184,7 @@ def sentiment_int8(checkpoints: str) -> dict[str, float]:
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, int8 in (("float32", False), ("int8", True)):
-            said = export.Predictor.load(export.to_onnx(saved, Path(folder, name), int8=int8)).predict(
+            said = export.Predictor.load(export.to_onnx(saved, Path(folder, name), int8=int8)).predict_proba(
                 valid["comment_text"]
             )
             found[f"sentiment_{name}"] = round(
@@ -225,7 +226,7 @@ def measure_pipeline(train: pd.DataFrame) -> None:
         trial = {size: min(times[size] for times in trials) for size in trials[0]}
         best = min(trial, key=lambda size: trial[size])
         for predictor in predictors.values():
-            predictor.predict(texts[:100])
+            predictor.predict_proba(texts[:100])
         taken = {"pipeline": 0.0, "float32": 0.0, "int8": 0.0}
         for start in range(0, len(texts), 1_000):
             part, said = texts[start : start + 1_000], {}
@@ -234,7 +235,7 @@ def measure_pipeline(train: pd.DataFrame) -> None:
                 time.sleep(0.5)
                 begun = time.perf_counter()
                 said[name] = (
-                    by_pipeline(part, best) if name == "pipeline" else predictors[name].predict(part).to_numpy()
+                    by_pipeline(part, best) if name == "pipeline" else predictors[name].predict_proba(part).to_numpy()
                 )
                 taken[name] += time.perf_counter() - begun
             if (apart := np.abs(said["float32"] - said["pipeline"]).max()) > 1e-4:
@@ -261,7 +262,7 @@ def measure_student(
 
     def said_by(tagger: models.BertTagger, part: pd.DataFrame) -> np.ndarray:
         tokens = loaders.tokenize(part["comment_text"], saved.tokenizer, max_length=TOKENS)
-        return loops.predict(tagger, loaders.token_loader(tokens, batch_size=8))
+        return loops.predict_proba(tagger, loaders.token_loader(tokens, batch_size=8))
 
     kept = Path(options.folder or tempfile.mkdtemp(), "soft.npy")
     kept.parent.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,7 @@ def fine_tuned(train: pd.DataFrame, folder: str | None) -> tuple[models.BertTagg
 def positive(tagger: models.BertTagger, encoder: models.Encoder, reviews: pd.DataFrame, max_length: int) -> np.ndarray:
     """Probabilities (N,) that reviews are positive."""
     tokens = loaders.tokenize(reviews["comment_text"], encoder.tokenizer, max_length=max_length, keep="tail")
-    return loops.predict(tagger, loaders.token_loader(tokens, batch_size=8))[:, 0]
+    return loops.predict_proba(tagger, loaders.token_loader(tokens, batch_size=8))[:, 0]
 
 
 def main() -> None:

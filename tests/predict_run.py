@@ -82,11 +82,11 @@ def main(folder, encoder):
         for name, (sampler, loader) in given.items():
             run = trainer(processes, use_distributed_sampler=sampler)
             pl.seed_everything(3, verbose=False)
-            found[name] = tagging.predict(run, tagger, loader)
+            found[name] = tagging.predict_proba(run, tagger, loader)
         run.strategy.barrier()
         paths = [str(folder / f"{name}{processes}.csv") for name in ("train", "train", "test")]
         files = tagging.CommentDataModule(*paths, cache=folder / "cache", **options)
-        found["files"] = tagging.predict(trainer(processes, use_distributed_sampler=False), tagger, files)
+        found["files"] = tagging.predict_proba(trainer(processes, use_distributed_sampler=False), tagger, files)
         np.savez(folder / f"predictions{rank}of{processes}.npz", **found)
         (folder / f"refused{rank}of{processes}.txt").write_text("\n".join(refused(processes, tagger, data, plain)))
 
@@ -96,9 +96,11 @@ def refused(processes, tagger, data, plain):
     rows = loaders.TokenRows(data.tokens["train"], data.sources["train"][data.labels])
     few = {"use_distributed_sampler": False, "limit_predict_batches": 2}
     attempts = [
-        lambda: tagging.predict(trainer(processes, **few), tagger, data),
-        lambda: tagging.predict(trainer(processes), tagger, DataLoader(Endless([joined([rows[0]])]), batch_size=None)),
-        lambda: tagging.predict(trainer(processes), tagger, [data.test_dataloader()]),
+        lambda: tagging.predict_proba(trainer(processes, **few), tagger, data),
+        lambda: tagging.predict_proba(
+            trainer(processes), tagger, DataLoader(Endless([joined([rows[0]])]), batch_size=None)
+        ),
+        lambda: tagging.predict_proba(trainer(processes), tagger, [data.test_dataloader()]),
     ]
     if processes > 1:
         ours = loaders.token_loader(data.tokens["train"], data.sources["train"][data.labels], shuffle=True)

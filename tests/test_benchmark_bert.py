@@ -41,7 +41,7 @@ def test_padding_further_changes_no_logit(tokens, labels):
     assert single[3][0]["input_ids"].shape == (1, 64)
     with torch.inference_mode():
         alone = torch.cat([model(**single[row][0]) for row in range(6)])
-    said = loops.predict(model, loaders.token_loader(tokens, labels, batch_size=16))
+    said = loops.predict_proba(model, loaders.token_loader(tokens, labels, batch_size=16))
     torch.testing.assert_close(torch.sigmoid(alone), torch.from_numpy(said[:6]), atol=1e-5, rtol=0)
 
 

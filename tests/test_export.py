@@ -66,13 +66,13 @@ def comments():
 def by_loop(saved, texts, **cut):
     """What the loop of the course says."""
     tokens = loaders.tokenize(texts, saved.tokenizer, max_length=saved.max_length, **cut)
-    return loops.predict(saved.tagger, loaders.token_loader(tokens))
+    return loops.predict_proba(saved.tagger, loaders.token_loader(tokens))
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
 def test_probabilities_are_those_of_the_loop(kind, folders, saved, comments):
     texts = [*comments, *TEXTS]
-    found = export.Predictor.load(folders[kind]).predict(texts)
+    found = export.Predictor.load(folders[kind]).predict_proba(texts)
     assert list(found.columns) == LABELS
     expected = by_loop(saved, [text or " " for text in texts])
     assert expected.std(axis=0).min() > 0.02  # else everything would be near everything
@@ -80,7 +80,7 @@ def test_probabilities_are_those_of_the_loop(kind, folders, saved, comments):
 
 
 def test_eight_bits_move_probabilities_little_and_quarter_the_file(folders, saved, comments):
-    found = export.Predictor.load(folders["int8"]).predict(comments).to_numpy()
+    found = export.Predictor.load(folders["int8"]).predict_proba(comments).to_numpy()
     expected = by_loop(saved, comments)
     assert 1e-5 < np.abs(found - expected).max() < 0.2
     assert all(np.corrcoef(found[:, place], expected[:, place])[0, 1] > 0.95 for place in range(len(LABELS)))
@@ -92,9 +92,9 @@ def test_eight_bits_move_probabilities_little_and_quarter_the_file(folders, save
 def test_order_and_company_do_not_matter(kind, folders, comments):
     """But in eight bits: a batch shares one scale for what flows through it, as the docstring of to_onnx says."""
     predictor = export.Predictor.load(folders[kind])
-    together = predictor.predict(comments).to_numpy()
-    backwards = predictor.predict(comments[::-1]).to_numpy()[::-1]
-    alone = np.concatenate([predictor.predict([text]) for text in comments])
+    together = predictor.predict_proba(comments).to_numpy()
+    backwards = predictor.predict_proba(comments[::-1]).to_numpy()[::-1]
+    alone = np.concatenate([predictor.predict_proba([text]) for text in comments])
     for other in (backwards, alone):
         if kind == "int8":
             assert 0 < np.abs(other - together).mean() < 0.05
@@ -106,13 +106,13 @@ def test_lists_series_and_generators(folders, comments, monkeypatch):
     monkeypatch.setattr(predictor_module, "CHUNK", 7)
     predictor = export.Predictor.load(folders["onnx"])
     series = pd.Series(comments[:20], index=[f"row {n}" for n in range(20)])
-    found = predictor.predict(series)
+    found = predictor.predict_proba(series)
     assert list(found.index) == list(series.index)
-    np.testing.assert_allclose(predictor.predict(text for text in comments[:20]), found, atol=1e-5)
-    empty = predictor.predict([])
+    np.testing.assert_allclose(predictor.predict_proba(text for text in comments[:20]), found, atol=1e-5)
+    empty = predictor.predict_proba([])
     assert empty.shape == (0, 3)
     assert list(empty.columns) == LABELS
-    assert predictor.predict(pd.Series([], dtype=str)).shape == (0, 3)
+    assert predictor.predict_proba(pd.Series([], dtype=str)).shape == (0, 3)
 
 
 @pytest.mark.parametrize("bad", [None, 3, float("nan"), b"bytes", ["nested"]])
@@ -120,16 +120,16 @@ def test_an_entry_that_is_no_text_is_named(bad, folders, monkeypatch):
     monkeypatch.setattr(predictor_module, "CHUNK", 4)
     predictor = export.Predictor.load(folders["onnx"])
     with pytest.raises(ValueError, match=r"text 5 \(counted from 0\) is .*, not a text"):
-        predictor.predict(["a", "b", "c", "d", "e", bad])
+        predictor.predict_proba(["a", "b", "c", "d", "e", bad])
     with pytest.raises(ValueError, match="put it into a list"):
-        predictor.predict("one text")
+        predictor.predict_proba("one text")
     with pytest.raises(ValueError, match="pass one of them"):
-        predictor.predict(pd.DataFrame({"comment_text": ["a"]}))
+        predictor.predict_proba(pd.DataFrame({"comment_text": ["a"]}))
 
 
 def test_a_missing_text_in_a_column_is_named(folders):
     with pytest.raises(ValueError, match="text 1 "):
-        export.Predictor.load(folders["onnx"]).predict(pd.Series(["a", None]))
+        export.Predictor.load(folders["onnx"]).predict_proba(pd.Series(["a", None]))
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
@@ -137,12 +137,12 @@ def test_a_script_that_the_vocabulary_lacks_is_named_once(folders, kind, monkeyp
     monkeypatch.setattr(predictor_module, "CHUNK", 3)
     predictor = export.Predictor.load(folders[kind])
     with warnings.catch_warnings(action="error"):
-        predictor.predict(["you are kind", "thanks 👍 a lot", "", "naïve"])
+        predictor.predict_proba(["you are kind", "thanks 👍 a lot", "", "naïve"])
     with pytest.warns(
         UserWarning, match=r"2 of 5 texts: most words are not in the vocabulary.*first: text 3,"
     ) as caught:
-        predictor.predict(["a", "b", "c", "วันนี้อากาศดี", "இன்று நான் சந்தைக்கு சென்றேன்"])
-        predictor.predict(["วันนี้อากาศดี"])
+        predictor.predict_proba(["a", "b", "c", "วันนี้อากาศดี", "இன்று நான் சந்தைக்கு சென்றேன்"])
+        predictor.predict_proba(["วันนี้อากาศดี"])
     assert len(caught) == 1
     assert caught[0].filename == __file__
 
@@ -151,7 +151,7 @@ def test_half_characters_are_read_as_none(folders):
     predictor = export.Predictor.load(folders["onnx"])
     texts = ["you \ud83d goat", "you  goat", "goat \ud83d\ude00 !", "goat \U0001f600 !"]
     given = list(texts)
-    found = predictor.predict(texts).to_numpy()
+    found = predictor.predict_proba(texts).to_numpy()
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
     np.testing.assert_allclose(found[2], found[3], atol=1e-6)
     assert texts == given
@@ -159,31 +159,31 @@ def test_half_characters_are_read_as_none(folders):
 
 def test_decisions_follow_the_thresholds(folders, comments):
     predictor = export.Predictor.load(folders["onnx"])
-    probabilities = predictor.predict(comments)
-    tags = predictor.tags(comments)
+    probabilities = predictor.predict_proba(comments)
+    tags = predictor.predict(comments)
     for label, limit in {"rude": 0.5, "kind": 0.3, "odd": 0.9}.items():
         assert (tags[label] == (probabilities[label] >= limit)).all()
-    assert predictor.tags(comments, thresholds={"rude": 0.0})["rude"].all()
+    assert predictor.predict(comments, thresholds={"rude": 0.0})["rude"].all()
     with pytest.raises(ValueError, match="thresholds for nobody"):
-        predictor.tags(comments, thresholds={"nobody": 0.5})
+        predictor.predict(comments, thresholds={"nobody": 0.5})
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
 def test_thresholds_set_later_are_obeyed_and_inf_never_gives_a_label(kind, folders, saved, comments, tmp_path):
     folder, sure = shutil.copytree(folders[kind], tmp_path / kind), comments[:20]
     targets = np.arange(60).reshape(20, 3) % 2
-    probabilities = export.Predictor.load(folder).predict(sure)
+    probabilities = export.Predictor.load(folder).predict_proba(sure)
     tuned = evaluation.tune_thresholds(targets, probabilities)
     tuned.loc["odd", "threshold"] = np.inf
     models.set_thresholds(folder, tuned["threshold"])
     predictor = export.Predictor.load(folder)
     assert predictor.thresholds == tuned["threshold"].to_dict()
-    tags = predictor.tags(sure)
+    tags = predictor.predict(sure)
     expected = probabilities >= tuned["threshold"]
     assert (tags == expected).all(axis=None)
     assert 0 < tags[["rude", "kind"]].to_numpy().sum() < 40
-    assert predictor.tags(sure, thresholds={"rude": np.inf})["rude"].sum() == 0
-    assert predictor.tags(sure, thresholds={"odd": 0.0})["odd"].all()
+    assert predictor.predict(sure, thresholds={"rude": np.inf})["rude"].sum() == 0
+    assert predictor.predict(sure, thresholds={"odd": 0.0})["odd"].all()
 
 
 def test_never_is_exported_too(packaged, tmp_path):
@@ -191,9 +191,9 @@ def test_never_is_exported_too(packaged, tmp_path):
     torch.nn.init.constant_(tagger.head.bias, 100.0)  # all probabilities are 1.0 exactly
     saved = models.SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": np.inf, "kind": 1.0})
     predictor = export.Predictor.load(export.to_onnx(saved, tmp_path / "onnx"))
-    assert predictor.predict(TEXTS[:2]).eq(1).all(axis=None)
+    assert predictor.predict_proba(TEXTS[:2]).eq(1).all(axis=None)
     assert predictor.thresholds == {"rude": 0.5, "kind": 1.0, "odd": np.inf}
-    assert predictor.tags(TEXTS[:2]).iloc[0].to_dict() == {"rude": 1, "kind": 1, "odd": 0}
+    assert predictor.predict(TEXTS[:2]).iloc[0].to_dict() == {"rude": 1, "kind": 1, "odd": 0}
     assert demo_page._limits(predictor) == {"rude": 0.5, "kind": 1.0, "odd": 1.0}
 
 
@@ -201,10 +201,10 @@ def test_never_is_exported_too(packaged, tmp_path):
 def test_many_threads_may_ask_at_once(kind, folders, comments):
     predictor = export.Predictor.load(folders[kind], threads=1)
     parts = [comments[place:60:6] for place in range(6)]
-    expected, found = [predictor.predict(part) for part in parts], [None] * 6
+    expected, found = [predictor.predict_proba(part) for part in parts], [None] * 6
 
     def ask(place):
-        found[place] = [predictor.predict(parts[place]) for _ in range(2)]
+        found[place] = [predictor.predict_proba(parts[place]) for _ in range(2)]
 
     threads = [threading.Thread(target=ask, args=(place,)) for place in range(6)]
     for thread in threads:
@@ -225,7 +225,7 @@ def test_a_tail_is_kept_where_training_kept_it(saved, tmp_path):
     expected = by_loop(tail, texts, keep="tail")
     assert np.abs(expected - by_loop(tail, texts)).max() > 0.01
     for kind in ("torch", "onnx"):
-        np.testing.assert_allclose(export.Predictor.load(tmp_path / kind).predict(texts), expected, atol=1e-4)
+        np.testing.assert_allclose(export.Predictor.load(tmp_path / kind).predict_proba(texts), expected, atol=1e-4)
 
 
 def test_an_exported_tagger_is_served_without_torch_transformers_or_network(folders, saved):
@@ -235,7 +235,7 @@ def test_an_exported_tagger_is_served_without_torch_transformers_or_network(fold
         "socket.socket.connect = refuse\n"
         "socket.getaddrinfo = refuse\n"
         "from helpers import export\n"
-        f"found = export.Predictor.load({str(folders['onnx'])!r}).predict(['You are a goat.'])\n"
+        f"found = export.Predictor.load({str(folders['onnx'])!r}).predict_proba(['You are a goat.'])\n"
         "from helpers.export import predict_file\n"
         "print(json.dumps([found.iloc[0].tolist(), sorted({'torch', 'transformers'} & set(sys.modules))]))\n"
     )
@@ -346,8 +346,8 @@ def test_a_label_without_a_threshold_is_given_from_a_half_on(packaged, tmp_path,
     export.to_onnx(models.SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": 0.3}), tmp_path / "onnx")
     predictor = export.Predictor.load(tmp_path / "onnx")
     assert predictor.thresholds == {"rude": 0.5, "kind": 0.5, "odd": 0.3}
-    tags = predictor.tags(comments)
-    assert (tags["rude"] == (predictor.predict(comments)["rude"] >= 0.5)).all()
+    tags = predictor.predict(comments)
+    assert (tags["rude"] == (predictor.predict_proba(comments)["rude"] >= 0.5)).all()
     assert tags["rude"].nunique() == 2
 
 
@@ -435,7 +435,7 @@ def test_pruned_heads_are_exported_but_not_saved(packaged, tmp_path):
         models.save_tagger(tmp_path / "torch", pruned, packaged.tokenizer, labels=LABELS)
     export.to_onnx(models.SavedTagger(pruned, packaged.tokenizer, LABELS), tmp_path / "onnx")
     expected = by_loop(models.SavedTagger(pruned, packaged.tokenizer, LABELS), TEXTS[:1] + TEXTS[2:4])
-    found = export.Predictor.load(tmp_path / "onnx").predict(TEXTS[:1] + TEXTS[2:4])
+    found = export.Predictor.load(tmp_path / "onnx").predict_proba(TEXTS[:1] + TEXTS[2:4])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

@@ -56,7 +56,7 @@ def test_a_person_types_reads_and_moves_a_slider(address, browser, predictor):
     page.locator("#text textarea").fill("What a goat you are")
     cells = page.locator("#answer td:nth-of-type(2)")
     cells.first.wait_for()
-    expected = predictor.predict(["What a goat you are"]).iloc[0]
+    expected = predictor.predict_proba(["What a goat you are"]).iloc[0]
     assert cells.all_inner_texts() == [f"{value:.3f}" for value in expected]
     assert page.locator("#answer th").all_inner_texts() == LABELS  # as text, not as HTML
     verdict = page.locator("#answer td:nth-of-type(3)").first
@@ -95,7 +95,7 @@ def ask(client, *data, **headers):
 def test_a_program_gets_the_answer_of_the_predictor(client, predictor):
     kind, (*_, answer) = ask(client, "What a goat you are", 0.5, 0.5)
     assert kind == "complete"
-    expected = predictor.predict(["What a goat you are"]).iloc[0]
+    expected = predictor.predict_proba(["What a goat you are"]).iloc[0]
     assert [f"{value:.3f}</td>" in answer for value in expected] == [True, True]
     assert "<b>" not in answer
     for nothing in ("", "   ", None):
@@ -103,9 +103,9 @@ def test_a_program_gets_the_answer_of_the_predictor(client, predictor):
 
 
 def test_the_server_holds_its_limits_itself(client, predictor, monkeypatch):
-    lengths, real = [], export.Predictor.predict
+    lengths, real = [], export.Predictor.predict_proba
     monkeypatch.setattr(
-        export.Predictor, "predict", lambda self, texts: lengths.extend(map(len, texts)) or real(self, texts)
+        export.Predictor, "predict_proba", lambda self, texts: lengths.extend(map(len, texts)) or real(self, texts)
     )
     assert ask(client, "a" * 100_000, 0.5, 0.5)[0] == "complete"
     assert ask(client, "\U0001f410" * 100_000, 0.5, 0.5)[0] == "complete"  # in JSON twelve bytes per goat
@@ -200,8 +200,8 @@ def test_a_full_queue_is_refused(predictor, address, monkeypatch):
 
     from helpers.export import demo_page as module
 
-    free, real = threading.Event(), export.Predictor.predict
-    monkeypatch.setattr(export.Predictor, "predict", lambda self, texts: free.wait(60) and real(self, texts))
+    free, real = threading.Event(), export.Predictor.predict_proba
+    monkeypatch.setattr(export.Predictor, "predict_proba", lambda self, texts: free.wait(60) and real(self, texts))
     monkeypatch.setattr(module, "MAX_WAITING", 3)
     page = export.demo(predictor)
     page.launch(share=False, prevent_thread_lock=True, quiet=True)

@@ -65,7 +65,7 @@ def test_answers_and_ids_are_those_of_the_rows(model, source, rows, tmp_path):
     assert done.seconds > 0
     found = read(tmp_path / "out.csv")
     assert found["id"].tolist() == rows["id"].tolist()
-    expected = export.Predictor.load(model).predict(rows["comment_text"])
+    expected = export.Predictor.load(model).predict_proba(rows["comment_text"])
     np.testing.assert_allclose(found[LABELS], expected, atol=2e-6)
     assert expected.to_numpy().std() > 0.01
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "rows.csv"]
@@ -76,7 +76,7 @@ def test_parquet_and_tags(model, rows, tmp_path):
     export.predict_file(model, tmp_path / "rows.parquet", tmp_path / "o.csv", text="words", id="key", tags=True)
     found = pd.read_csv(tmp_path / "o.csv", dtype={"key": str})
     assert list(found.columns) == ["key", "rude", "kind", "rude_tag", "kind_tag"]
-    tags = export.Predictor.load(model).tags(rows["comment_text"])
+    tags = export.Predictor.load(model).predict(rows["comment_text"])
     assert (found[["rude_tag", "kind_tag"]].to_numpy() == tags.to_numpy()).all()
     assert found["key"].tolist() == rows["id"].tolist()
 
@@ -105,8 +105,10 @@ def test_a_stopped_call_is_resumed_to_the_same_bytes(is_int8, model, source, row
     assert not target.exists()
     with (unfinished(target) / "rows.csv").open("a") as file:
         file.write("half a ro")  # killed after these bytes, before the state counted them
-    read_now, real = [], export.Predictor.predict
-    monkeypatch.setattr(export.Predictor, "predict", lambda self, texts: read_now.extend(texts) or real(self, texts))
+    read_now, real = [], export.Predictor.predict_proba
+    monkeypatch.setattr(
+        export.Predictor, "predict_proba", lambda self, texts: read_now.extend(texts) or real(self, texts)
+    )
     done = export.predict_file(model, source, target, batch_rows=100)
     assert (done.rows, done.resumed) == (1000, 300)
     assert read_now == rows["comment_text"].tolist()[300:]
@@ -528,7 +530,7 @@ def test_no_home_is_needed(kind, model, rows, tmp_path):
 def test_the_command_line_says_what_it_did_and_how_to_resume(model, source, tmp_path, capsys, monkeypatch):
     target = tmp_path / "out.csv"
     start(model, source, target, steps=3)
-    real, calls = export.Predictor.predict, []
+    real, calls = export.Predictor.predict_proba, []
 
     def interrupted(self, texts):
         calls.append(len(texts))
@@ -536,7 +538,7 @@ def test_the_command_line_says_what_it_did_and_how_to_resume(model, source, tmp_
             raise KeyboardInterrupt
         return real(self, texts)
 
-    monkeypatch.setattr(export.Predictor, "predict", interrupted)
+    monkeypatch.setattr(export.Predictor, "predict_proba", interrupted)
     monkeypatch.setitem(export.iter_predict_file.__kwdefaults__, "batch_rows", 400)
     command = ["predict", str(model), str(source), "-o", str(target)]
     assert main(command) == 130

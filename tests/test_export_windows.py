@@ -39,11 +39,11 @@ def test_a_long_text_is_read_in_the_windows_of_training(kind, pooling, parts, tm
     predictor = export.Predictor.load(tmp_path / kind)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = predictor.predict(TEXTS)
+        found = predictor.predict_proba(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert predictor.n_truncated == 0
     truncated = loaders.tokenize(texts, tokenizer, max_length=16)
-    other = loops.predict(tagger, loaders.token_loader(truncated, bucket=False))
+    other = loops.predict_proba(tagger, loaders.token_loader(truncated, bucket=False))
     assert np.abs(found.to_numpy() - other)[[1, 3]].max() > 0.001  # it matters
 
 
@@ -53,12 +53,12 @@ def test_a_predictor_that_truncates_says_so_once_and_counts(parts, tmp_path):
     predictor = export.Predictor.load(tmp_path / "mine")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        predictor.predict(["short", "a b c d e f g h i j k l m n"])  # 16 tokens: fits
+        predictor.predict_proba(["short", "a b c d e f g h i j k l m n"])  # 16 tokens: fits
     with pytest.warns(UserWarning, match=r"2 of 5 texts are longer than 16 tokens and were truncated"):
-        predictor.predict(TEXTS)
+        predictor.predict_proba(TEXTS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        predictor.tags(TEXTS)
+        predictor.predict(TEXTS)
     assert predictor.n_truncated == 4
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_list_of_texts_is_refused(texts, parts, tmp_path):
     tagger, tokenizer = parts
     folder = models.save_tagger(tmp_path / "mine", tagger, tokenizer, labels=LABELS)
     with pytest.raises(ValueError, match=r"texts(=| is |: | must be)"):
-        export.Predictor.load(folder).predict(texts)
+        export.Predictor.load(folder).predict_proba(texts)
 
 
 @pytest.mark.parametrize("limit", [float("nan"), -0.1, 1.5, None, "often"])
@@ -88,9 +88,9 @@ def test_thresholds_that_cannot_be_are_refused_by_tags(limit, parts, tmp_path):
     tagger, tokenizer = parts
     predictor = export.Predictor.load(models.save_tagger(tmp_path / "mine", tagger, tokenizer, labels=LABELS))
     with pytest.raises(ValueError, match="not from 0 to 1"):
-        predictor.tags(["one"], thresholds={"rude": limit})
+        predictor.predict(["one"], thresholds={"rude": limit})
     with pytest.raises(ValueError, match="expected a number per label"):
-        predictor.tags(["one"], thresholds=0.5)
+        predictor.predict(["one"], thresholds=0.5)
 
 
 @pytest.mark.parametrize(

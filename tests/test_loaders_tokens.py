@@ -152,7 +152,7 @@ def test_predictions_come_in_the_order_of_the_texts(tokenizer):
     expected = torch.sigmoid(torch.tensor(tokens.lengths / 100, dtype=torch.float32))[:, None]
     for bucket in (True, False):
         loader = loaders.token_loader(tokens, batch_size=4, bucket=bucket)
-        np.testing.assert_allclose(loops.predict(Length(), loader), expected, rtol=1e-6)
+        np.testing.assert_allclose(loops.predict_proba(Length(), loader), expected, rtol=1e-6)
     first, _ = next(iter(loaders.token_loader(tokens, batch_size=4)))
     assert first["input_ids"].shape[1] == tokens.lengths.max()
 

@@ -155,12 +155,12 @@ def test_evaluate_sums_and_divides_once():
 def test_predict_gives_probabilities_in_the_rows_order():
     given = parts()
     counts, labels = data(1)
-    shown = loops.predict(given["model"], loaders.sparse_loader(counts, labels, batch_size=7))
+    shown = loops.predict_proba(given["model"], loaders.sparse_loader(counts, labels, batch_size=7))
     dense = torch.tensor(counts.toarray(), dtype=torch.float32)
     expected = torch.sigmoid(given["model"].eval()(dense)).detach().numpy()
     np.testing.assert_allclose(shown, expected, atol=1e-6)
     shuffled = loaders.sparse_loader(counts, labels, batch_size=7, shuffle=True)
-    np.testing.assert_allclose(loops.predict(given["model"], shuffled), expected, atol=1e-6)
+    np.testing.assert_allclose(loops.predict_proba(given["model"], shuffled), expected, atol=1e-6)
 
 
 def test_a_damaged_checkpoint_and_one_of_another_model_are_refused_by_name(tmp_path):
@@ -240,18 +240,18 @@ def test_a_model_with_heads_is_trained_and_scored_by_the_same_loop():
     history = loops.fit(model, train, epochs=15, **options).history
     assert history["valid_loss"].iloc[-1] < 0.6 * history["valid_loss"].iloc[0]
     assert history["valid_auc"].iloc[-1] > 0.95
-    probabilities = loops.predict(model, valid)
+    probabilities = loops.predict_proba(model, valid)
     assert {name: found.shape for name, found in probabilities.items()} == {"yes": (300, 1), "which": (300, 3)}
     assert loops.evaluate(model, valid, loss=losses.multi_head)["auc"] == pytest.approx(
         metrics.mean_head_auc(labels, probabilities)
     )
-    decided = loops.predict_labels(model, valid, threshold={"yes": 0.3})
+    decided = loops.predict(model, valid, threshold={"yes": 0.3})
     np.testing.assert_array_equal(decided["yes"], probabilities["yes"][:, 0] >= 0.3)
     np.testing.assert_array_equal(decided["which"], probabilities["which"].argmax(axis=1))
-    whole = loops.predict_labels(model, train)
-    np.testing.assert_array_equal(whole["yes"], loops.predict(model, train)["yes"][:, 0] >= 0.5)
+    whole = loops.predict(model, train)
+    np.testing.assert_array_equal(whole["yes"], loops.predict_proba(model, train)["yes"][:, 0] >= 0.5)
     with pytest.raises(ValueError, match="has no heads"):
-        loops.predict_labels(torch.nn.Linear(12, 2), loaders.array_loader({"input": inputs["features"]}, labels))
+        loops.predict(torch.nn.Linear(12, 2), loaders.array_loader({"input": inputs["features"]}, labels))
 
 
 def test_the_loss_of_heads_is_summed_over_batches_once():

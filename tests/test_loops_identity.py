@@ -323,8 +323,8 @@ def by_size(rows):
 def test_a_collate_function_that_sorts_a_batch_is_refused(labels):
     rows = TensorDataset(FEATURES, labels)
     with pytest.raises(ValueError, match="the collate function gives the rows of a batch in another order"):
-        loops.predict(First(), loader_of(rows, collate_fn=by_size))
-    found = loops.predict(First(), loader_of(rows))
+        loops.predict_proba(First(), loader_of(rows, collate_fn=by_size))
+    found = loops.predict_proba(First(), loader_of(rows))
     np.testing.assert_allclose(found[:, 0], torch.sigmoid(FEATURES[:, 0]), rtol=1e-6)
     loops.evaluate(First(), loader_of(rows, collate_fn=by_size), loss=losses.bce)  # the order does not matter
 
@@ -351,10 +351,10 @@ def test_a_trainer_refuses_a_collate_function_that_sorts_too():
     options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     with tagging.quiet():
         trainer = pl.Trainer(use_distributed_sampler=False, **options)
-        assert tagging.predict(trainer, tagger, DataLoader(Texts(), 8, collate_fn=padded)).shape == (20, 1)
+        assert tagging.predict_proba(trainer, tagger, DataLoader(Texts(), 8, collate_fn=padded)).shape == (20, 1)
         by_length = DataLoader(Texts(), 8, collate_fn=lambda rows: padded(sorted(rows, key=len)))
         with pytest.raises(ValueError, match="the collate function gives the rows of a batch in another order"):
-            tagging.predict(trainer, tagger, by_length)
+            tagging.predict_proba(trainer, tagger, by_length)
 
 
 class Detached(nn.Module):

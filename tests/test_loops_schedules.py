@@ -56,7 +56,7 @@ def test_bfloat16_computes_the_model_and_keeps_the_weights_whole():
     assert set(seen) == {torch.bfloat16}
     assert model.weight.dtype == torch.float32
     assert done.history["valid_auc"].iloc[-1] > 0.95
-    near = loops.predict(model, loader, precision="bf16-mixed"), loops.predict(model, loader)
+    near = loops.predict_proba(model, loader, precision="bf16-mixed"), loops.predict_proba(model, loader)
     assert 0 < abs(near[0] - near[1]).max() < 0.02
     with pytest.raises(ValueError, match="precision='half': expected '32-true' or 'bf16-mixed'"):
         loops.fit(model, loader, epochs=1, precision="half", **options)

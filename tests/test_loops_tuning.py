@@ -48,14 +48,14 @@ def test_the_head_learns_the_encoder_stays_and_is_asked_once():
     assert len(done.history) == 40
     assert model.training, "as it was"
     model.eval()
-    assert metrics.mean_auc(labels, loops.predict(model, loader_of(numbers, labels))) > 0.97
+    assert metrics.mean_auc(labels, loops.predict_proba(model, loader_of(numbers, labels))) > 0.97
 
 
 def test_shuffled_batches_keep_features_and_labels_together():
     model, (numbers, labels) = Tiny(), data()
     loops.fit_head(model, loader_of(numbers, labels, shuffle=True), loss=losses.bce)
     model.eval()
-    assert metrics.mean_auc(labels, loops.predict(model, loader_of(numbers, labels))) > 0.97
+    assert metrics.mean_auc(labels, loops.predict_proba(model, loader_of(numbers, labels))) > 0.97
 
 
 def test_the_bias_begins_at_the_log_odds_of_the_known_labels():
@@ -72,7 +72,7 @@ def test_unknown_labels_teach_nothing():
     model = Tiny()
     loops.fit_head(model, loader_of(numbers, gaps), loss=losses.bce)
     model.eval()
-    said = loops.predict(model, loader_of(numbers, labels))
+    said = loops.predict_proba(model, loader_of(numbers, labels))
     assert metrics.mean_auc(labels, said) > 0.95
     assert abs(said.mean() - labels.mean()) < 0.05, "as absent, they would have halved it"
 

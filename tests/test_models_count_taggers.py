@@ -32,7 +32,7 @@ def test_words_alone_are_one_logistic_regression_a_label():
     counts = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), **words).fit_transform(TEXTS)
     for label in TARGETS:
         line = LogisticRegression(C=3.0, solver="liblinear", dual=True).fit(counts, TARGETS[label])
-        np.testing.assert_allclose(tagger.predict(TEXTS)[label], line.predict_proba(counts)[:, 1], atol=1e-4)
+        np.testing.assert_allclose(tagger.predict_proba(TEXTS)[label], line.predict_proba(counts)[:, 1], atol=1e-4)
 
 
 def test_an_unknown_label_is_as_if_the_row_were_not_there_for_it():
@@ -42,24 +42,25 @@ def test_an_unknown_label_is_as_if_the_row_were_not_there_for_it():
     counts = tagger.vectorizers[0].transform(TEXTS)
     kept = [0, 1, 2, 3, 5]
     line = LogisticRegression(C=20, solver="liblinear", dual=True).fit(counts[kept], TARGETS["lamp"].iloc[kept])
-    np.testing.assert_allclose(tagger.predict(TEXTS)["lamp"], line.predict_proba(counts)[:, 1], atol=1e-4)
+    np.testing.assert_allclose(tagger.predict_proba(TEXTS)["lamp"], line.predict_proba(counts)[:, 1], atol=1e-4)
     as_absent = CountTagger(char_ngrams=False).fit(TEXTS, unknown.fillna(0))
-    assert as_absent.predict(["lamp"]).loc[0, "lamp"] < tagger.predict(["lamp"]).loc[0, "lamp"]
+    assert as_absent.predict_proba(["lamp"]).loc[0, "lamp"] < tagger.predict_proba(["lamp"]).loc[0, "lamp"]
 
 
 def test_pieces_of_words_know_a_word_that_was_mistyped(tagger):
     said = {
-        pieces: CountTagger(char_ngrams=pieces, min_df=1).fit(TEXTS, TARGETS).predict(["gooat"]) for pieces in (0, 1)
+        pieces: CountTagger(char_ngrams=pieces, min_df=1).fit(TEXTS, TARGETS).predict_proba(["gooat"])
+        for pieces in (0, 1)
     }
     assert said[1].loc[0, "goat"] > said[0].loc[0, "goat"]
 
 
 def test_the_answer_has_the_index_of_a_series(tagger):
-    said = tagger.predict(pd.Series(["goat", ""], index=[7, 9]))
+    said = tagger.predict_proba(pd.Series(["goat", ""], index=[7, 9]))
     assert said.index.tolist() == [7, 9]
     assert list(said.columns) == ["goat", "lamp"]
     assert said.to_numpy().dtype == np.float32
-    assert tagger.predict([]).shape == (0, 2)
+    assert tagger.predict_proba([]).shape == (0, 2)
 
 
 @pytest.mark.parametrize("rows", [[1, 1], [0, 0], [None, None], [1, None]])
@@ -85,15 +86,15 @@ def test_input_that_does_not_fit_is_refused(texts, targets, message):
 
 
 def test_a_fit_that_fails_leaves_what_was_learnt(tagger):
-    before = tagger.predict(TEXTS)
+    before = tagger.predict_proba(TEXTS)
     with pytest.raises(ValueError, match="have no words"):
         tagger.fit(["!", "?"], pd.DataFrame({"other": [0, 1]}))
-    pd.testing.assert_frame_equal(tagger.predict(TEXTS), before)
+    pd.testing.assert_frame_equal(tagger.predict_proba(TEXTS), before)
 
 
 def test_one_that_has_learnt_nothing_says_so(tmp_path):
     with pytest.raises(ValueError, match="call fit first"):
-        CountTagger().predict(["a goat"])
+        CountTagger().predict_proba(["a goat"])
     with pytest.raises(ValueError, match="call fit first"):
         models.save_counts(tmp_path / "goats", CountTagger())
     assert not (tmp_path / "goats").exists()
@@ -114,7 +115,7 @@ def test_a_folder_gives_the_same_answers_again(tmp_path, pieces):
     assert (again.C, again.char_ngrams, again.min_df, again.labels) == (2.0, pieces, 1, ["goat", "lamp"])
     assert thresholds == {"goat": 0.5, "lamp": np.inf}
     strange = [*TEXTS, "", "Ziegen 🐐", "GOAT!!"]
-    pd.testing.assert_frame_equal(again.predict(strange), tagger.predict(strange))
+    pd.testing.assert_frame_equal(again.predict_proba(strange), tagger.predict_proba(strange))
 
 
 def test_a_predictor_puts_it_to_work_as_any_other(tmp_path, tagger):
@@ -122,11 +123,11 @@ def test_a_predictor_puts_it_to_work_as_any_other(tmp_path, tagger):
     predictor = export.Predictor.load(folder)
     given = pd.Series(["a goat", "lamp \ud800"], index=["x", "y"], dtype=object)
     with pytest.warns(UserWarning, match=r"text 1 .* half of a character"):
-        expected = tagger.predict(given)
-    pd.testing.assert_frame_equal(predictor.predict(given), expected)
-    assert predictor.tags(given)["lamp"].tolist() == [1, 1]
+        expected = tagger.predict_proba(given)
+    pd.testing.assert_frame_equal(predictor.predict_proba(given), expected)
+    assert predictor.predict(given)["lamp"].tolist() == [1, 1]
     models.set_thresholds(folder, {"lamp": np.inf})
-    assert export.Predictor.load(folder).tags(given)["lamp"].tolist() == [0, 0]
+    assert export.Predictor.load(folder).predict(given)["lamp"].tolist() == [0, 0]
 
 
 def test_a_file_goes_through_it(tmp_path, tagger):
@@ -134,7 +135,7 @@ def test_a_file_goes_through_it(tmp_path, tagger):
     pd.DataFrame({"id": range(len(TEXTS)), "comment_text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
     assert export.predict_file(folder, tmp_path / "in.csv", tmp_path / "out.csv").rows == len(TEXTS)
     found = pd.read_csv(tmp_path / "out.csv")[["goat", "lamp"]]
-    np.testing.assert_allclose(found, tagger.predict(TEXTS), rtol=1e-4)
+    np.testing.assert_allclose(found, tagger.predict_proba(TEXTS), rtol=1e-4)
 
 
 def test_the_folder_is_replaced_by_its_like_and_nothing_else_is(tmp_path, tagger):
@@ -198,8 +199,8 @@ def test_every_script_is_learnt_and_composed_and_decomposed_accents_are_the_same
         [pleased, displeased] * 2, pd.DataFrame({"pleased": [1, 0] * 2})
     )
     with warnings.catch_warnings(action="error"):
-        composed = tagger.predict([unicodedata.normalize("NFC", each) for each in SENTENCES[script]])
-    other = tagger.predict([unicodedata.normalize(form, each).upper() for each in SENTENCES[script]])
+        composed = tagger.predict_proba([unicodedata.normalize("NFC", each) for each in SENTENCES[script]])
+    other = tagger.predict_proba([unicodedata.normalize(form, each).upper() for each in SENTENCES[script]])
     assert composed["pleased"][0] > 0.8 and composed["pleased"][1] < 0.2
     np.testing.assert_array_equal(other, composed)
 
@@ -215,23 +216,23 @@ def english():
 def test_held_out_english_gives_no_warning(english):
     tagger, comments = english
     with warnings.catch_warnings(action="error"):
-        assert len(tagger.predict(comments["comment_text"])) == len(comments)
-        assert len(tagger.predict(["gooat"])) == 1
+        assert len(tagger.predict_proba(comments["comment_text"])) == len(comments)
+        assert len(tagger.predict_proba(["gooat"])) == 1
 
 
 @pytest.mark.parametrize("script", [name for name in SENTENCES if name not in ("accents", "emoji", "one letter")])
 def test_a_script_that_was_never_seen_is_named(english, script):
     with pytest.warns(UserWarning, match=r"1 of 100 texts: most words are not in the vocabulary.*first: text 99,"):
-        english[0].predict([*english[1]["comment_text"][:99], SENTENCES[script][0]])
+        english[0].predict_proba([*english[1]["comment_text"][:99], SENTENCES[script][0]])
 
 
 def test_a_predictor_of_counts_names_it_too(english, tmp_path):
     predictor = export.Predictor.load(models.save_counts(tmp_path / "counts", english[0]))
     with warnings.catch_warnings(action="error"):
-        predictor.predict(english[1]["comment_text"][:300])
+        predictor.predict_proba(english[1]["comment_text"][:300])
     with pytest.warns(UserWarning, match="1 of 1 texts: most words are not in the vocabulary") as caught:
-        predictor.tags([SENTENCES["Thai"][0]])
-        predictor.tags([SENTENCES["Thai"][1]])
+        predictor.predict([SENTENCES["Thai"][0]])
+        predictor.predict([SENTENCES["Thai"][1]])
     assert len(caught) == 1
 
 
@@ -250,7 +251,7 @@ def test_a_folder_of_the_former_token_pattern_predicts_as_it_did(tmp_path):
     again, _ = models.load_counts(folder)
     given = [*texts, "STRASSE हिन्दी", "Cafe\u0301 a"]
     expected = line.predict_proba(sparse.hstack([each.transform(given) for each in former]))[:, 1]
-    np.testing.assert_allclose(again.predict(given)["goat"], expected, rtol=1e-5)
+    np.testing.assert_allclose(again.predict_proba(given)["goat"], expected, rtol=1e-5)
     saved = models.save_counts(tmp_path / "saved again", again)
     assert json.loads((saved / "tagger.json").read_text())["options"]["token_pattern"] == 1
     again.fit(TEXTS, TARGETS)
@@ -267,14 +268,14 @@ def test_a_token_pattern_of_a_later_version_is_named(tmp_path, tagger):
 
 
 def test_a_tagger_can_be_pickled(tagger):
-    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(tagger)).predict(TEXTS), tagger.predict(TEXTS))
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(tagger)).predict_proba(TEXTS), tagger.predict_proba(TEXTS))
 
 
 @pytest.mark.parametrize("what", ["fit", "predict"])
 def test_a_table_of_texts_is_refused_with_the_line_that_helps(tagger, what):
     table = pd.DataFrame({"body": TEXTS})
     with pytest.raises(ValueError, match=r"texts is a table with the columns \['body'\].*table\['body'\]"):
-        tagger.fit(table, TARGETS) if what == "fit" else tagger.predict(table)
+        tagger.fit(table, TARGETS) if what == "fit" else tagger.predict_proba(table)
 
 
 @pytest.mark.parametrize(
@@ -298,8 +299,8 @@ def test_targets_of_any_dtype_with_missing_values_are_learnt(dtype):
     if dtype != "bool":
         unknown.loc[4, "lamp"] = None
     plain = unknown.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
-    expected = CountTagger(min_df=1).fit(TEXTS, pd.DataFrame(plain, columns=TARGETS.columns)).predict(TEXTS)
-    pd.testing.assert_frame_equal(CountTagger(min_df=1).fit(TEXTS, unknown).predict(TEXTS), expected)
+    expected = CountTagger(min_df=1).fit(TEXTS, pd.DataFrame(plain, columns=TARGETS.columns)).predict_proba(TEXTS)
+    pd.testing.assert_frame_equal(CountTagger(min_df=1).fit(TEXTS, unknown).predict_proba(TEXTS), expected)
 
 
 def test_counts_serve_texts_and_files_without_torch(tagger, tmp_path):
@@ -307,7 +308,7 @@ def test_counts_serve_texts_and_files_without_torch(tagger, tmp_path):
     pd.DataFrame({"id": [1, 2], "comment_text": ["You are kind", "Go away"]}).to_csv(tmp_path / "in.csv", index=False)
     code = (
         "import sys\nfrom helpers import export\nfolder, source, target = sys.argv[1:]\n"
-        "export.Predictor.load(folder).predict(['You are kind'])\nexport.predict_file(folder, source, target)\n"
+        "export.Predictor.load(folder).predict_proba(['You are kind'])\nexport.predict_file(folder, source, target)\n"
         "print(sorted({'torch', 'transformers', 'matplotlib'} & set(sys.modules)))\n"
     )
     paths = [str(folder), str(tmp_path / "in.csv"), str(tmp_path / "out.csv")]

@@ -329,7 +329,7 @@ def test_a_thousand_mixed_heads_are_trained_scored_and_decided():
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     done = loops.fit(model, loader, loss=losses.multi_head, optimizer=optimizer, epochs=3, valid=loader, progress=False)
     assert done.history["valid_loss"].is_monotonic_decreasing
-    decided = loops.predict_labels(model, loader)
+    decided = loops.predict(model, loader)
     assert decided.shape == (50, 1000)
     assert sorted(np.unique(decided)) == [0, 1, 2]
 
@@ -350,4 +350,4 @@ def test_the_whole_road_runs_on_a_gpu():
     model = models.MultiHead(heads=HEADS)
     run = {"loss": losses.multi_head, "optimizer": torch.optim.Adam(model.parameters()), "device": "cuda"}
     loops.fit(model.to("cuda"), loader, epochs=1, valid=loader, progress=False, **run)
-    assert loops.predict_labels(model, loader, device="cuda").shape == (64, 4)
+    assert loops.predict(model, loader, device="cuda").shape == (64, 4)

@@ -54,7 +54,7 @@ def test_a_file_of_one_s_own_walks_both_roads(walked, road):
 @pytest.mark.parametrize("road", ["counts", "bert"])
 def test_what_was_saved_says_the_same_again_and_decides_by_its_thresholds(walked, road):
     predictor, test = walked[road], walked["parts"].test
-    np.testing.assert_allclose(predictor.predict(test["comment_text"]), walked[f"{road}_said"], atol=1e-4)
-    tags = predictor.tags(["Wo ist Rose und Topf sofort?"])
+    np.testing.assert_allclose(predictor.predict_proba(test["comment_text"]), walked[f"{road}_said"], atol=1e-4)
+    tags = predictor.predict(["Wo ist Rose und Topf sofort?"])
     assert list(tags.columns) == ["Garten", "Küche", "eilig"]
     assert any(threshold != 0.5 for threshold in predictor.thresholds.values())

@@ -67,11 +67,11 @@ def test_the_predictor_decides_by_the_thresholds_that_were_tuned(names, folder):
     assert predictor.thresholds == export.Predictor.load(folder / "runs" / "tagger").thresholds == tuned.to_dict()
     assert (tuned != 0.5).all()
     texts = names["parts"].test["comment_text"].tolist()
-    tags = predictor.tags(texts)
-    assert (tags == (predictor.predict(texts) >= tuned)).all(axis=None)
+    tags = predictor.predict(texts)
+    assert (tags == (predictor.predict_proba(texts) >= tuned)).all(axis=None)
     assert 0 < tags["rude"].sum() < len(texts)
     assert 0 < tags["question"].sum() < len(texts)
-    assert metrics.mean_auc(names["parts"].test[names["labels"]], predictor.predict(texts)) > 0.6
+    assert metrics.mean_auc(names["parts"].test[names["labels"]], predictor.predict_proba(texts)) > 0.6
 
 
 def test_each_line_of_a_shell_is_run_here_or_elsewhere(names, folder):

@@ -264,21 +264,21 @@ def test_ids_of_predictions_equal_ids_of_rows(case):
     loader, ids = loader_of_case(case)
     model = TellsIds(case["form"])
     np.testing.assert_array_equal(first_column(loops.logits(model, loader)), ids)
-    expected = loops.predict(model, list(loader))  # batches that were kept know their rows too
-    np.testing.assert_array_equal(first_column(loops.predict(model, loader)), first_column(expected))
+    expected = loops.predict_proba(model, list(loader))  # batches that were kept know their rows too
+    np.testing.assert_array_equal(first_column(loops.predict_proba(model, loader)), first_column(expected))
     if case["form"] != "heads":
         np.testing.assert_allclose(first_column(expected), torch.sigmoid(torch.tensor(ids).float()))
 
     shares = [loader_of_case(case, rank, case["world_size"])[0] for rank in range(case["world_size"])]
     # A process whose batches are all empty has no share.
-    parts = [loops.predict_share(model, share) for share in shares if any(len(labels) for _, labels in share)]
+    parts = [loops.predict_proba_share(model, share) for share in shares if any(len(labels) for _, labels in share)]
     places, probabilities = zip(*parts, strict=True)
     assert sorted(np.concatenate(places)) == list(range(len(ids)))
     together = loaders.in_row_order(places, probabilities, n_rows=len(ids))
     np.testing.assert_array_equal(first_column(together), first_column(expected))
     if len(places[0]) < len(ids):
         with pytest.raises(ValueError, match=rf"got {len(places[0])} of {len(ids)} rows; the first one missing is row"):
-            loops.predict(model, shares[0])
+            loops.predict_proba(model, shares[0])
 
 
 @pytest.mark.parametrize("options", [{"num_workers": 1}, {"num_workers": 2, "in_order": False}])
@@ -354,7 +354,7 @@ def test_other_loaders_are_taken_where_their_order_is_known(name):
     np.testing.assert_array_equal(loops.logits(TellsIds("column"), KNOWN[name]())[:, 0], np.arange(10))
 
 
-@pytest.mark.parametrize("call", [loops.predict, loops.logits, loops.predict_share, loops.predict_labels])
+@pytest.mark.parametrize("call", [loops.predict_proba, loops.logits, loops.predict_proba_share, loops.predict])
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_other_loaders_are_refused_where_their_order_is_not_known(name, call):
     with pytest.raises(ValueError, match=rf"the order of the rows cannot be known: .*{name}.*loaders\.array_loader"):
@@ -374,18 +374,18 @@ def test_rows_that_are_missing_are_counted():
     model, rows = TellsIds("column"), id_rows(10)
     resumed = loaders.loader_of(rows, loaders.EpochBatchSampler(10, 3, shuffle=True))
     resumed.batch_sampler.start(0, skip=2)
-    for call in (loops.predict, partial(loops.evaluate, loss=nn.functional.mse_loss)):
+    for call in (loops.predict_proba, partial(loops.evaluate, loss=nn.functional.mse_loss)):
         with pytest.raises(ValueError, match=r"got 4 of 10 rows; .* not the middle of an epoch"):
             call(model, resumed)
     assert resumed.state_dict()["batches"] == 2  # and training goes on from there
     fewer = DataLoader(Singles(), batch_size=4, sampler=SequentialSampler(range(7)))
     with pytest.raises(ValueError, match="got 7 of 10 rows; the first one missing is row 7"):
-        loops.predict(model, fewer)
+        loops.predict_proba(model, fewer)
     batches = list(loaders.loader_of(rows, loaders.EpochBatchSampler(10, 3, shuffle=False)))
     with pytest.raises(ValueError, match="got 7 of 10 rows; the first one missing is row 3"):
-        loops.predict(model, [batches[0], *batches[2:]])
+        loops.predict_proba(model, [batches[0], *batches[2:]])
     with pytest.raises(ValueError, match="the loader gives no row"):
-        loops.predict(model, [])
+        loops.predict_proba(model, [])
 
 
 def test_rows_that_come_twice_count_once():
@@ -473,7 +473,7 @@ def test_outputs_that_are_not_one_per_row_are_refused(out, message):
             return out(ids)
 
     loader = loaders.loader_of(id_rows(8), loaders.EpochBatchSampler(8, 4, shuffle=False))
-    for call in (loops.predict, partial(loops.evaluate, loss=nn.functional.mse_loss)):
+    for call in (loops.predict_proba, partial(loops.evaluate, loss=nn.functional.mse_loss)):
         with pytest.raises(ValueError, match=message):
             call(Model(), loader)
 
@@ -500,7 +500,7 @@ def test_batches_of_another_form_are_refused_with_the_line_that_helps(batch, mes
     with pytest.raises(ValueError, match=message):
         loaders.check_batch(batch)
     with pytest.raises(ValueError, match=message):
-        loops.predict(TellsIds(), [batch])
+        loops.predict_proba(TellsIds(), [batch])
 
 
 def test_data_sets_that_give_batches_of_another_form_are_refused_by_the_same_words():
@@ -512,21 +512,21 @@ def test_data_sets_that_give_batches_of_another_form_are_refused_by_the_same_wor
     dicts = Dicts({"x": np.zeros((6, 1))}, np.zeros((6, 1)))
     for rows, message in ((dicts, "a dict"), (Subset(Singles(), range(6)), "a list")):
         with pytest.raises(ValueError, match=rf"expected a batch \(inputs, labels\).*got {message}"):
-            loops.predict(TellsIds(), loaders.loader_of(rows, order))
+            loops.predict_proba(TellsIds(), loaders.loader_of(rows, order))
 
 
 def test_batches_that_lost_their_rows_are_refused():
     rows = id_rows(4)
     order = loaders.EpochBatchSampler(4, 2, shuffle=False)
     with pytest.raises(ValueError, match="its batches lost their rows on the way"):
-        loops.predict(TellsIds(), loaders.loader_of(rows, order, collate_fn=tuple))
+        loops.predict_proba(TellsIds(), loaders.loader_of(rows, order, collate_fn=tuple))
     batches = list(loaders.loader_of(rows, order))
     with pytest.raises(ValueError, match="some batches know their rows and others do not"):
-        loops.predict(TellsIds(), [batches[0], tuple(batches[1])])
+        loops.predict_proba(TellsIds(), [batches[0], tuple(batches[1])])
     with pytest.raises(ValueError, match="a batch has 2 rows of labels, and knows 1 rows"):
-        loops.predict(TellsIds(), [loaders.Batch(batches[0], torch.tensor([0]))])
+        loops.predict_proba(TellsIds(), [loaders.Batch(batches[0], torch.tensor([0]))])
     with pytest.raises(ValueError, match=r"expected a loader of batches .*, got a NoneType"):
-        loops.predict(TellsIds(), None)
+        loops.predict_proba(TellsIds(), None)
 
 
 # The model that predicts stays as it was.
@@ -547,7 +547,9 @@ class Nested(nn.Module):
 
 
 @pytest.mark.parametrize("fail", [False, True])
-@pytest.mark.parametrize("call", [loops.predict, loops.features, partial(loops.evaluate, loss=nn.functional.mse_loss)])
+@pytest.mark.parametrize(
+    "call", [loops.predict_proba, loops.features, partial(loops.evaluate, loss=nn.functional.mse_loss)]
+)
 @pytest.mark.parametrize("mode", [False, True])
 def test_each_module_keeps_its_own_mode(call, fail, mode):
     model = Nested(fail).train(mode)
@@ -566,7 +568,7 @@ def test_the_device_is_the_models():
     assert resolve_device(nn.Linear(1, 1), "cpu:0").type == "cpu"
     for device in ("cuda", "meta"):
         with pytest.raises(ValueError, match=f"device='{device}', and the model is on cpu: leave device out"):
-            loops.predict(Nested(), loader, device=device)
+            loops.predict_proba(Nested(), loader, device=device)
     with pytest.raises(ValueError, match="device='gpu': expected a name such as 'cpu'"):
         loops.evaluate(TellsIds(), loader, loss=nn.functional.mse_loss, device="gpu")
     with pytest.raises(ValueError, match="precision='16': expected '32-true' or 'bf16-mixed'"):

@@ -239,9 +239,9 @@ def test_the_test_rows_are_scored_and_predicted_in_their_order(finished, parts, 
     with tagging.quiet():
         trainer = pl.Trainer(**PLAIN)
         scores = trainer.test(module, datamodule=data, verbose=False)[0]
-        said = tagging.predict(trainer, module, data)
+        said = tagging.predict_proba(trainer, module, data)
     assert scores["test_auc"] == pytest.approx(metrics.mean_auc(parts[2][LABELS], said), abs=1e-6)
-    rows = loops.predict(module.model, data.test_dataloader())
+    rows = loops.predict_proba(module.model, data.test_dataloader())
     np.testing.assert_allclose(said, rows, atol=1e-5)
 
 
@@ -449,8 +449,8 @@ def test_rows_of_files_are_predicted_in_the_order_of_the_files(parts, encoder, t
     assert [token for ids in masked for token in ids] == in_memory.ids.tolist()
     assert np.array_equal(torch.cat([labels for _, labels in batches]), parts[2][LABELS][:70])
     module = fresh(encoder).eval()
-    expected = loops.predict(module, loaders.token_loader(in_memory))
-    np.testing.assert_allclose(loops.predict(module, data.test_dataloader()), expected, atol=1e-6)
+    expected = loops.predict_proba(module, loaders.token_loader(in_memory))
+    np.testing.assert_allclose(loops.predict_proba(module, data.test_dataloader()), expected, atol=1e-6)
 
 
 def test_a_run_over_files_is_resumed_in_the_middle_of_an_epoch(parts, encoder, tmp_path):

@@ -207,8 +207,8 @@ def fit_calibration(
 
     The first two keep the order of the rows, and so the AUC. For them probabilities are clipped to [2**-53, 1 - 2**-53]
     first, as the logit of 0 or 1 is infinite; only what lies outside becomes equal, or rounds to 1 in the end. Such a
-    row then has a logit of ±36.7, and where it is wrong it weighs heavily. In float32, as `loops.predict` gives, all
-    logits above 17 are exactly 1.
+    row then has a logit of ±36.7, and where it is wrong it weighs heavily. In float32, as `loops.predict_proba` gives,
+    all logits above 17 are exactly 1.
 
     Args:
         targets: (N, L) of 0, 1 and NaN (unknown, left out).

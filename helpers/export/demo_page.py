@@ -83,7 +83,7 @@ def demo(
             if len(words or "") > MAX_CHARACTERS:
                 size = f"the text has {len(words or ''):,} characters; at most {MAX_CHARACTERS:,} are read"
                 raise gradio.Error(size, print_exception=False)
-            found = predictor.predict([words]).iloc[0].tolist() if words and words.strip() else []
+            found = predictor.predict_proba([words]).iloc[0].tolist() if words and words.strip() else []
             return found, show(found, *limits)
 
         def show(found: list[float], *limits: float) -> str:

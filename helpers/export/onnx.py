@@ -61,7 +61,8 @@ def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool =
         >>> tagger = models.BertTagger(BertModel(settings), 1)  # a small one, to be quick
         >>> saved = models.SavedTagger(tagger, text.load_tokenizer(), labels=["toxic"])
         >>> folder = export.to_onnx(saved, "small", int8=True)
-        >>> export.Predictor.load(folder).predict(["You are kind.", "Go away!"]).shape  # by onnxruntime, without torch
+        >>> predictor = export.Predictor.load(folder)  # onnxruntime, without torch
+        >>> predictor.predict_proba(["You are kind.", "Go away!"]).shape
         (2, 1)
     """
     if isinstance(saved, str | Path):

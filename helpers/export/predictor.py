@@ -32,7 +32,7 @@ class Predictor:
 
     Attributes:
         labels: names of the L labels, the columns of what `predict` gives.
-        thresholds: by label, what `tags` decides with.
+        thresholds: by label, what `predict` decides with.
         max_length: length of a text, or of a window of a text; None for a tagger of counts, which reads whole texts.
         windows: whether longer texts are split into windows, as in training; False truncates them.
         n_truncated: number of texts that were truncated so far.
@@ -42,10 +42,10 @@ class Predictor:
         >>> encoder, tokenizer = models.load_encoder()
         >>> folder = models.save_tagger("tagger", models.BertTagger(encoder, 2), tokenizer, labels=["toxic", "insult"])
         >>> predictor = export.Predictor.load(folder)
-        >>> table = predictor.predict(["You are kind.", "Go away!"])
+        >>> table = predictor.predict_proba(["You are kind.", "Go away!"])
         >>> list(table.columns), len(table)
         (['toxic', 'insult'], 2)
-        >>> predictor.tags(["Go away!"], thresholds={"toxic": 0.0, "insult": 1.0}).to_dict("records")
+        >>> predictor.predict(["Go away!"], thresholds={"toxic": 0.0, "insult": 1.0}).to_dict("records")
         [{'toxic': 1, 'insult': 0}]
     """
 
@@ -107,7 +107,7 @@ class Predictor:
         except Exception as error:  # the library raises bare Exceptions
             raise ValueError(f"{tokenizer_file} is corrupt, or does not fit {SETTINGS}: {error}") from error
 
-    def predict(self, texts: Iterable[str]) -> pd.DataFrame:
+    def predict_proba(self, texts: Iterable[str]) -> pd.DataFrame:
         """Predict the probabilities of texts: (N, L) float32, one row per text, one column per label.
 
         A text that is longer than the model reads is split into windows where the tagger was saved with windows, and
@@ -128,15 +128,15 @@ class Predictor:
         whole = np.concatenate(tables) if tables else np.zeros((0, len(self.labels)), dtype=np.float32)
         return pd.DataFrame(whole, columns=self.labels, index=texts.index if isinstance(texts, pd.Series) else None)
 
-    def tags(self, texts: Iterable[str], *, thresholds: Mapping[str, float] | None = None) -> pd.DataFrame:
+    def predict(self, texts: Iterable[str], *, thresholds: Mapping[str, float] | None = None) -> pd.DataFrame:
         """Decide labels, (N, L) of 0 and 1: 1 where a probability is at least its label's threshold.
 
         Args:
-            texts: as `predict`.
+            texts: as `predict_proba`.
             thresholds: by label; labels that are not named keep those of the folder.
 
         Raises:
-            ValueError: as `predict`; a threshold for no label, or neither from 0 to 1 nor inf.
+            ValueError: as `predict_proba`; a threshold for no label, or neither from 0 to 1 nor inf.
         """
         try:
             given = {} if thresholds is None else dict(thresholds)
@@ -145,7 +145,7 @@ class Predictor:
         if unknown := sorted(map(str, set(given) - set(self.labels))):
             raise ValueError(f"thresholds for {', '.join(unknown)}, and the labels are {', '.join(self.labels)}")
         limits = pd.Series(checked_thresholds(self.labels, self.thresholds | given))
-        return self.predict(texts).ge(limits, axis="columns").astype(np.int8)
+        return self.predict_proba(texts).ge(limits, axis="columns").astype(np.int8)
 
     def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
         """Probabilities (N, L); appends to `unknown` which texts are mostly unknown to the model, (N,) bool."""

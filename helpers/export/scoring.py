@@ -232,7 +232,7 @@ def _batches(
 
 
 def _table(predictor: Predictor, ids: list[Any], texts: list[str], settings: dict[str, Any]) -> pd.DataFrame:
-    table = predictor.predict(texts)
+    table = predictor.predict_proba(texts)
     if settings["tags"]:
         limits = pd.Series(predictor.thresholds)
         table = table.join(table.ge(limits, axis="columns").astype(int).add_suffix("_tag"))

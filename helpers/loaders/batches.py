@@ -19,8 +19,8 @@ from helpers.loaders.samplers import EpochBatchSampler
 class Batch(tuple[dict[str, Tensor], Tensor]):
     """A batch that unpacks as `(inputs, labels)` and knows which rows it holds.
 
-    The loaders of this package set `rows`; `loops.predict` restores the data set's order from it. It survives worker
-    processes, pinning and `to`, which Lightning calls; a batch that is rebuilt by other code has `rows=None`.
+    The loaders of this package set `rows`; `loops.predict_proba` restores the data set's order from it. It survives
+    worker processes, pinning and `to`, which Lightning calls; a batch that is rebuilt by other code has `rows=None`.
 
     Args:
         pair: inputs, a dict of tensors for `model(**inputs)`, and labels, a float tensor (B, L).

@@ -240,7 +240,7 @@ def file_loader(
         batch_size: rows a batch, of all processes together.
         shuffle: a new order each epoch, for training.
         seed: of the orders.
-        bucket: batches of about equal lengths; `loops.predict` puts the rows back into the order of the files.
+        bucket: batches of about equal lengths; `loops.predict_proba` puts the rows back into the order of the files.
         rank: number of this process, from 0.
         world_size: number of processes that train together; each gets its share of every batch.
 

@@ -29,7 +29,7 @@ WAY_OUT = (
 
 
 def check_batch(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:  # noqa: ANN401
-    """Return a batch as `(inputs, labels)`, or refuse its form; `loops.fit` and `loops.predict` both ask here.
+    """Return a batch as `(inputs, labels)`, or refuse its form; `loops.fit` and `loops.predict_proba` both ask here.
 
     Args:
         batch: what a loader gave.
@@ -156,7 +156,7 @@ def first_places(numbers: np.ndarray, n_rows: int | None) -> np.ndarray:
         raise ValueError(
             f"got {len(found)} of {total} rows; the first one missing is row {missing}. Each row must come: "
             "world_size=1, no drop_last, no sampler that leaves rows out, not the middle of an epoch. For the shares "
-            "of several processes use loops.predict_share in each of them, then loaders.in_row_order"
+            "of several processes use loops.predict_proba_share in each of them, then loaders.in_row_order"
         )
     return first
 

@@ -108,7 +108,7 @@ class LengthBatchSampler(EpochBatchSampler):
     (without that noise, which AllenNLP's bucket sampler has too, a row of a rare length would meet the same rows in
     each epoch), cuts it into batches, and shuffles the batches: every row once an epoch, in batches of ever new
     composition. Not shuffled, all rows are sorted, the longest first, so that memory that does not suffice shows at
-    once; `loops.predict` puts its results back into the data set's order.
+    once; `loops.predict_proba` puts its results back into the data set's order.
 
     Args:
         lengths: (N,) whole numbers, tokens of each row.

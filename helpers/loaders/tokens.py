@@ -225,7 +225,7 @@ def token_loader(
         batch_size: windows a batch, of all processes together.
         shuffle: a new order each epoch, for training.
         seed: of the orders.
-        bucket: batches of about equal lengths; `loops.predict` puts the rows back into their order.
+        bucket: batches of about equal lengths; `loops.predict_proba` puts the rows back into their order.
         rank: number of this process, from 0.
         world_size: number of processes that train together; each gets its share of every batch.
 

@@ -6,8 +6,8 @@ from .prediction import (
     features as features,
     logits as logits,
     predict as predict,
-    predict_labels as predict_labels,
-    predict_share as predict_share,
+    predict_proba as predict_proba,
+    predict_proba_share as predict_proba_share,
 )
 from .schedulers import linear_warmup as linear_warmup
 from .training import Fit as Fit, LossError as LossError, fit as fit

@@ -69,7 +69,7 @@ def fit_head(
         >>> loader = loaders.token_loader(tokens, pd.DataFrame({"rude": [0, 1, 0, 1]}))
         >>> tagger = models.BertTagger(encoder, 1)
         >>> done = loops.fit_head(tagger, loader, loss=losses.bce)
-        >>> loops.predict(tagger, loader).round().ravel().tolist()
+        >>> loops.predict_proba(tagger, loader).round().ravel().tolist()
         [0.0, 1.0, 0.0, 1.0]
     """
     epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)

@@ -1,6 +1,6 @@
 """Loss and scores on rows that are not trained on; probabilities for any rows, in the data set's order."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from helpers import metrics, models
 from helpers.arguments import check_choice
 from helpers.loaders.batches import same_epoch
 from helpers.loaders.row_order import count_rows, first_places, in_row_order, joined, joined_rows, numbered
+from helpers.metrics.checks import decide
 
 Batch = tuple[dict[str, Tensor], Tensor]
 Device = str | torch.device
@@ -83,7 +84,7 @@ def evaluate(
 
 
 @torch.inference_mode()
-def predict(
+def predict_proba(
     model: nn.Module, loader: Iterable[Batch], *, device: Device | None = None, precision: Precision = "32-true"
 ) -> np.ndarray | dict[str, np.ndarray]:
     """Probabilities (N, L), float32, in the data set's order; of a model with heads {head: (N, C)}.
@@ -106,7 +107,7 @@ def predict(
         >>> import torch
         >>> from helpers import loaders, loops, models
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
-        >>> probabilities = loops.predict(models.MLP(4, hidden=(8,), n_labels=2), loader)
+        >>> probabilities = loops.predict_proba(models.MLP(4, hidden=(8,), n_labels=2), loader)
         >>> probabilities.shape, bool(((probabilities >= 0) & (probabilities <= 1)).all())
         ((5, 2), True)
     """
@@ -114,7 +115,7 @@ def predict(
 
 
 @torch.inference_mode()
-def predict_share(
+def predict_proba_share(
     model: nn.Module, loader: Iterable[Batch], *, device: Device | None = None, precision: Precision = "32-true"
 ) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
     """Positions (B,) and probabilities (B, L) of the rows that a loader gives: one process's share of a data set.
@@ -122,13 +123,13 @@ def predict_share(
     `loaders.in_row_order` puts the shares of all processes together.
 
     Args:
-        model: as `predict`.
-        loader: as `predict`; it may leave rows out, such as `loaders.token_loader(..., rank=0, world_size=2)` does.
-        device: as `predict`.
-        precision: as `predict`.
+        model: as `predict_proba`.
+        loader: as `predict_proba`; it may leave rows out, as `loaders.token_loader(..., rank=0, world_size=2)` does.
+        device: as `predict_proba`.
+        precision: as `predict_proba`.
 
     Raises:
-        ValueError: as `predict`, but for missing rows.
+        ValueError: as `predict_proba`, but for missing rows.
 
     Examples:
         >>> import torch
@@ -138,7 +139,7 @@ def predict_share(
         >>> shares = []
         >>> for rank in range(2):  # each in its own process, usually
         ...     order = loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=rank, world_size=2)
-        ...     shares.append(loops.predict_share(model, loaders.loader_of(rows, order)))
+        ...     shares.append(loops.predict_proba_share(model, loaders.loader_of(rows, order)))
         >>> places, probabilities = zip(*shares)
         >>> [share.tolist() for share in places], loaders.in_row_order(places, probabilities, n_rows=5).shape
         ([[0, 2, 4], [1, 3]], (5, 2))
@@ -151,7 +152,7 @@ def predict_share(
 def logits(
     model: nn.Module, loader: Iterable[Batch], *, device: Device | None = None, precision: Precision = "32-true"
 ) -> np.ndarray | dict[str, np.ndarray]:
-    """As `predict`, but logits: what windows of a text are pooled by, and models averaged.
+    """As `predict_proba`, but logits: what windows of a text are pooled by, and models averaged.
 
     Examples:
         >>> import torch
@@ -160,7 +161,7 @@ def logits(
         >>> model = models.MLP(4, hidden=(8,), n_labels=2)
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
         >>> found = loops.logits(model, loader)
-        >>> bool(abs(expit(found) - loops.predict(model, loader)).max() < 1e-6)
+        >>> bool(abs(expit(found) - loops.predict_proba(model, loader)).max() < 1e-6)
         True
     """
     found = _row_logits(model, loader, device, precision)
@@ -168,39 +169,51 @@ def logits(
 
 
 @torch.inference_mode()
-def predict_labels(
+def predict(
     model: nn.Module,
     loader: Iterable[Batch],
     *,
-    threshold: float | Mapping[str, float] = 0.5,
+    threshold: float | Sequence[float] | Mapping[str, float] = 0.5,
     device: Device | None = None,
     precision: Precision = "32-true",
-) -> pd.DataFrame:
-    """Decisions of a model with heads, one row per input, one column per head: 0 or 1, or the most probable class.
+) -> np.ndarray | pd.DataFrame:
+    """Decisions in the data set's order: 1 where a probability is at least the threshold, or the most probable class.
 
     Args:
-        model: gives logits {head: (B, C)}.
-        loader: as `predict`.
-        threshold: of binary heads, one for all or by head, as `models.predict_labels` takes it.
-        device: as `predict`.
-        precision: as `predict`.
+        model: gives logits (B, L), or {head: (B, C)}.
+        loader: as `predict_proba`.
+        threshold: one for all labels, or (L,); of a model with heads one for all binary heads or by head, as
+            `models.predict_labels` takes it. inf never decides 1.
+        device: as `predict_proba`.
+        precision: as `predict_proba`.
+
+    Returns:
+        (N, L) int8 of 0 and 1; of a model with heads a DataFrame with one row per input and one column per head.
 
     Raises:
-        ValueError: as `predict` and `models.predict_labels`; a model that has no heads.
+        ValueError: as `predict_proba` and `models.predict_labels`; a threshold that does not fit.
 
     Examples:
         >>> import torch
         >>> from helpers import loaders, loops, models
-        >>> model = models.MultiHead(models.MLP(4, hidden=(8,)), heads={"toxic": 1, "level": 3})
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
-        >>> table = loops.predict_labels(model, loader, threshold={"toxic": 0.4})
+        >>> decisions = loops.predict(models.MLP(4, hidden=(8,), n_labels=2), loader, threshold=[0.4, float("inf")])
+        >>> decisions.shape, bool(decisions[:, 1].any())
+        ((5, 2), False)
+        >>> model = models.MultiHead(models.MLP(4, hidden=(8,)), heads={"toxic": 1, "level": 3})
+        >>> table = loops.predict(model, loader, threshold={"toxic": 0.4})
         >>> list(table.columns), len(table), bool(table["level"].between(0, 2).all())
         (['toxic', 'level'], 5, True)
     """
-    found = _row_logits(model, loader, device, precision)
-    if not isinstance(found, dict):
-        raise ValueError("the model has no heads: compare what `predict` gives with your thresholds instead")
-    return pd.DataFrame(models.predict_labels(found, threshold=threshold).numpy(), columns=list(found))
+    logits = _row_logits(model, loader, device, precision)
+    if isinstance(logits, dict):
+        by_head: Any = threshold  # models.predict_labels checks it
+        return pd.DataFrame(models.predict_labels(logits, threshold=by_head).numpy(), columns=list(logits))
+    probabilities = torch.sigmoid(logits).numpy()
+    if probabilities.ndim != 2 or isinstance(threshold, Mapping):
+        what = "thresholds by head" if isinstance(threshold, Mapping) else f"logits {probabilities.shape}"
+        raise ValueError(f"{what}: expected logits (B, L) with one threshold, or one per label")
+    return decide(probabilities, threshold, pd.RangeIndex(probabilities.shape[1])).astype(np.int8)
 
 
 @torch.inference_mode()
@@ -211,12 +224,12 @@ def features(
 
     Args:
         model: has `features(**inputs)`, such as `models.BertTagger`.
-        loader: as `predict`.
-        device: as `predict`.
-        precision: as `predict`.
+        loader: as `predict_proba`.
+        device: as `predict_proba`.
+        precision: as `predict_proba`.
 
     Raises:
-        ValueError: as `predict`; a model without `features`.
+        ValueError: as `predict_proba`; a model without `features`.
 
     Examples:
         >>> from helpers import loaders, loops, models

@@ -138,7 +138,7 @@ def auc_by_head(targets: Table, probabilities: Mapping[str, Table]) -> pd.Series
     Args:
         targets: (N, H), a column a head in the order of `probabilities`: 0 or 1, class numbers 0 to C - 1 for a
             categorical head, NaN where unknown.
-        probabilities: {head: (N, C)}, C = 1 for a binary head, as `loops.predict` gives them.
+        probabilities: {head: (N, C)}, C = 1 for a binary head, as `loops.predict_proba` gives them.
 
     Returns:
         (H,) by head; NaN for a head of which one class only is known.

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from helpers import config, folders, text
 from helpers.arguments import as_numbers, check_choice, check_count, check_number
-from helpers.metrics.checks import check_same_rows
+from helpers.metrics.checks import Threshold, check_same_rows, decide
 from helpers.tagger_settings import checked_thresholds, thresholds_as_json, whole_folder
 from helpers.text_checks import warn_of_unknown
 
@@ -55,7 +55,7 @@ class CountTagger:
         >>> texts = ["the goat eats", "a goat again", "the lamp is out", "no lamp here"]
         >>> targets = pd.DataFrame({"goat": [1, 1, 0, None], "lamp": [0, 0, 1, 1]})
         >>> tagger = models.CountTagger().fit(texts, targets)
-        >>> tagger.predict(["that goat!", "a lamp"]).gt(0.5).astype(int).to_dict("list")
+        >>> tagger.predict(["that goat!", "a lamp"]).to_dict("list")
         {'goat': [1, 0], 'lamp': [0, 1]}
     """
 
@@ -116,8 +116,22 @@ class CountTagger:
         self.intercept = np.concatenate([line.intercept_ for line in lines]).astype(np.float32)
         return self
 
-    def predict(self, texts: Iterable[str]) -> pd.DataFrame:
-        """Probabilities of texts, (N, L) float32, a column a label.
+    def predict(self, texts: Iterable[str], *, threshold: Threshold = 0.5) -> pd.DataFrame:
+        """Decide labels, (N, L) of 0 and 1: 1 where a probability is at least its label's threshold.
+
+        Args:
+            texts: as `predict_proba`.
+            threshold: one for all labels, or (L,); inf never decides 1.
+
+        Raises:
+            ValueError: as `predict_proba`; a threshold that does not fit.
+        """
+        table = self.predict_proba(texts)
+        decided = decide(table.to_numpy(), threshold, table.columns)
+        return pd.DataFrame(decided, index=table.index, columns=table.columns).astype(np.int8)
+
+    def predict_proba(self, texts: Iterable[str]) -> pd.DataFrame:
+        """Predict the probabilities of texts, (N, L) float32, one column per label.
 
         Warns when most tokens of texts are not in the vocabulary.
 
@@ -141,7 +155,7 @@ class CountTagger:
         return np.array([sum(own) >= max(LEAST_UNKNOWN, UNKNOWN_TOKENS * len(own)) for own in missing], dtype=bool)
 
     def probabilities(self, texts: list[str]) -> np.ndarray:
-        """As `predict`, as an array, and without its warning."""
+        """As `predict_proba`, as an array, and without its warning."""
         if not texts:
             return np.zeros((0, len(self.labels)), dtype=np.float32)
         counts = sparse.hstack([each.transform(texts) for each in self.vectorizers], format="csr")

@@ -292,7 +292,7 @@ def _check_known(name: str, labels: pd.DataFrame) -> None:
         warnings.warn(f"train: {', '.join(unknown)}: unknown in all rows, so nothing is learned of them", stacklevel=4)
 
 
-def predict(
+def predict_proba(
     trainer: pl.Trainer,
     tagger: CommentTagger,
     data: CommentDataModule | DataLoader[Any],
@@ -329,7 +329,7 @@ def predict(
         >>> options = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
         >>> with tagging.quiet():
         ...     trainer = pl.Trainer(enable_checkpointing=False, use_distributed_sampler=False, **options)
-        ...     probabilities = tagging.predict(trainer, tagger, data)
+        ...     probabilities = tagging.predict_proba(trainer, tagger, data)
         >>> probabilities.shape  # one row per row of data.sources["test"]
         (30, 6)
     """

@@ -223,7 +223,7 @@ class CommentTagger(ResumableModule):
     def predict_step(
         self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int, dataloader_idx: int = 0
     ) -> dict[str, Tensor]:
-        """Probabilities (B, L), float32, and the `rows` (B,) of the data set that they are of; see `tagging.predict`.
+        """Predict probabilities (B, L), float32, with their `rows` (B,) of the data set; see `tagging.predict_proba`.
 
         Raises:
             ValueError: the order of the loader's rows cannot be known.
