@@ -20,7 +20,7 @@ def trained():
         "folder": None,
     }
     options = argparse.Namespace(**options, device="cpu", precision="32-true", gpu=False)
-    comments = datasets.downsample_negatives(datasets.load_comments(), clean=200).iloc[::40]
+    comments = datasets.downsample_negatives(datasets.load_comments(), negatives=200).iloc[::40]
     tagger, encoder, history = bert_jigsaw.fine_tuned(comments, options)
     return comments, bert_jigsaw.readings(tagger, encoder, options), history
 

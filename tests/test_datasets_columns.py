@@ -78,7 +78,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
 
     parts = datasets.split(frame, valid=0.2, test=0.2, labels=["rude"])
     assert datasets.label_distribution(parts).loc["rude", ["train", "valid", "test"]].sum() == positives
-    assert len(datasets.downsample_negatives(frame, clean=1, labels=["rude"])) == positives + 1
+    assert len(datasets.downsample_negatives(frame, negatives=1, labels=["rude"])) == positives + 1
     assert len(plots.label_counts(frame, labels=["rude"]).patches) == 1
     ticks = plots.lengths_by_label(frame, frame["body"].str.len(), unit="characters", labels=["rude"]).get_yticklabels()
     assert ticks[-1].get_text() == f"rude (n={positives})"
@@ -125,7 +125,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     [
         lambda frame: datasets.as_comments(frame, text="body", labels=["rude"]),
         lambda frame: datasets.split(frame, labels=["rude"]),
-        lambda frame: datasets.downsample_negatives(frame, labels=["rude"], clean=1),
+        lambda frame: datasets.downsample_negatives(frame, labels=["rude"], negatives=1),
         lambda frame: plots.label_counts(frame, labels=["rude"]),
         lambda frame: widgets.company(frame, [], labels=["rude"]),
     ],
@@ -167,7 +167,7 @@ def test_a_table_from_a_csv_file_is_refused_with_the_way_out(tmp_path):
         datasets.label_matrix,
         datasets.split,
         plots.label_counts,
-        lambda frame: datasets.downsample_negatives(frame, clean=1),
+        lambda frame: datasets.downsample_negatives(frame, negatives=1),
         lambda frame: widgets.company(frame, []),
         widgets.LabelExplorer,
     ):
@@ -186,7 +186,7 @@ def test_labels_may_come_from_a_generator():
     frame = mails(KNOWN, late=KNOWN)
     parts = datasets.split(frame, valid=0.2, test=0.2, labels=(name for name in ("rude", "late")))
     assert datasets.label_names(parts.train) == ["rude", "late"]
-    assert len(datasets.downsample_negatives(frame, clean=1, labels=iter(["rude"]))) == 5
+    assert len(datasets.downsample_negatives(frame, negatives=1, labels=iter(["rude"]))) == 5
     assert datasets.label_distribution(parts, labels=iter(["late"])).index.tolist() == ["rows", "late"]
 
 
@@ -275,11 +275,11 @@ def test_every_function_passes_the_names_on():
     named = datasets.as_comments(mails(KNOWN), text="body", labels=["rude"])
     tables = [
         datasets.subsample(named, 5),
-        datasets.downsample_negatives(named, clean=2),
+        datasets.downsample_negatives(named, negatives=2),
         *datasets.split(named, valid=0.2, test=0.2),
     ]
     plain = mails(KNOWN)
-    tables += [datasets.downsample_negatives(plain, clean=2, labels=["rude"])]
+    tables += [datasets.downsample_negatives(plain, negatives=2, labels=["rude"])]
     tables += datasets.split(plain, valid=0.2, test=0.2, labels=["rude"], text="body")
     for frame in tables:
         assert datasets.label_names(frame) == ["rude"]
@@ -358,7 +358,7 @@ def test_rows_are_told_by_their_place_whatever_the_index(kind):
     other = plain.set_axis(INDEXES[kind](n))
     for ask in (
         lambda frame: datasets.subsample(frame, 50, seed=3),
-        lambda frame: datasets.downsample_negatives(frame, clean=20),
+        lambda frame: datasets.downsample_negatives(frame, negatives=20),
         lambda frame: datasets.split(frame, groups="near-duplicates").test,
         lambda frame: datasets.split(frame, groups=np.arange(n) // 2).valid,
     ):
@@ -406,9 +406,9 @@ def test_lengths_of_other_rows_are_refused():
         lambda frame: datasets.subsample(frame, -1),
         lambda frame: datasets.subsample(frame, 3, seed=-1),
         lambda frame: datasets.subsample(frame, 3, seed=0.5),
-        lambda frame: datasets.downsample_negatives(frame, clean=2.0),
-        lambda frame: datasets.downsample_negatives(frame, clean=-1),
-        lambda frame: datasets.downsample_negatives(frame, clean=1, seed="a"),
+        lambda frame: datasets.downsample_negatives(frame, negatives=2.0),
+        lambda frame: datasets.downsample_negatives(frame, negatives=-1),
+        lambda frame: datasets.downsample_negatives(frame, negatives=1, seed="a"),
         lambda frame: datasets.split(frame, valid="0.1"),
         lambda frame: datasets.split(frame, valid=float("inf")),
         lambda frame: datasets.split(frame, valid=-0.1),

@@ -159,20 +159,20 @@ def test_share_table_counts_what_is_there():
 
 def test_balance_keeps_every_tagged_row_and_so_many_clean_ones():
     frame = table(np.arange(1000)[:, None] % 10 == 0)
-    kept = datasets.downsample_negatives(frame, clean=150, seed=3)
+    kept = datasets.downsample_negatives(frame, negatives=150, seed=3)
     assert kept["label_0"].sum() == 100
     assert len(kept) == 250
     assert kept["id"].astype(int).is_monotonic_increasing
-    pd.testing.assert_frame_equal(kept, datasets.downsample_negatives(frame, clean=150, seed=3))
-    assert set(kept["id"]) != set(datasets.downsample_negatives(frame, clean=150, seed=4)["id"])
+    pd.testing.assert_frame_equal(kept, datasets.downsample_negatives(frame, negatives=150, seed=3))
+    assert set(kept["id"]) != set(datasets.downsample_negatives(frame, negatives=150, seed=4)["id"])
 
 
 def test_balance_refuses_what_it_cannot_do():
     frame = table(np.arange(100)[:, None] % 10 == 0)
     with pytest.raises(datasets.DataError, match="clean=91, and the table has 90 rows without a label"):
-        datasets.downsample_negatives(frame, clean=91)
+        datasets.downsample_negatives(frame, negatives=91)
     with pytest.raises(datasets.DataError, match="no row has a label"):
-        datasets.downsample_negatives(frame[frame["label_0"].eq(0)], clean=1)
+        datasets.downsample_negatives(frame[frame["label_0"].eq(0)], negatives=1)
 
 
 def test_dense_labels_keep_their_shares_within_a_row_or_two():

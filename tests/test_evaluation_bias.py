@@ -43,7 +43,7 @@ def sklearn_auc(targets, scores, rows):
 @settings(max_examples=40, deadline=None)
 def test_the_areas_are_scikit_learns_on_the_published_masks(case):
     targets, scores, groups = case
-    found = bias_report(targets, scores, groups, least=1, threshold=0.5)
+    found = bias_report(targets, scores, groups, min_support=1, threshold=0.5)
     for name in groups:
         known = ~np.isnan(targets) & groups[name].notna().to_numpy()
         inside, toxic = groups[name].eq(1).to_numpy(), targets == 1
@@ -63,7 +63,7 @@ def test_by_hand():
     targets = [1, 0, 0, 1, 1, 0]
     scores = [0.9, 0.8, 0.8, 0.8, 0.6, 0.1]
     groups = pd.DataFrame({"named": [True, True, True, False, False, False]})
-    found = bias_report(targets, scores, groups, least=1, threshold=0.7).loc["named"]
+    found = bias_report(targets, scores, groups, min_support=1, threshold=0.7).loc["named"]
     assert found[["rows", "positives"]].tolist() == [3, 1]
     assert found["subgroup_auc"] == 1
     assert found["bpsn_auc"] == (0.5 + 0.5) / 4  # two ties, and two pairs the wrong way round
@@ -89,13 +89,13 @@ def test_a_higher_score_for_the_name_alone_lowers_bpsn_and_raises_bnsp_and_nothi
 @settings(max_examples=20, deadline=None)
 def test_neither_the_order_of_rows_and_groups_nor_a_monotone_transform_matters(case, random):
     targets, scores, groups = case
-    expected = bias_report(targets, scores, groups, least=1)
+    expected = bias_report(targets, scores, groups, min_support=1)
     order, names = random.sample(range(len(targets)), len(targets)), random.sample(list(groups), 3)
-    shuffled = bias_report(targets[order], scores[order], groups.iloc[order].reset_index(drop=True), least=1)
+    shuffled = bias_report(targets[order], scores[order], groups.iloc[order].reset_index(drop=True), min_support=1)
     pd.testing.assert_frame_equal(shuffled, expected)
-    pd.testing.assert_frame_equal(bias_report(targets, scores, groups[names], least=1), expected.loc[names])
-    pd.testing.assert_frame_equal(bias_report(targets, scores**3 / 2, groups, least=1), expected)
-    turned = bias_report(1 - targets, 1 - scores, groups, least=1)
+    pd.testing.assert_frame_equal(bias_report(targets, scores, groups[names], min_support=1), expected.loc[names])
+    pd.testing.assert_frame_equal(bias_report(targets, scores**3 / 2, groups, min_support=1), expected)
+    turned = bias_report(1 - targets, 1 - scores, groups, min_support=1)
     np.testing.assert_allclose(turned[AREAS], expected[["subgroup_auc", "bnsp_auc", "bpsn_auc"]])
 
 
@@ -109,7 +109,7 @@ def test_few_rows_give_no_score():
     assert found.loc["nobody", ["rows", "positives"]].tolist() == [0, 0]
     assert found.loc[["few", "nobody"], [*AREAS, "false_positive_rate", "false_positive_gap"]].isna().all(axis=None)
     assert found.loc["everybody"].notna().tolist() == [True, True, True, False, False, True, False]
-    one_less = bias_report(targets, scores, groups, least=9).loc["few", AREAS]
+    one_less = bias_report(targets, scores, groups, min_support=9).loc["few", AREAS]
     assert one_less.notna().tolist() == [False, False, True]
 
 
@@ -148,8 +148,12 @@ GROUPS = pd.DataFrame({"a": [True, False, True]})
             {},
             "rows of groups are named otherwise than those of targets",
         ),
-        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS), {"least": 0}, "least=0: expected a whole number, at least 1"),
-        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS), {"least": 1.5}, "least=1.5"),
+        (
+            ([0, 1, 1], [0.1, 0.2, 0.3], GROUPS),
+            {"min_support": 0},
+            "min_support=0: expected a whole number, at least 1",
+        ),
+        (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS), {"min_support": 1.5}, "min_support=1.5"),
         (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS), {"threshold": 2}, "threshold 2.0: each must lie in"),
     ],
 )

@@ -19,8 +19,8 @@ ASKED = [
     {"objective": "f_beta", "beta": 0.5},
     {"objective": "cost", "costs": (1, 3)},
     {"objective": "cost", "costs": (4, 1)},
-    {"objective": "precision_at", "least": 0.7},
-    {"objective": "recall_at", "least": 0.6},
+    {"objective": "precision_at", "min_precision": 0.7},
+    {"objective": "recall_at", "min_recall": 0.6},
 ]
 ignore_named = pytest.mark.filterwarnings("ignore:.*(one class only|threshold is inf).*:UserWarning")
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -44,8 +44,9 @@ def made(rows=400, shares=(0.3, 0.1, 0.5), seed=0):
     return targets, expit(np.round(rng.normal(size=targets.shape) + 1.5 * targets - 1, 1))
 
 
-def exact(truth, yes, objective, beta=1, costs=(1, 1), least=None):
+def exact(truth, yes, objective, beta=1, costs=(1, 1), min_precision=None, min_recall=None):
     """The objective's value of decisions as a fraction, None where they do not have what was asked for."""
+    least = min_precision or min_recall
     hits, alarms, misses = (int((truth[yes == said] == is_one).sum()) for is_one, said in ((1, 1), (0, 1), (1, 0)))
     precision = Fraction(hits, max(hits + alarms, 1))
     recall = Fraction(hits, max(hits + misses, 1))
@@ -98,8 +99,8 @@ def test_the_decisions_are_those_of_the_best_of_all_cuts(asked, case):
         ({"objective": "f1"}, sk.f1_score),
         ({"objective": "f_beta", "beta": 2}, lambda t, y: sk.fbeta_score(t, y, beta=2)),
         ({"objective": "f_beta", "beta": 0.3}, lambda t, y: sk.fbeta_score(t, y, beta=0.3)),
-        ({"objective": "precision_at", "least": 0.6}, sk.recall_score),
-        ({"objective": "recall_at", "least": 0.8}, sk.precision_score),
+        ({"objective": "precision_at", "min_precision": 0.6}, sk.recall_score),
+        ({"objective": "recall_at", "min_recall": 0.8}, sk.precision_score),
     ],
     ids=["f1", "f2", "f0.3", "precision_at", "recall_at"],
 )
@@ -112,8 +113,9 @@ def test_values_are_those_of_scikit_learn_and_no_cut_of_its_curve_is_better(aske
         assert table["valid"][place] == pytest.approx(score(truth, yes))
         others = sk.precision_recall_curve(truth, column)[2]
         allowed = {"precision_at": sk.precision_score, "recall_at": sk.recall_score}.get(asked["objective"])
-        assert allowed is None or allowed(truth, yes) >= asked["least"]
-        kept = [column >= one for one in others if allowed is None or allowed(truth, column >= one) >= asked["least"]]
+        least = asked.get("min_precision", asked.get("min_recall"))
+        assert allowed is None or allowed(truth, yes) >= least
+        kept = [column >= one for one in others if allowed is None or allowed(truth, column >= one) >= least]
         assert table["valid"][place] == pytest.approx(max(score(truth, one) for one in kept))
     assert table["valid"].ne(table["valid_at_half"]).any()
 
@@ -221,7 +223,7 @@ def test_a_label_of_which_nothing_is_known_has_no_value():
 def test_a_precision_out_of_reach_is_never():
     targets, scores = np.array([[1.0, 0], [0, 1], [1, 0]]), np.array([[0.3, 0.2], [0.9, 0.8], [0.3, 0.4]])
     with pytest.warns(UserWarning, match=r"\['a'\]: no cut has a precision of 0.9.* inf \(never\)") as caught:
-        table = tune_thresholds(targets, scores, objective="precision_at", least=0.9, labels=["a", "b"])
+        table = tune_thresholds(targets, scores, objective="precision_at", min_precision=0.9, labels=["a", "b"])
     assert [(one.filename, len(caught)) for one in caught] == [(__file__, 1)]
     assert table["threshold"].tolist() == [np.inf, pytest.approx(0.6)]
     assert np.isnan(table["valid"]["a"])
@@ -238,12 +240,12 @@ def test_where_no_is_cheapest_the_threshold_is_never():
 
 
 def test_the_value_at_a_half_is_missing_where_a_half_does_not_have_what_was_asked_for():
-    row = one_label([1, 0, 1, 0], [0.9, 0.7, 0.6, 0.1], objective="precision_at", least=0.7)
+    row = one_label([1, 0, 1, 0], [0.9, 0.7, 0.6, 0.1], objective="precision_at", min_precision=0.7)
     assert row["valid"] == 0.5  # the recall
     assert np.isnan(row["valid_at_half"])  # with 0.5 two of three are right
-    row = one_label([1, 0, 1, 0], [0.9, 0.7, 0.6, 0.1], objective="precision_at", least=0.6)
+    row = one_label([1, 0, 1, 0], [0.9, 0.7, 0.6, 0.1], objective="precision_at", min_precision=0.6)
     assert (row["valid"], row["valid_at_half"]) == (1, 1)
-    row = one_label([1, 0, 1, 0], [0.9, 0.7, 0.4, 0.1], objective="recall_at", least=1)
+    row = one_label([1, 0, 1, 0], [0.9, 0.7, 0.4, 0.1], objective="recall_at", min_recall=1)
     assert row["valid"] == pytest.approx(2 / 3)  # the precision
     assert np.isnan(row["valid_at_half"])
 
@@ -281,7 +283,7 @@ def test_the_report_on_test_rows_is_that_of_the_metrics():
 def test_on_test_rows_too_a_value_is_missing_where_the_decisions_lack_what_was_asked_for(asked, column):
     targets, scores = made()
     other, bound = with_rows(), {"precision_at": "precision", "recall_at": "recall"}[asked]
-    table = tune_thresholds(targets, scores, objective=asked, least=0.7, **other)
+    table = tune_thresholds(targets, scores, objective=asked, **{f"min_{bound}": 0.7}, **other)
     report = metrics.label_report(other["test_targets"], other["test_probabilities"], threshold=table["threshold"])
     expected = report[column].where(report[bound] >= 0.7)
     assert expected.notna().nunique() == 2
@@ -367,11 +369,12 @@ T, P = made(300, seed=1)
         ({"objective": "cost", "costs": (np.nan, 1)}, r"costs\[0\]=nan"),
         ({"objective": "cost", "costs": (np.inf, 1)}, r"costs\[0\]=inf"),
         ({"objective": "cost", "costs": 5}, "costs is a int: expected a list of 2 numbers"),
-        ({"objective": "precision_at"}, "'precision_at' needs least=, the precision to reach"),
-        ({"objective": "recall_at", "least": 0}, "least=0: expected a number, above 0 and at most 1"),
-        ({"objective": "recall_at", "least": 1.1}, "least=1.1: expected a number"),
-        ({"objective": "recall_at", "least": 90}, "least=90: expected a number"),
-        ({"least": 0.9}, "least=0.9 goes with"),
+        ({"objective": "precision_at"}, "'precision_at' needs min_precision=, the precision to reach"),
+        ({"objective": "recall_at", "min_recall": 0}, "min_recall=0: expected a number, above 0 and at most 1"),
+        ({"objective": "recall_at", "min_recall": 1.1}, "min_recall=1.1: expected a number"),
+        ({"objective": "recall_at", "min_recall": 90}, "min_recall=90: expected a number"),
+        ({"min_precision": 0.9}, "min_precision=0.9 goes with objective='precision_at', not with 'f1'"),
+        ({"objective": "precision_at", "min_recall": 0.9}, "min_recall=0.9 goes with objective='recall_at'"),
         ({"labels": ["a"]}, "3 different names"),
         ({"probabilities": P}, r"\(400, 3\).*\(300, 3\)"),
         (with_rows(ids=None), "to report on test rows, give ids too: ids tell that they are other rows"),

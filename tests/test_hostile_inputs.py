@@ -66,9 +66,9 @@ CALLS = {
     },
     losses.pos_weight_from_counts: {"targets": TARGETS},
     losses.weighted_bce: {**LOSS, "pos_weight": torch.ones(2)},
-    evaluation.bias_report: {**CURVE, "groups": GROUPS, "least": 2, "threshold": 0.5},
+    evaluation.bias_report: {**CURVE, "groups": GROUPS, "min_support": 2, "threshold": 0.5},
     evaluation.bias_score: {
-        "report": evaluation.bias_report(**CURVE, groups=GROUPS, least=1),
+        "report": evaluation.bias_report(**CURVE, groups=GROUPS, min_support=1),
         "overall_auc": 0.9,
         "power": -5,
     },

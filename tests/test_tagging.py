@@ -413,7 +413,7 @@ def test_a_monitor_that_is_never_logged_is_refused_before_the_first_step(callbac
 
 
 def test_rows_are_split_balanced_and_limited(encoder):
-    data = tagging.CommentDataModule("sample", 0.2, 0.3, encoder=encoder, clean=100, max_rows=1_000)
+    data = tagging.CommentDataModule("sample", 0.2, 0.3, encoder=encoder, negatives=100, max_rows=1_000)
     train_rows, valid, test = (data.sources[name] for name in ("train", "valid", "test"))
     assert (len(valid), len(test)) == pytest.approx((200, 300), abs=5)
     assert (train_rows[LABELS].sum(axis=1) == 0).sum() == 100

@@ -98,7 +98,7 @@ def test_a_run_from_yaml_to_test_scores(command, encoder, tmp_path, monkeypatch,
     assert "test_auc/toxic" in capsys.readouterr().out
 
 
-SMALL = ["--data.max_rows", "400", "--data.clean", "60", "--data.valid", "0.3", "--data.test", "0.3"]
+SMALL = ["--data.max_rows", "400", "--data.negatives", "60", "--data.valid", "0.3", "--data.test", "0.3"]
 
 
 def test_the_lines_of_the_readme_run_in_their_order_in_an_empty_folder(encoder, tmp_path):
@@ -134,7 +134,7 @@ def test_a_share_on_the_command_line_is_a_share(command, encoder, tmp_path, monk
         kept.update({name: len(table) for name, table in self.datamodule.sources.items()})
 
     monkeypatch.setattr(train.CourseCLI, "before_fit", note)
-    command(*quick, "--data.clean", 50, "--data.valid", "0.4", "--data.test", "0.1", "--trainer.fast_dev_run", 1)
+    command(*quick, "--data.negatives", 50, "--data.valid", "0.4", "--data.test", "0.1", "--trainer.fast_dev_run", 1)
     assert (kept["valid"], kept["test"]) == pytest.approx((160, 40), abs=3)
     assert "valid=1.5: expected a number" in one_line_error(command, capsys, *quick, "--data.valid", "1.5")
 

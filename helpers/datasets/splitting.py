@@ -1,4 +1,4 @@
-"""Split a table into train, valid and test so that every label keeps its share; downsample clean rows."""
+"""Split a table into train, valid and test so that every label keeps its share; downsample rows without a label."""
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -102,16 +102,16 @@ def split(
 
 
 def downsample_negatives(
-    frame: pd.DataFrame, *, clean: int, seed: int = 0, labels: Iterable[str] | None = None
+    frame: pd.DataFrame, *, negatives: int, seed: int = 0, labels: Iterable[str] | None = None
 ) -> pd.DataFrame:
     """Keep every row with at least one label and a random sample of the rows without any.
 
     For training rows only: scores on balanced rows say nothing of natural ones. The published tagging tutorial with
-    Lightning keeps 15,000 clean rows.
+    Lightning keeps 15,000 rows without a label.
 
     Args:
         frame: a table of comments.
-        clean: number of rows without a label to keep.
+        negatives: number of rows without a label to keep.
         seed: the same seed and table give the same rows.
         labels: label columns; None takes those that the table carries. A row whose labels are all absent or unknown
             is clean.
@@ -120,26 +120,26 @@ def downsample_negatives(
         The rows kept, in the table's order, numbered from 0. They carry its names, or `labels` where it carries none.
 
     Raises:
-        DataError: fewer clean rows than asked for, or no row with a label.
+        DataError: fewer rows without a label than asked for, or no row with a label.
 
     Examples:
         >>> from helpers import datasets
         >>> comments = datasets.load_comments()
-        >>> balanced = datasets.downsample_negatives(comments, clean=500)
+        >>> balanced = datasets.downsample_negatives(comments, negatives=500)
         >>> labels = datasets.label_names(comments)
         >>> int(balanced[labels].eq(0).all(axis=1).sum())
         500
         >>> bool((balanced[labels].sum() == comments[labels].sum()).all())  # no positive is lost
         True
     """
-    names, clean = label_names(frame, labels), check_count("clean", clean, at_least=0)
+    names, negatives = label_names(frame, labels), check_count("negatives", negatives, at_least=0)
     tagged = (label_matrix(frame, names) == 1).any(axis=1)
     if not tagged.any():
         raise DataError(f"no row has a label ({', '.join(map(str, names))}): nothing to balance")
     without = np.flatnonzero(~tagged)
-    if clean > len(without):
-        raise DataError(f"clean={clean:,}, and the table has {len(without):,} rows without a label")
-    chosen = np.random.default_rng(check_count("seed", seed, at_least=0)).permutation(without)[:clean]
+    if negatives > len(without):
+        raise DataError(f"negatives={negatives:,}, and the table has {len(without):,} rows without a label")
+    chosen = np.random.default_rng(check_count("seed", seed, at_least=0)).permutation(without)[:negatives]
     return _rows(frame, np.sort(np.concatenate([np.flatnonzero(tagged), chosen])), _names(frame, names, None))
 
 

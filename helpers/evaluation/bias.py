@@ -21,7 +21,7 @@ AREAS = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
 
 
 def bias_report(
-    targets: Table, probabilities: Table, groups: pd.DataFrame, *, least: int = 10, threshold: float | None = None
+    targets: Table, probabilities: Table, groups: pd.DataFrame, *, min_support: int = 10, threshold: float | None = None
 ) -> pd.DataFrame:
     """How well one label is told apart inside each group, and between the group and all other rows.
 
@@ -42,8 +42,8 @@ def bias_report(
         probabilities: (N,) in [0, 1].
         groups: (N, G), a column a group: is the row in it? True or 1, False or 0, or NaN (not known, the row does not
             count for that group). `mentions` makes such a table from texts. A row may be in several groups.
-        least: of the rows with the label and of those without that an AUC needs; with fewer it is NaN, as is a rate of
-            fewer rows. 1 scores whatever has both classes.
+        min_support: how many rows with the label, and how many without, an AUC needs; with fewer it is NaN, as is a
+            rate of fewer rows. 1 scores every group that has both classes.
         threshold: from which probability on a row is flagged; None leaves out the two columns that need it.
 
     Returns:
@@ -53,14 +53,14 @@ def bias_report(
 
     Raises:
         ValueError: shapes or row names that do not fit, a value out of range (its row and group are named), no group,
-            two of the same name, `least` below 1, a threshold outside [0, 1].
+            two of the same name, `min_support` below 1, a threshold outside [0, 1].
 
     Examples:
         >>> import pandas as pd
         >>> from helpers import evaluation
         >>> texts = pd.Series(["Bakers are fools", "Bakers are kind", "You are fools", "You are kind"])
         >>> bakers = evaluation.mentions(texts, ["bakers"])
-        >>> report = evaluation.bias_report([1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1], bakers, least=1, threshold=0.5)
+        >>> report = evaluation.bias_report([1, 0, 1, 0], [0.9, 0.6, 0.5, 0.1], bakers, min_support=1, threshold=0.5)
         >>> report.T  # harmless rows of bakers score above the toxic ones of others
         group                bakers
         rows                    2.0
@@ -74,9 +74,9 @@ def bias_report(
     truth, scores = _checked_rows(targets, probabilities)
     inside = _checked_groups(groups, len(truth))
     check_same_rows(targets=targets, probabilities=probabilities, groups=groups)
-    check_count("least", least)
+    check_count("min_support", min_support)
     flagged = None if threshold is None else decide(scores[:, None], threshold, pd.Index(["threshold"]))[:, 0]
-    table = [_scores_of_group(truth, scores, member, least, flagged) for member in inside.T]
+    table = [_scores_of_group(truth, scores, member, min_support, flagged) for member in inside.T]
     return pd.DataFrame(table, index=pd.Index(groups.columns, name="group"))
 
 
@@ -228,7 +228,7 @@ def _checked_groups(groups: pd.DataFrame, rows: int) -> np.ndarray:
 
 
 def _scores_of_group(
-    truth: np.ndarray, scores: np.ndarray, inside: np.ndarray, least: int, flagged: np.ndarray | None
+    truth: np.ndarray, scores: np.ndarray, inside: np.ndarray, min_support: int, flagged: np.ndarray | None
 ) -> dict[str, float]:
     """One row of the report; all arrays (N,)."""
     positive, negative, member, background = truth == 1, truth == 0, inside == 1, inside == 0
@@ -241,16 +241,16 @@ def _scores_of_group(
         "rows": int((member & (positive | negative)).sum()),
         "positives": int((member & positive).sum()),
     }
-    found |= {name: _area(scores, *pair, least) for name, pair in zip(AREAS, pairs, strict=True)}
+    found |= {name: _area(scores, *pair, min_support) for name, pair in zip(AREAS, pairs, strict=True)}
     if flagged is not None:
         harmless = (member & negative, background & negative)
-        rate, elsewhere = (flagged[rows].mean() if rows.sum() >= least else np.nan for rows in harmless)
+        rate, elsewhere = (flagged[rows].mean() if rows.sum() >= min_support else np.nan for rows in harmless)
         found |= {"false_positive_rate": rate, "false_positive_gap": rate - elsewhere}
     return found
 
 
-def _area(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, least: int) -> float:
-    if min(positive.sum(), negative.sum()) < least:
+def _area(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, min_support: int) -> float:
+    if min(positive.sum(), negative.sum()) < min_support:
         return np.nan
     rows = positive | negative
     return auc_by_label(positive[rows, None], scores[rows, None]).iloc[0]

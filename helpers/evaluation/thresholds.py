@@ -37,7 +37,8 @@ def tune_thresholds(
     objective: Objective = "f1",
     beta: float = 1.0,
     costs: tuple[float, float] = (1.0, 1.0),
-    least: float | None = None,
+    min_precision: float | None = None,
+    min_recall: float | None = None,
     labels: Sequence[str] | None = None,
     ids: "Ids | None" = None,
     test_targets: "Table | None" = None,
@@ -56,8 +57,8 @@ def tune_thresholds(
     - "cost": the smallest cost a row, with `costs` = (of a false positive, of a false negative). For calibrated
       probabilities the answer is known, false positive / (false positive + false negative) (Elkan 2001). Where saying
       no to all is cheapest, the threshold is inf.
-    - "precision_at": the largest recall among cuts with a precision of at least `least`.
-    - "recall_at": the largest precision among cuts with a recall of at least `least`.
+    - "precision_at": the largest recall among cuts with a precision of at least `min_precision`.
+    - "recall_at": the largest precision among cuts with a recall of at least `min_recall`.
 
     Args:
         targets: (N, L) of 0, 1 and NaN (unknown) of the validation rows.
@@ -65,7 +66,8 @@ def tune_thresholds(
         objective: one of the above.
         beta: of "f_beta", above 0.
         costs: of "cost", neither negative.
-        least: of "precision_at" and "recall_at", in (0, 1].
+        min_precision: of "precision_at", in (0, 1].
+        min_recall: of "recall_at", in (0, 1].
         labels: L names; None takes the column names of a DataFrame, or 0 to L - 1.
         ids: (N,) of the validation rows; needed with test rows.
         test_targets: (M, L) of other rows, to report on.
@@ -98,7 +100,8 @@ def tune_thresholds(
         >>> evaluation.tune_thresholds(targets, probabilities, objective="cost", costs=(1.0, 3.0))["threshold"].tolist()
         [0.30000000000000004]
     """
-    _check_settings(objective, beta, costs, least)
+    _check_settings(objective, beta, costs)
+    least = _checked_least(objective, min_precision=min_precision, min_recall=min_recall)
     truth, scores, names = checked(targets, probabilities, labels)
     given = {"test_targets": test_targets, "test_probabilities": test_probabilities}
     parts = {"valid": (truth, scores)} | _other_rows(names, len(truth), given, ids, test_ids)
@@ -198,7 +201,7 @@ def _warn(names: pd.Index, chosen: np.ndarray, objective: str, least: float | No
         warnings.warn(f"{never}: {reason}, so their threshold is inf (never)", UserWarning, stacklevel=3)
 
 
-def _check_settings(objective: str, beta: float, costs: tuple[float, float], least: float | None) -> None:
+def _check_settings(objective: str, beta: float, costs: tuple[float, float]) -> None:
     check_choice("objective", objective, OBJECTIVES)
     if check_number("beta", beta, above=0, at_most=1e6) != 1 and objective != "f_beta":
         raise ValueError(f"beta={beta!r} goes with objective='f_beta', not with {objective!r}")
@@ -208,9 +211,16 @@ def _check_settings(objective: str, beta: float, costs: tuple[float, float], lea
         raise ValueError(f"costs={costs!r}: at least one of them must be above 0")
     if numbers != [1, 1] and objective != "cost":
         raise ValueError(f"costs={costs!r} go with 'cost', not with {objective!r}")
-    if objective.endswith("_at") and least is None:
-        raise ValueError(f"objective={objective!r} needs least=, the {objective[:-3]} to reach, such as least=0.9")
-    if least is not None:
-        check_number("least", least, above=0, at_most=1)
-    if not objective.endswith("_at") and least is not None:
-        raise ValueError(f"least={least!r} goes with 'precision_at' and 'recall_at', not with {objective!r}")
+
+
+def _checked_least(objective: str, **limits: float | None) -> float | None:
+    """The precision or recall that an objective needs, or None for one that needs none."""
+    needed = {"precision_at": "min_precision", "recall_at": "min_recall"}.get(objective)
+    for name, value in limits.items():
+        if name != needed and value is not None:
+            raise ValueError(f"{name}={value!r} goes with objective={name[4:] + '_at'!r}, not with {objective!r}")
+    if needed is None:
+        return None
+    if limits[needed] is None:
+        raise ValueError(f"objective={objective!r} needs {needed}=, the {needed[4:]} to reach, such as {needed}=0.9")
+    return check_number(needed, limits[needed], above=0, at_most=1)

@@ -37,7 +37,7 @@ class CommentDataModule(pl.LightningDataModule):
         labels: label columns of 0 and 1 in any type, -1 or missing where unknown; None takes those that the train table
             carries (`datasets.as_comments`), or all other columns of a file but `ignore`.
         ignore: columns of files that are no labels.
-        clean: of a training set in memory, keep the rows with a label and this many without, see
+        negatives: of a training set in memory, keep the rows with a label and this many without, see
             `datasets.downsample_negatives`.
         max_rows: of the train table, at most, before it is shared out.
         max_length: length at which texts are cut.
@@ -73,7 +73,7 @@ class CommentDataModule(pl.LightningDataModule):
         text: str | None = None,
         labels: list[str] | None = None,
         ignore: Sequence[str] = ("id",),
-        clean: int | None = None,
+        negatives: int | None = None,
         max_rows: int | None = None,
         max_length: int = 128,
         batch_size: int = 32,
@@ -88,13 +88,13 @@ class CommentDataModule(pl.LightningDataModule):
             "read_batch_size", batch_size if read_batch_size is None else read_batch_size
         )
         self.seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
-        for name, number, least in (("max_rows", max_rows, 1), ("clean", clean, 0)):
+        for name, number, least in (("max_rows", max_rows, 1), ("negatives", negatives, 0)):
             if number is not None:
                 check_count(name, number, at_least=least)
         self.encoder, self.bucket = str(encoder), bucket
         given = {"train": train, "valid": valid, "test": test}
         self.sources: dict[str, Any] = {name: _as_source(name, source) for name, source in given.items()}
-        self._check_sources(max_rows, clean)
+        self._check_sources(max_rows, negatives)
         self.text: Any = TEXT if text is None else text  # of files; tables may carry another
         self.file_options: dict[str, Any] = {"ignore": tuple(ignore), "cache": str(cache)}
         self.columns: list[Any] | None = None if labels is None else _checked_names(labels)
@@ -105,7 +105,7 @@ class CommentDataModule(pl.LightningDataModule):
             if isinstance(source, pd.DataFrame):
                 self.sources[name] = _from(name, _read_table, source, self.text, self._label_columns())
         if self.in_memory:
-            self._share_out(max_rows, clean)
+            self._share_out(max_rows, negatives)
         for name in ("train", "valid"):
             if isinstance(self.sources[name], pd.DataFrame):
                 _check_known(name, self.sources[name][self._label_columns()])
@@ -116,7 +116,7 @@ class CommentDataModule(pl.LightningDataModule):
         """Whether the training set is a table."""
         return isinstance(self.sources["train"], pd.DataFrame)
 
-    def _check_sources(self, max_rows: int | None, clean: int | None) -> None:
+    def _check_sources(self, max_rows: int | None, negatives: int | None) -> None:
         """Refuse sources that do not go together, see the class."""
         test = self.sources["test"]
         for name in ("valid", "train"):
@@ -127,10 +127,12 @@ class CommentDataModule(pl.LightningDataModule):
         shares = [name for name, source in self.sources.items() if isinstance(source, float)]
         if shares and not self.in_memory:
             raise ValueError(f"{', '.join(shares)}: a share of train, which is files: files must be split beforehand")
-        if not self.in_memory and (clean is not None or max_rows is not None):
-            raise ValueError(f"clean={clean}, max_rows={max_rows}: files are taken whole, choose their rows beforehand")
+        if not self.in_memory and (negatives is not None or max_rows is not None):
+            raise ValueError(
+                f"negatives={negatives}, max_rows={max_rows}: files are taken whole, choose their rows beforehand"
+            )
 
-    def _share_out(self, max_rows: int | None, clean: int | None) -> None:
+    def _share_out(self, max_rows: int | None, negatives: int | None) -> None:
         """Draw, split and balance the tables in memory; test and valid rows keep their natural shares."""
         found = self.sources
         found["train"] = datasets.subsample(found["train"], max_rows, seed=self.seed)
@@ -140,8 +142,8 @@ class CommentDataModule(pl.LightningDataModule):
             together: dict[str, Any] = {"seed": self.seed, "groups": "near-duplicates"}
             parts = datasets.split(found["train"], **options, **together)
             found |= {"train": parts.train} | {name: getattr(parts, name) for name in shares}
-        if clean is not None:
-            found["train"] = datasets.downsample_negatives(found["train"], clean=clean, seed=self.seed)
+        if negatives is not None:
+            found["train"] = datasets.downsample_negatives(found["train"], negatives=negatives, seed=self.seed)
 
     @property
     def labels(self) -> list[str]:
