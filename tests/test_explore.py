@@ -84,7 +84,7 @@ def test_decisions_are_those_of_scikit_learn_over_the_known_rows(scored, thresho
         truth, yes = targets.loc[known, label].astype(int), (probabilities.loc[known, label] >= cut).astype(int)
         spared, alarms, missed, found = confusion_matrix(truth, yes, labels=[0, 1]).ravel()
         row = table.loc[label]
-        assert row[["found", "missed", "alarms", "spared"]].tolist() == [found, missed, alarms, spared]
+        assert row[["tp", "fn", "fp", "tn"]].tolist() == [found, missed, alarms, spared]
         wanted = precision_recall_fscore_support(truth, yes, average="binary", zero_division=0.0)[:3]
         assert row[["precision", "recall", "f1"]].tolist() == pytest.approx(wanted, abs=1e-12)
     assert table["threshold"].tolist() == cuts.tolist()
@@ -135,7 +135,7 @@ def test_moving_a_slider_changes_numbers_totals_and_picture(explorer):
     assert all(old != new for old, new in zip(before, after, strict=True))
     assert explorer._numbers["toxic"].value == others
     row = explorer.table().loc["insult"]
-    shown = [">0.200<", f">{row['precision']:.3f}<", f">{row['f1']:.3f}<", f">{int(row['missed']):,}<"]
+    shown = [">0.200<", f">{row['precision']:.3f}<", f">{row['f1']:.3f}<", f">{int(row['fn']):,}<"]
     assert all(text in explorer._numbers["insult"].value for text in shown)
     assert explorer.label == "insult" == explorer._choice.value
     assert explorer.thresholds["insult"] == 0.2
@@ -145,7 +145,7 @@ def test_the_far_right_is_never(explorer):
     explorer.sliders["toxic"].value = 5  # a slider stops at its end
     assert explorer.thresholds["toxic"] == np.inf
     assert ">never<" in explorer._numbers["toxic"].value
-    assert explorer.table().loc["toxic", ["found", "alarms"]].sum() == 0
+    assert explorer.table().loc["toxic", ["tp", "fp"]].sum() == 0
     explorer.sliders["toxic"].value = 1.0
     assert explorer.thresholds["toxic"] == 1.0
     never = [text.get_text() for text in ThresholdPicture(explorer.ranked, explorer.table(), "toxic")._corners.values()]

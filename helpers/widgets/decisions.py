@@ -46,7 +46,7 @@ def rank(targets: Table, probabilities: Table, *, labels: Sequence[str] | None =
     Examples:
         >>> from helpers import widgets
         >>> ranked = widgets.rank([[1], [0], [1], [0]], [[0.9], [0.2], [0.4], [0.6]], labels=["toxic"])
-        >>> widgets.decisions(ranked, 0.3).loc["toxic", ["found", "alarms"]].astype(int).tolist()
+        >>> widgets.decisions(ranked, 0.3).loc["toxic", ["tp", "fp"]].astype(int).tolist()
         [2, 1]
     """
     truth, scores, names = checked(targets, probabilities, labels)
@@ -69,7 +69,7 @@ def decisions(ranked: Ranked, threshold: Threshold = 0.5) -> pd.DataFrame:
 
     Returns:
         By label: `threshold`, `precision`, `recall`, `f1` (0.0 with nothing to divide by, NaN where no row is known),
-        and the rows `found`, `missed`, `alarms` (false ones) and `spared` (rightly not given the label).
+        and the confusion matrix: `tp`, `fn`, `fp`, `tn`.
 
     Raises:
         ValueError: thresholds that do not fit.
@@ -83,20 +83,20 @@ def decisions(ranked: Ranked, threshold: Threshold = 0.5) -> pd.DataFrame:
         precision    0.5
         recall       0.5
         f1           0.5
-        found        1.0
-        missed       1.0
-        alarms       1.0
-        spared       1.0
+        tp           1.0
+        fn           1.0
+        fp           1.0
+        tn           1.0
     """
     cuts = as_thresholds(threshold, _checked(ranked).names)
-    found, alarms = (
+    tp, fp = (
         np.array([len(scores) - np.searchsorted(scores, cut) for scores, cut in zip(part, cuts, strict=True)])
         for part in (ranked.with_label, ranked.without)
     )
     positives, negatives = (np.array([len(s) for s in part]) for part in (ranked.with_label, ranked.without))
-    table = _scores(found, positives - found, alarms, negatives - alarms).set_index(ranked.names)
+    table = _scores(tp, positives - tp, fp, negatives - fp).set_index(ranked.names)
     table.insert(0, "threshold", cuts)
-    return table.assign(found=found, missed=positives - found, alarms=alarms, spared=negatives - alarms)
+    return table.assign(tp=tp, fn=positives - tp, fp=fp, tn=negatives - fp)
 
 
 def totals(table: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +114,7 @@ def totals(table: pd.DataFrame) -> pd.DataFrame:
         macro       0.33    0.50  0.40
         micro       0.67    0.67  0.67
     """
-    counts = ["found", "missed", "alarms", "spared"]
+    counts = ["tp", "fn", "fp", "tn"]
     check_table("table (of widgets.decisions)", table, [*SCORES, *counts])
     micro = _scores(*(table[[name]].sum().to_numpy() for name in counts))
     return pd.DataFrame({"macro": table[SCORES].mean(), "micro": micro.iloc[0]}).T
@@ -141,11 +141,9 @@ def curve(ranked: Ranked, label: str, *, points: int = 201) -> pd.DataFrame:
     place = list(_checked(ranked).names).index(check_choice("label", label, list(ranked.names)))
     cuts = np.linspace(0, 1, check_count("points", points, at_least=2))
     positive, negative = ranked.with_label[place], ranked.without[place]
-    found, alarms = (len(scores) - np.searchsorted(scores, cuts) for scores in (positive, negative))
-    table = _scores(found, len(positive) - found, alarms, len(negative) - alarms).set_index(
-        pd.Index(cuts, name="threshold")
-    )
-    table.loc[found + alarms == 0, "precision"] = np.nan
+    tp, fp = (len(scores) - np.searchsorted(scores, cuts) for scores in (positive, negative))
+    table = _scores(tp, len(positive) - tp, fp, len(negative) - fp).set_index(pd.Index(cuts, name="threshold"))
+    table.loc[tp + fp == 0, "precision"] = np.nan
     return table
 
 
@@ -155,7 +153,7 @@ def _checked(ranked: Ranked) -> Ranked:
     return ranked
 
 
-def _scores(found: np.ndarray, missed: np.ndarray, alarms: np.ndarray, spared: np.ndarray) -> pd.DataFrame:
+def _scores(tp: np.ndarray, fn: np.ndarray, fp: np.ndarray, tn: np.ndarray) -> pd.DataFrame:
     """Precision, recall and F1 of counts, each (K,)."""
-    scores = precision_recall_f(Confusion(found, alarms, missed, spared))
+    scores = precision_recall_f(Confusion(tp, fp, fn, tn))
     return pd.DataFrame(dict(zip(SCORES, scores, strict=True)))

@@ -20,8 +20,14 @@ from helpers.widgets.rendering import encoded, name_inches, side_by_side
 BINS = np.linspace(0, 1, 41)
 FOUND, ALARM, PALE = PALETTE[2], PALETTE[1], "#D5D5D5"
 LINES = {"precision": PALETTE[0], "recall": PALETTE[4], "f1": DARK}
-CORNERS = {"missed": (0, 1), "found": (1, 1), "spared": (0, 0), "alarms": (1, 0)}
-WORDS = {"missed": "missed", "found": "found", "spared": "rightly spared", "alarms": "false alarms", "f1": "F1"}
+CORNERS = {"fn": (0, 1), "tp": (1, 1), "tn": (0, 0), "fp": (1, 0)}
+WORDS = {
+    "fn": "false negatives",
+    "tp": "true positives",
+    "tn": "true negatives",
+    "fp": "false positives",
+    "f1": "F1",
+}
 OUTSIDE = 1.02  # where the line of a threshold stands that no probability reaches
 
 

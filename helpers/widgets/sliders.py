@@ -1,4 +1,4 @@
-"""A slider for each label's threshold, and what its place means: found, missed, false alarms."""
+"""Move the threshold of each label by a slider, and see its confusion matrix and scores."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STEP = 0.005
 NEVER = 1 + STEP  # the slider's last place: the label is never given
-COLUMNS = ("threshold", "precision", "recall", "F1", "found", "missed", "false alarms")
+COLUMNS = ("threshold", "precision", "recall", "F1", "TP", "FN", "FP")
 ROW = "<div class='explore-row' style='display:flex;font-variant-numeric:tabular-nums'>{}</div>"
 WIDTHS = ("5.5em", "5.5em", "4.5em", "4em", "4.5em", "5em", "7em")
 CELL = "<span style='width:{};text-align:right;line-height:28px'>{}</span>"
@@ -178,10 +178,10 @@ class ThresholdExplorer(Explorer):
         table = self.table()
         for name, row in zip(self.sliders, table.to_dict("records"), strict=True):
             cut = "never" if np.isinf(row["threshold"]) else f"{row['threshold']:.3f}"
-            counts = [f"{row[count]:,}" for count in ("found", "missed", "alarms")]
+            counts = [f"{row[count]:,}" for count in ("tp", "fn", "fp")]
             self._numbers[name].value = _cells([cut, *_rounded(row), *counts])
         for mean, means in totals(table).to_dict("index").items():
-            counts = [f"{table[count].sum():,}" for count in ("found", "missed", "alarms")] if mean == "micro" else []
+            counts = [f"{table[count].sum():,}" for count in ("tp", "fn", "fp")] if mean == "micro" else []
             self._totals[str(mean)].value = _cells(["", *_rounded(means), *counts])
         if self._drawn is None or self._drawn.label != self.label:
             self._drawn = ThresholdPicture(self.ranked, table, self.label)
