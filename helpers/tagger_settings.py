@@ -18,10 +18,18 @@ _LEAST_TOKENS = 3  # the two special ones and a word
 
 
 def whole_folder(folder: str | Path) -> AbstractContextManager[Path]:
-    """A new folder to write a tagger into, which takes the place of `folder` at the end, or is gone after an error.
+    """Give a new folder to write a tagger into, which takes the place of `folder` at the end, or is gone after an error.
 
     Raises:
         FileExistsError: the folder holds something else than a tagger, or something beside one.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from helpers import tagger_settings
+        >>> with tagger_settings.whole_folder("tagger") as new:
+        ...     _ = (new / "tagger.json").write_text("{}")
+        >>> [path.name for path in Path("tagger").iterdir()]
+        ['tagger.json']
     """
     return folders.replacing(folder, marker=SETTINGS, what="a tagger")
 

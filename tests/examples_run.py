@@ -16,7 +16,7 @@ os.environ |= {"MPLBACKEND": "Agg", "HF_HUB_OFFLINE": "1"}  # no window, no netw
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # A name that a reader calls, or catches, and whose docstring has no example, with the reason.
 WITHOUT_EXAMPLE = {
-    "helpers.export.demo_page": "it needs Gradio, an extra, and shows a page",
+    "helpers.export.demo": "it needs Gradio, an extra, and shows a page",
 }
 
 

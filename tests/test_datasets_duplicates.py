@@ -79,7 +79,7 @@ def test_thresholds_out_of_range(threshold):
 def test_texts_of_one_template_are_grouped_and_their_pairs_refused(monkeypatch):
     texts = [f"{LONG} says ticket {i}" for i in range(500)]
     assert set(datasets.near_duplicate_groups(texts)) == {0}
-    monkeypatch.setattr(datasets.duplicates, "_MAX_CANDIDATES", 1000)
+    monkeypatch.setattr(datasets.near_duplicates, "_MAX_CANDIDATES", 1000)
     with pytest.raises(datasets.DataError, match="more than 1,000 pairs may be similar: the texts follow a template"):
         datasets.near_duplicate_pairs(texts)
 

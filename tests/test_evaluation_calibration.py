@@ -47,10 +47,10 @@ def test_what_does_not_fit_is_refused():
         evaluation.reliability([0, 1], [0.1, 0.2], n_bins=0)
     with pytest.raises(ValueError, match="one class only"):
         evaluation.reliability([1, 1], [0.1, 0.2])
-    with pytest.raises(ValueError, match="strategy='quantile': expected 'width' or 'mass'"):
-        evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), strategy="quantile")
-    with pytest.raises(ValueError, match="strategy='quantile': expected 'width' or 'mass'"):
-        evaluation.reliability([0, 1], [0.1, 0.2], strategy="quantile")
+    with pytest.raises(ValueError, match="strategy='mass': expected 'uniform' or 'quantile'"):
+        evaluation.calibration_error(np.zeros((2, 1)), np.zeros((2, 1)), strategy="mass")
+    with pytest.raises(ValueError, match="strategy='mass': expected 'uniform' or 'quantile'"):
+        evaluation.reliability([0, 1], [0.1, 0.2], strategy="mass")
     with pytest.raises(ValueError, match="probabilities: row 1, label 0"):
         evaluation.brier(np.zeros((2, 1)), np.array([[0.5], [1.5]]))
     with pytest.raises(ValueError, match="both must be \\(N, L\\)"):

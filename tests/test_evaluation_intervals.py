@@ -53,7 +53,7 @@ def one_score(reference, targets, scores):
     return np.array(by_label)
 
 
-def slowly(reference, targets, models, level):
+def slowly(reference, targets, models, confidence_level):
     """The table by a loop over repeated rows and labels: value, low, high, resamples, share_above."""
     every = [np.arange(len(targets))]
     every += [np.repeat(every[0], weights) for weights in all_weights(len(targets)).T]
@@ -65,7 +65,9 @@ def slowly(reference, targets, models, level):
     table = []
     for draw in np.array(draws).T:
         known = draw[~np.isnan(draw)]
-        quantiles = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) if len(known) else [np.nan] * 2
+        quantiles = (
+            np.quantile(known, [(1 - confidence_level) / 2, (1 + confidence_level) / 2]) if len(known) else [np.nan] * 2
+        )
         table.append([*quantiles, len(known), (known > 1e-12).mean() if len(known) else np.nan])
     return np.column_stack([value, table])
 
@@ -243,14 +245,14 @@ def test_resamples_in_which_a_rare_label_loses_its_positives_are_not_counted():
 def test_a_label_of_one_class_is_named_and_left_out_of_the_mean(metric, paired):
     targets, first, second = made()
     targets[:, 1] = [1, np.nan] * 150
-    pairs = {"against": second} if paired else {}
+    pairs = {"baseline": second} if paired else {}
     with pytest.warns(UserWarning, match=r"\['b'\] out of the mean.*counted: 2") as caught:
         table = bootstrap(metric, targets, first, n_resamples=50, labels=NAMES, **pairs)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert table.loc["b", ["value", "low", "high"]].isna().all()
     assert table.loc["b", ["n_resamples", "positives"]].tolist() == [0, 150]
-    pairs = {"against": second[:, ::2]} if paired else {}
+    pairs = {"baseline": second[:, ::2]} if paired else {}
     rest = bootstrap(metric, targets[:, ::2], first[:, ::2], n_resamples=50, labels=["a", "c"], **pairs)
     pd.testing.assert_frame_equal(table.drop(index="b"), rest)
 
@@ -288,9 +290,9 @@ def test_a_callable_that_gives_a_float_is_called_on_the_repeated_rows(metric, pa
 @ignore_one_class
 def test_a_callable_that_gives_a_series_has_a_row_for_each_label(case):
     targets, first, second = case
-    for against in (None, second):
-        named = bootstrap("auc", targets, first, baseline=against, n_resamples=RESAMPLES)
-        called = bootstrap(metrics.auc_by_label, targets, first, baseline=against, n_resamples=RESAMPLES)
+    for baseline in (None, second):
+        named = bootstrap("auc", targets, first, baseline=baseline, n_resamples=RESAMPLES)
+        called = bootstrap(metrics.auc_by_label, targets, first, baseline=baseline, n_resamples=RESAMPLES)
         assert called.index.tolist() == list(range(targets.shape[1]))
         assert_same(called, named.iloc[:-1][called.columns], atol=1e-12)
 
@@ -347,7 +349,7 @@ def test_scores_of_decisions_equal_a_loop_over_label_report(metric, paired, case
     targets, *models = case
     n_labels = targets.shape[1]
     limits, models = [limits[:n_labels], limits[3 : 3 + n_labels]][: 1 + paired], models[: 1 + paired]
-    pair = {"against": models[1], "baseline_threshold": limits[1]} if paired else {}
+    pair = {"baseline": models[1], "baseline_threshold": limits[1]} if paired else {}
     options = {"n_resamples": RESAMPLES, "confidence_level": 0.8, "threshold": limits[0]}
     table = bootstrap(metric, targets, models[0], **options, **pair)
     value, *draws = decisions_slowly(metric, targets, models, limits)
@@ -365,9 +367,9 @@ def test_the_mean_of_f1_is_that_of_the_callable(paired):
     targets, first, second = made(rows=120)
     targets[::3, 1] = np.nan
     limits = [0.3, 0.4, np.inf]
-    against = {"against": second} if paired else {}
-    named = bootstrap("f1", targets, first, threshold=limits, n_resamples=RESAMPLES, **against)
-    called = bootstrap(partial(metrics.f1, threshold=limits), targets, first, n_resamples=RESAMPLES, **against)
+    baseline = {"baseline": second} if paired else {}
+    named = bootstrap("f1", targets, first, threshold=limits, n_resamples=RESAMPLES, **baseline)
+    called = bootstrap(partial(metrics.f1, threshold=limits), targets, first, n_resamples=RESAMPLES, **baseline)
     assert_same(named.loc[["mean"], called.columns], called, atol=1e-12)
     assert_same(
         bootstrap("f1", targets, first, n_resamples=5), bootstrap("f1", targets, first, threshold=0.5, n_resamples=5)
@@ -430,19 +432,19 @@ FRAME = pd.DataFrame(SCORES, columns=["a", "b"])
         ({"probabilities": SCORES[:2]}, r"\(3, 2\).*\(2, 2\)"),
         ({"probabilities": SCORES + 3}, "probabilities: row 0, label 0 .* sigmoid"),
         ({"targets": GOOD - 1}, "targets: row 0, label 0 .* not -1"),
-        ({"against": SCORES[:2]}, r"^against, .*\(3, 2\).*\(2, 2\)"),
-        ({"against": SCORES[:, 0]}, r"^against, .*\(3, 2\).*\(3,\)"),
-        ({"against": SCORES * np.nan}, "^against, .*row 0, label 0 .* is nan"),
-        ({"probabilities": FRAME, "against": FRAME[["b", "a"]]}, r"^against, .*\['a', 'b'\].*\['b', 'a'\]"),
+        ({"baseline": SCORES[:2]}, r"^baseline, .*\(3, 2\).*\(2, 2\)"),
+        ({"baseline": SCORES[:, 0]}, r"^baseline, .*\(3, 2\).*\(3,\)"),
+        ({"baseline": SCORES * np.nan}, "^baseline, .*row 0, label 0 .* is nan"),
+        ({"probabilities": FRAME, "baseline": FRAME[["b", "a"]]}, r"^baseline, .*\['a', 'b'\].*\['b', 'a'\]"),
         ({"threshold": 0.5}, "a threshold goes with f1, precision, recall: not with 'auc'"),
         ({"metric": "average_precision", "threshold": [0.5, 0.5]}, "not with 'average_precision'"),
-        ({"baseline_threshold": 0.5, "against": SCORES}, "not with 'auc'"),
+        ({"baseline_threshold": 0.5, "baseline": SCORES}, "not with 'auc'"),
         ({"metric": metrics.f1, "threshold": 0.5}, r"a threshold goes with .*functools\.partial"),
-        ({"metric": "f1", "baseline_threshold": 0.5}, "give its probabilities as against"),
+        ({"metric": "f1", "baseline_threshold": 0.5}, "give its probabilities as baseline"),
         ({"metric": "f1", "threshold": 1.5}, r"^threshold 1\.5: each must lie in \[0, 1\], or be inf"),
         ({"metric": "f1", "threshold": [0.5] * 3}, r"^threshold has shape \(3,\)"),
         ({"metric": "f1", "threshold": [0.5, np.nan]}, "^threshold"),
-        ({"metric": "f1", "against": SCORES, "baseline_threshold": -1}, r"^baseline_threshold: threshold -1\.0"),
+        ({"metric": "f1", "baseline": SCORES, "baseline_threshold": -1}, r"^baseline_threshold: threshold -1\.0"),
         ({"metric": "f1", "labels": ["a", "mean"]}, "rename 'mean'"),
         ({"metric": "recall", "probabilities": FRAME, "threshold": pd.Series({"b": 0, "a": 1})}, "threshold is for"),
         ({"labels": ["a"]}, "2 different names"),
@@ -459,7 +461,7 @@ def test_bad_input_is_refused_with_what_to_do(changes, message):
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_weights_of_nothing_are_refused(size):
-    with pytest.raises(ValueError, match=r"^(rows|resamples)=0: expected a whole number, at least 1"):
+    with pytest.raises(ValueError, match=r"^(rows|n_resamples)=0: expected a whole number, at least 1"):
         resample_weights(*size)  # at the call, not at the first piece
 
 

@@ -250,8 +250,19 @@ def test_a_model_with_heads_is_trained_and_scored_by_the_same_loop():
     np.testing.assert_array_equal(decided["which"], probabilities["which"].argmax(axis=1))
     whole = loops.predict(model, train)
     np.testing.assert_array_equal(whole["yes"], loops.predict_proba(model, train)["yes"][:, 0] >= 0.5)
-    with pytest.raises(ValueError, match="has no heads"):
-        loops.predict(torch.nn.Linear(12, 2), loaders.array_loader({"input": inputs["features"]}, labels))
+
+
+def test_a_model_without_heads_decides_by_thresholds():
+    loader = loaders.array_loader({"input": torch.randn(50, 12)}, torch.zeros(50, 2), shuffle=True)
+    model = torch.nn.Linear(12, 2)
+    probabilities = loops.predict_proba(model, loader)
+    np.testing.assert_array_equal(loops.predict(model, loader), probabilities >= 0.5)
+    decisions = loops.predict(model, loader, threshold=[0.3, np.inf])
+    assert decisions.dtype == np.int8
+    np.testing.assert_array_equal(decisions, probabilities >= [0.3, np.inf])
+    for threshold in ({"yes": 0.5}, [0.1, 0.2, 0.3], -1, np.nan):
+        with pytest.raises(ValueError, match="threshold"):
+            loops.predict(model, loader, threshold=threshold)
 
 
 def test_the_loss_of_heads_is_summed_over_batches_once():

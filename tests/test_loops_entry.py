@@ -215,7 +215,7 @@ def test_weights_of_the_loss_may_be_trained_too():
 def test_schedules_are_checked():
     model, other = nn.Linear(4, 2), nn.Linear(4, 2)
     optimizer, foreign = (torch.optim.SGD(part.parameters(), lr=0.1) for part in (model, other))
-    with pytest.raises(ValueError, match="schedule: it belongs to another optimizer"):
+    with pytest.raises(ValueError, match="scheduler: it belongs to another optimizer"):
         fitted(model, optimizer=optimizer, scheduler=loops.linear_warmup(foreign, steps=9))
     with pytest.raises(ValueError, match="without a score, got ReduceLROnPlateau"):
         fitted(model, optimizer=optimizer, scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer))

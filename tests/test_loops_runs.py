@@ -210,7 +210,7 @@ def test_epochs_grow_without_a_schedule_and_end_as_one_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "schedule",
+    "scheduler",
     [
         partial(loops.linear_warmup, steps=15),
         partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=0.01, total_steps=15),
@@ -219,12 +219,12 @@ def test_epochs_grow_without_a_schedule_and_end_as_one_run(tmp_path):
         partial(torch.optim.lr_scheduler.LinearLR, start_factor=1.0, end_factor=0.0, total_iters=15),
     ],
 )
-def test_epochs_grow_no_further_than_the_schedule(schedule, tmp_path):
-    run(tmp_path, scheduler=schedule, epochs=1)
-    run(tmp_path, scheduler=schedule, epochs=3)
+def test_epochs_grow_no_further_than_the_schedule(scheduler, tmp_path):
+    run(tmp_path, scheduler=scheduler, epochs=1)
+    run(tmp_path, scheduler=scheduler, epochs=3)
     message = r"epochs was 3 and is 4\..* make it for 4 epochs from the start, in a new folder"
     with pytest.raises(loops.CheckpointError, match=message):
-        run(tmp_path, scheduler=schedule, epochs=4)
+        run(tmp_path, scheduler=scheduler, epochs=4)
 
 
 def test_a_stretched_schedule_is_refused_with_the_way_out(finished):
@@ -295,7 +295,7 @@ KINDS += [
     "optimizer state",
     "model 0.weight",
 ]
-KINDS += ["state rows", "state epoch", "state loss_sum", "limits epochs", "schedule last_epoch"]
+KINDS += ["state rows", "state epoch", "state loss_sum", "limits epochs", "scheduler last_epoch"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -107,12 +107,12 @@ def test_settings_out_of_range_are_refused(settings):
 
 
 @pytest.mark.parametrize("char_ngrams", [True, False])
-def test_a_folder_gives_the_same_answers_again(tmp_path, pieces):
-    tagger = CountTagger(2.0, char_ngrams=pieces, min_df=1).fit(TEXTS, TARGETS)
+def test_a_folder_gives_the_same_answers_again(tmp_path, char_ngrams):
+    tagger = CountTagger(2.0, char_ngrams=char_ngrams, min_df=1).fit(TEXTS, TARGETS)
     folder = models.save_counts(tmp_path / "goats", tagger, thresholds={"lamp": np.inf})
     assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "tagger.json", "vocabulary.json"]
     again, thresholds = models.load_counts(folder)
-    assert (again.C, again.char_ngrams, again.min_df, again.labels) == (2.0, pieces, 1, ["goat", "lamp"])
+    assert (again.C, again.char_ngrams, again.min_df, again.labels) == (2.0, char_ngrams, 1, ["goat", "lamp"])
     assert thresholds == {"goat": 0.5, "lamp": np.inf}
     strange = [*TEXTS, "", "Ziegen 🐐", "GOAT!!"]
     pd.testing.assert_frame_equal(again.predict_proba(strange), tagger.predict_proba(strange))
@@ -193,9 +193,9 @@ SENTENCES = {  # a pleased and a displeased one in each script
 @pytest.mark.parametrize("script", SENTENCES)
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("char_ngrams", [True, False])
-def test_every_script_is_learnt_and_composed_and_decomposed_accents_are_the_same(script, form, pieces):
+def test_every_script_is_learnt_and_composed_and_decomposed_accents_are_the_same(script, form, char_ngrams):
     pleased, displeased = SENTENCES[script]
-    tagger = CountTagger(char_ngrams=pieces, min_df=1).fit(
+    tagger = CountTagger(char_ngrams=char_ngrams, min_df=1).fit(
         [pleased, displeased] * 2, pd.DataFrame({"pleased": [1, 0] * 2})
     )
     with warnings.catch_warnings(action="error"):

@@ -105,7 +105,7 @@ def bootstrap(
     _check_thresholds(metric, threshold, baseline_threshold, paired=baseline is not None)
     truth, scores, names = checked(targets, probabilities, labels)
     check_same_rows(targets=targets, baseline=baseline)
-    models = [scores] if baseline is None else [scores, _checked_against(truth, baseline, names, labels)]
+    models = [scores] if baseline is None else [scores, _checked_baseline(truth, baseline, names, labels)]
     if not callable(metric) and "mean" in names:
         raise ValueError(f"labels {list(names)}: rename 'mean', which is the row of the mean here")
     if callable(metric):
@@ -273,7 +273,7 @@ def _decided(
         raise ValueError(f"baseline_threshold: {error}") from error
 
 
-def _checked_against(truth: np.ndarray, baseline: Table, names: pd.Index, labels: Sequence[str] | None) -> np.ndarray:
+def _checked_baseline(truth: np.ndarray, baseline: Table, names: pd.Index, labels: Sequence[str] | None) -> np.ndarray:
     try:
         return checked(pd.DataFrame(truth, columns=names), baseline, labels)[1]
     except ValueError as error:
