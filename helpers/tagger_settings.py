@@ -18,7 +18,7 @@ _LEAST_TOKENS = 3  # the two special ones and a word
 
 
 def whole_folder(folder: str | Path) -> AbstractContextManager[Path]:
-    """Give a new folder to write a tagger into, which takes the place of `folder` at the end, or is gone after an error.
+    """Give a new folder to write a tagger into; it takes the place of `folder` at the end, or is gone after an error.
 
     Raises:
         FileExistsError: the folder holds something else than a tagger, or something beside one.
