@@ -304,10 +304,10 @@ def check_table(name: str, value: Any, columns: Iterable[Any] = (), *, empty: bo
 
     if not isinstance(value, pd.DataFrame):
         raise ValueError(f"{name} is a {type(value).__name__}: expected a DataFrame")
-    found, columns = list(value.columns), list(columns)
-    if any(found.count(column) != 1 for column in columns):
-        raise ValueError(f"{name}: expected the columns {columns}, found {found}")
-    if not empty and not (len(value) and found):
+    result, columns = list(value.columns), list(columns)
+    if any(result.count(column) != 1 for column in columns):
+        raise ValueError(f"{name}: expected the columns {columns}, found {result}")
+    if not empty and not (len(value) and result):
         raise ValueError(f"{name} has the shape {value.shape}: expected at least one row and one column")
     return value
 

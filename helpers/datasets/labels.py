@@ -140,8 +140,8 @@ def comment_texts(frame: pd.DataFrame, text: str | None = None) -> list[str]:
     texts = frame[column].tolist()
     if bad := [row for row, cell in enumerate(texts) if not isinstance(cell, str)]:
         missing = pd.isna(frame[column].iloc[bad[0]])
-        found = "has no text" if missing is True else f"holds {texts[bad[0]]!r:.50} where a text is expected"
-        raise DataError(f"{rows_in_words(bad)}: column {column} {found}; fill or drop such rows")
+        result = "has no text" if missing is True else f"holds {texts[bad[0]]!r:.50} where a text is expected"
+        raise DataError(f"{rows_in_words(bad)}: column {column} {result}; fill or drop such rows")
     return texts
 
 
@@ -189,9 +189,9 @@ def label_values(column: pd.Series, name: object, *, place: str = "", allow_unkn
     bad = np.flatnonzero(~(np.isin(values, (0, 1)) | missing | (unknown & allow_unknown)))
     if len(bad):
         hint = "; pass allow_unknown=True if it marks an unknown label" if unknown[bad[0]] else ""
-        found = str(column.iloc[bad[0]]).strip()
+        result = str(column.iloc[bad[0]]).strip()
         raise DataError(
-            f"{place}{rows_in_words(bad)}: column {name} holds {found!r} where a label is 0 or 1{hint}. "
+            f"{place}{rows_in_words(bad)}: column {name} holds {result!r} where a label is 0 or 1{hint}. "
             f"If {name} is no label, name the label columns with labels=[...]"
         )
     return np.where(missing | unknown, np.nan, values).astype(np.float32)
@@ -243,15 +243,15 @@ def _holds(frame: pd.DataFrame, name: object) -> bool:
 
 def _place(frame: pd.DataFrame, name: Any) -> int:  # noqa: ANN401
     """The position of a column; DataError where several have its name."""
-    place = frame.columns.get_loc(name)
-    if not isinstance(place, int):
+    index = frame.columns.get_loc(name)
+    if not isinstance(index, int):
         raise DataError(f"column {name!r} appears more than once in the table; rename or drop one")
-    return place
+    return index
 
 
 def _way_out(frame: pd.DataFrame) -> str:
     """How to name the label columns, with those that could be meant."""
-    fitting = [name for place, name in enumerate(frame.columns) if _could_be_label(frame.iloc[:, place])]
+    fitting = [name for index, name in enumerate(frame.columns) if _could_be_label(frame.iloc[:, index])]
     shown = f"{fitting[:8]}"[:-1] + (", ...]" if len(fitting) > 8 else "]") if fitting else "[...]"
     return f"Pass labels={shown}, or name the columns once: datasets.as_comments(table, text=..., labels={shown})"
 

@@ -292,8 +292,8 @@ def _from_madlibs(raw: RawFile) -> pd.DataFrame:
     frame = frame.rename(columns={"Text": "comment_text", "Label": "toxic", "Template": "template"})
     verdicts = frame["toxic"].map({"BAD": 1, "NOT_BAD": 0})
     if len(bad := np.flatnonzero(verdicts.isna().to_numpy())):
-        found = frame["toxic"].iloc[bad[0]]
-        raise DataError(f"{raw.name}: {rows_in_words(bad)}: column Label holds {found!r} where it is BAD or NOT_BAD")
+        result = frame["toxic"].iloc[bad[0]]
+        raise DataError(f"{raw.name}: {rows_in_words(bad)}: column Label holds {result!r} where it is BAD or NOT_BAD")
     return frame.assign(toxic=verdicts.astype(np.int64), group=_terms(frame, raw.name))
 
 
@@ -339,7 +339,7 @@ def load_synthetic() -> tuple[np.ndarray, np.ndarray]:
     advice = "It is part of the course's repository: git checkout data/synthetic.csv"
     raw = read_file(find_file(config.bundled_folders(), ["synthetic.csv"], advice))
     frame = parse_csv(raw, text_columns=[])
-    expected = [*(f"f{place}" for place in range(1, N_FEATURES + 1)), *LABELS]
+    expected = [*(f"f{index}" for index in range(1, N_FEATURES + 1)), *LABELS]
     if list(frame.columns) != expected or len(frame) != 10_000:
         raise DataError(f"{raw.name}: {len(frame):,} rows of {list(frame.columns)}, not 10,000 of {expected}. {advice}")
     if hashlib.sha256(raw.content.replace(b"\r\n", b"\n")).hexdigest() != SHA256:

@@ -70,15 +70,15 @@ def near_duplicate_pairs(texts: Iterable[str], *, threshold: float = 0.8, seed: 
     distinct = [keys[row] for row in rows]
     candidates: set[tuple[int, int]] = set()
     for bucket in _buckets(_signatures(distinct, seed), threshold):
-        candidates.update((i, j) for place, i in enumerate(bucket) for j in bucket[place + 1 :])
+        candidates.update((i, j) for index, i in enumerate(bucket) for j in bucket[index + 1 :])
         if len(candidates) > _MAX_CANDIDATES:
             raise DataError(
                 f"more than {_MAX_CANDIDATES:,} pairs may be similar: the texts follow a template. "
                 "near_duplicate_groups finds the groups without listing the pairs"
             )
     shingles = _Shingles(distinct)
-    found = [(rows[i], rows[j], shingles.jaccard(i, j)) for i, j in candidates]
-    table = pd.DataFrame([row for row in found if row[2] > threshold], columns=["first", "second", "jaccard"])
+    result = [(rows[i], rows[j], shingles.jaccard(i, j)) for i, j in candidates]
+    table = pd.DataFrame([row for row in result if row[2] > threshold], columns=["first", "second", "jaccard"])
     table = table.astype({"first": int, "second": int, "jaccard": float})
     return table.sort_values(["jaccard", "first", "second"], ascending=[False, True, True], ignore_index=True)
 
@@ -189,12 +189,12 @@ def _link(
     """
     least = threshold - 4 * (threshold * (1 - threshold) / _SIGNATURE) ** 0.5
     first, all_linked = bucket[0], True
-    for place, text in enumerate(bucket[1:], start=1):
+    for index, text in enumerate(bucket[1:], start=1):
         if all_linked and (groups.connected(first, text) or shingles.jaccard(first, text) > threshold):
             groups.merge(first, text)
             continue
-        agree = (signatures[bucket[:place]] == signatures[text]).mean(axis=1)
-        for other in bucket[:place][agree >= least]:
+        agree = (signatures[bucket[:index]] == signatures[text]).mean(axis=1)
+        for other in bucket[:index][agree >= least]:
             if not groups.connected(other, text) and shingles.jaccard(other, text) > threshold:
                 groups.merge(other, text)
         all_linked = all_linked and groups.connected(first, text)

@@ -112,8 +112,8 @@ def _choose_member(name: str, archive: zipfile.ZipFile, member: str | None) -> z
     if member is not None:
         tables = [i for i in tables if PurePosixPath(i.filename).name in (member, f"{member}.zip")]
     if len(tables) != 1:
-        found = ", ".join(i.filename for i in archive.infolist()) or "nothing"
-        raise DataError(f"{name}: expected one CSV file{f' {member}' if member else ''} inside, found {found}")
+        result = ", ".join(i.filename for i in archive.infolist()) or "nothing"
+        raise DataError(f"{name}: expected one CSV file{f' {member}' if member else ''} inside, found {result}")
     if tables[0].file_size > MAX_BYTES:
         raise DataError(
             f"{name}: {tables[0].filename} unpacks to {tables[0].file_size / 2**30:.1f} GiB; unpack it first"
@@ -172,7 +172,7 @@ def _short_rows(text: str, frame: pd.DataFrame) -> list[int]:
         return []
     rows = (row for row in _rows(text) if row and row != [""])
     next(rows)
-    return [place for place, row in enumerate(rows) if len(row) < frame.shape[1]]
+    return [index for index, row in enumerate(rows) if len(row) < frame.shape[1]]
 
 
 def _rows(text: str) -> Iterator[list[str]]:
@@ -280,7 +280,7 @@ def _from_csv(path: Path, columns: Sequence[str], batch_rows: int) -> Iterator[d
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = _checked_rows(path, csv.reader(file, strict=True), len(names))
         while part := _take(rows, batch_rows):
-            yield {column: [row[place] for row in part] for column, place in places.items()}
+            yield {column: [row[index] for row in part] for column, index in places.items()}
 
 
 def _take(rows: Iterator[list[str]], most: int) -> list[list[str]]:

@@ -41,8 +41,8 @@ def list_datasets() -> pd.DataFrame:
     rows = []
     for title, (subfolder, names, command) in _FILES.items():
         folders = config.data_folders() if subfolder else config.bundled_folders()
-        found = [name for folder in folders for name in names if (folder / subfolder / name).is_file()]
-        rows.append((title, bool(found), found[0] if found else "", "" if found else command))
+        result = [name for folder in folders for name in names if (folder / subfolder / name).is_file()]
+        rows.append((title, bool(result), result[0] if result else "", "" if result else command))
     return pd.DataFrame(rows, columns=["data set", "here", "file", "to get it"]).set_index("data set")
 
 
@@ -171,10 +171,10 @@ def _fetch_jigsaw(target: Path, force: bool) -> list[Path]:
 def _checked(fetched: Path, name: str) -> RawFile:
     """Read one CSV file out of what Kaggle sent, whatever it is wrapped in; refuse another file of that name."""
     root = fetched.resolve()
-    found = [p for p in sorted(root.rglob("*")) if p.is_file() and p.resolve().is_relative_to(root)]
-    plain = [p for p in found if p.name in (name, f"{name}.zip", f"{JIGSAW_COMPETITION}.zip")]
+    result = [p for p in sorted(root.rglob("*")) if p.is_file() and p.resolve().is_relative_to(root)]
+    plain = [p for p in result if p.name in (name, f"{name}.zip", f"{JIGSAW_COMPETITION}.zip")]
     if not plain:
-        raise DownloadError(f"Kaggle sent no {name}; it sent {', '.join(p.name for p in found) or 'nothing'}")
+        raise DownloadError(f"Kaggle sent no {name}; it sent {', '.join(p.name for p in result) or 'nothing'}")
     try:
         raw = read_file(plain[0], member=name if plain[0].suffix == ".zip" else None)
     except DataError as error:

@@ -110,8 +110,8 @@ def _of_subset(frame: pd.DataFrame, name: str, subset: str) -> pd.DataFrame:
         raise DataError(f"{name}: subset={subset!r} needs a column 'split', and there is none")
     chosen = frame[frame["split"].eq(subset)].reset_index(drop=True)
     if chosen.empty:
-        found = ", ".join(sorted(map(str, frame["split"].unique())))
-        raise DataError(f"{name}: no row of subset {subset!r}; the column 'split' holds {found}")
+        result = ", ".join(sorted(map(str, frame["split"].unique())))
+        raise DataError(f"{name}: no row of subset {subset!r}; the column 'split' holds {result}")
     return chosen
 
 
@@ -122,16 +122,16 @@ def _refuse_swapped(frame: pd.DataFrame, name: str, text: str) -> None:
     """
     named = re.findall(r"(?<![a-z])(?:train|test)(?![a-z])", re.split(r"[/\\\\]", name)[-1].lower())
     if "split" in frame.columns:
-        where, said = "its column 'split'", frame["split"].astype(str).tolist()
+        where, stated = "its column 'split'", frame["split"].astype(str).tolist()
     elif len(named) == 1:
-        where, said = "its name", named * len(frame)
+        where, stated = "its name", named * len(frame)
     else:
         return
-    known = {row: part for row, part in imdb_parts(frame[text]).items() if said[row] in ("train", "test")}
-    if known and all(said[row] != part for row, part in known.items()):
+    known = {row: part for row, part in imdb_parts(frame[text]).items() if stated[row] in ("train", "test")}
+    if known and all(stated[row] != part for row, part in known.items()):
         row, part = next(iter(known.items()))
         raise DataError(
-            f"{name}: row {row + 1} is a {part} row of IMDB, and {where} says {said[row]!r}: the parts are swapped"
+            f"{name}: row {row + 1} is a {part} row of IMDB, and {where} says {stated[row]!r}: the parts are swapped"
         )
 
 

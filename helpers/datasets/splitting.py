@@ -286,20 +286,20 @@ def _flight(columns: np.ndarray, chances: np.ndarray, rng: np.random.Generator) 
         direction = inverse @ columns[unit]
         free = (basis < 0) & (np.abs(direction) > _EPSILON)
         if free.any():
-            place = int(np.abs(np.where(free, direction, 0)).argmax())
+            index = int(np.abs(np.where(free, direction, 0)).argmax())
         else:
             moving = np.flatnonzero((basis >= 0) & (np.abs(direction) > _EPSILON))
             units = np.append(basis[moving], unit)
             stopped = _move(chances, units, np.append(-direction[moving], 1.0), rng)
             if stopped == len(moving):
                 continue
-            place = int(moving[stopped])
-        basis[place] = unit
+            index = int(moving[stopped])
+        basis[index] = unit
         pivots += 1
         if pivots % _REFRESH:
-            row = inverse[place] / direction[place]
+            row = inverse[index] / direction[index]
             inverse -= np.outer(direction, row)
-            inverse[place] = row
+            inverse[index] = row
         else:
             inverse = np.linalg.inv(np.where(basis >= 0, columns[basis].T, np.eye(n_columns)))
     return chances

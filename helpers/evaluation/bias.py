@@ -106,8 +106,8 @@ def generalized_mean(values: Table, power: float = -5) -> float:
     if numbers.ndim != 1 or not numbers.size:
         raise ValueError(f"values {numbers.shape}: give a row of at least one number")
     if (bad := ~((numbers >= 0) & np.isfinite(numbers))).any():
-        place = int(np.argmax(bad))
-        raise ValueError(f"values: number {place} (from 0) is {numbers[place]}; each must be 0 or more, and known")
+        index = int(np.argmax(bad))
+        raise ValueError(f"values: number {index} (from 0) is {numbers[index]}; each must be 0 or more, and known")
     power = _checked_power(power)
     scale = numbers.max() if power > 0 else numbers.min()  # what decides: no power of the others can overflow
     if scale == 0 or np.isinf(power):
@@ -150,8 +150,8 @@ def bias_score(report: pd.DataFrame, overall_auc: float, *, power: float = -5) -
     areas = pd.DataFrame(as_numbers("report", report[list(AREAS)]), index=report.index, columns=list(AREAS))
     if (bad := areas.lt(0) | areas.gt(1)).any(axis=None):
         row, column = np.argwhere(bad.to_numpy())[0]
-        found = areas.iloc[row, column]
-        raise ValueError(f"report: {AREAS[column]} of {report.index[row]!r} is {found}; it must lie in [0, 1]")
+        result = areas.iloc[row, column]
+        raise ValueError(f"report: {AREAS[column]} of {report.index[row]!r} is {result}; it must lie in [0, 1]")
     scored = areas.notna().all(axis=1)
     if not scored.all():
         left_out = f"bias_score leaves out {report.index[~scored].tolist()}, of which an AUC is NaN"
@@ -192,8 +192,8 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
     words = _words_by_group(terms)
     rows = texts.index if isinstance(texts, pd.Series) else None
     folded = [_folded(text) for text in as_texts(texts)]
-    found = {group: _mentioned(folded, spellings) for group, spellings in words.items()}
-    table = pd.DataFrame(found, index=rows, dtype=bool)
+    result = {group: _mentioned(folded, spellings) for group, spellings in words.items()}
+    table = pd.DataFrame(result, index=rows, dtype=bool)
     return table.rename_axis(columns="group")
 
 
@@ -222,8 +222,8 @@ def _checked_groups(groups: pd.DataFrame, rows: int) -> np.ndarray:
     inside = as_numbers("groups", groups)
     if (bad := ~np.isin(inside, (0, 1)) & ~np.isnan(inside)).any():
         row, column = np.argwhere(bad)[0]
-        name, found = groups.columns[column], inside[row, column]
-        raise ValueError(f"groups: row {row} (from 0), group {name!r} is {found}; must be 0, 1, a bool or NaN")
+        name, result = groups.columns[column], inside[row, column]
+        raise ValueError(f"groups: row {row} (from 0), group {name!r} is {result}; must be 0, 1, a bool or NaN")
     return inside
 
 
@@ -237,16 +237,16 @@ def _scores_of_group(
         (background & positive, member & negative),
         (member & positive, background & negative),
     ]
-    found: dict[str, float] = {
+    result: dict[str, float] = {
         "rows": int((member & (positive | negative)).sum()),
         "positives": int((member & positive).sum()),
     }
-    found |= {name: _area(scores, *pair, min_support) for name, pair in zip(AREAS, pairs, strict=True)}
+    result |= {name: _area(scores, *pair, min_support) for name, pair in zip(AREAS, pairs, strict=True)}
     if flagged is not None:
         harmless = (member & negative, background & negative)
         rate, elsewhere = (flagged[rows].mean() if rows.sum() >= min_support else np.nan for rows in harmless)
-        found |= {"false_positive_rate": rate, "false_positive_gap": rate - elsewhere}
-    return found
+        result |= {"false_positive_rate": rate, "false_positive_gap": rate - elsewhere}
+    return result
 
 
 def _area(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, min_support: int) -> float:

@@ -247,7 +247,7 @@ def fit_calibration(
     parts = [(t[k], s[k]) for t, s, k in zip(truth.T, scores.T, known.T, strict=True)]
     fits = [_fit(truth[known], scores[known], method)] * len(parts) if shared else [_fit(*p, method) for p in parts]
     for problem in (ALONE, FLAT, AT_THE_END):
-        if named := [name for name, (_, found) in zip(names.tolist(), fits, strict=True) if found == problem]:
+        if named := [name for name, (_, result) in zip(names.tolist(), fits, strict=True) if result == problem]:
             warnings.warn(problem.format(named), UserWarning, stacklevel=2)
     counts: list[dict[str, Any]] = [{"rows": len(t), "positives": int(t.sum())} for t, _ in parts]
     curves = tuple(Curve(**count, **fitted) for count, (fitted, _) in zip(counts, fits, strict=True))
@@ -259,8 +259,8 @@ def _fit(truth: np.ndarray, scores: np.ndarray, method: Method) -> tuple[dict[st
     if len(np.unique(truth)) < 2:
         return {}, ALONE
     if method == "isotonic":
-        found = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth)
-        return {"x": tuple(found.X_thresholds_.tolist()), "y": tuple(found.y_thresholds_.tolist())}, ""
+        result = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth)
+        return {"x": tuple(result.X_thresholds_.tolist()), "y": tuple(result.y_thresholds_.tolist())}, ""
     return (_temperature if method == "temperature" else _platt)(truth, _logits(scores))
 
 

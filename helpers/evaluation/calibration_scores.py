@@ -81,9 +81,9 @@ def calibration_error(
     _check_bins(n_bins, strategy)
     truth, scores, names = checked(targets, probabilities)
     errors = []
-    for column, said in zip(truth.T, scores.T, strict=True):
+    for column, predictions in zip(truth.T, scores.T, strict=True):
         known = ~np.isnan(column)
-        table = _binned(column[known], said[known], n_bins, strategy)
+        table = _binned(column[known], predictions[known], n_bins, strategy)
         gap = (table["predicted"] - table["observed"]).abs()
         errors.append((gap * table["rows"]).sum() / known.sum() if known.any() else np.nan)
     return pd.Series(errors, index=names, name="calibration_error", dtype=float)
@@ -136,30 +136,32 @@ def _brier_parts(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float, f
     if not len(truth):
         return (np.nan,) * 4
     # Ties become one weighted point first: isotonic regression would otherwise give equal scores different values.
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    rates = np.bincount(place, truth) / counts
-    curve = isotonic_regression(rates, sample_weight=counts.astype(float))[place]
-    score, best, uncertainty = (np.square(truth - said).mean() for said in (scores, curve, truth.mean()))
+    _, index, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    rates = np.bincount(index, truth) / counts
+    curve = isotonic_regression(rates, sample_weight=counts.astype(float))[index]
+    score, best, uncertainty = (
+        np.square(truth - probabilities).mean() for probabilities in (scores, curve, truth.mean())
+    )
     return score, max(score - best, 0.0), max(uncertainty - best, 0.0), uncertainty
 
 
 def _binned(truth: np.ndarray, scores: np.ndarray, n_bins: int, strategy: Binning) -> pd.DataFrame:
     # scikit-learn's calibration_curve gives no counts, which the error needs, and its quantile n_bins split ties.
-    place = (
+    index = (
         _equal_mass(scores, n_bins) if strategy == "quantile" else np.minimum((scores * n_bins).astype(int), n_bins - 1)
     )
-    rows = np.bincount(place, minlength=n_bins)
+    rows = np.bincount(index, minlength=n_bins)
     filled = rows > 0
     sums = {"predicted": scores, "observed": truth}
-    table = {name: np.bincount(place, values, n_bins)[filled] / rows[filled] for name, values in sums.items()}
+    table = {name: np.bincount(index, values, n_bins)[filled] / rows[filled] for name, values in sums.items()}
     return pd.DataFrame({**table, "rows": rows[filled]})
 
 
 def _equal_mass(scores: np.ndarray, n_bins: int) -> np.ndarray:
     """(N,) the bin of each row: where the middle of the rows with its score falls, in whole numbers (no rounding)."""
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, index, counts = np.unique(scores, return_inverse=True, return_counts=True)
     twice_the_middle = 2 * counts.cumsum() - counts
-    return (twice_the_middle * n_bins // (2 * len(scores)))[place] if len(scores) else place
+    return (twice_the_middle * n_bins // (2 * len(scores)))[index] if len(scores) else index
 
 
 def _check_bins(n_bins: int, strategy: str) -> None:

@@ -184,18 +184,18 @@ def _score_by_calls(
 
     def call(scores: np.ndarray, rows: np.ndarray | slice) -> pd.Series:
         tables = [truth[rows], scores[rows]]
-        found = metric(*(pd.DataFrame(table, columns=names) if named else table for table in tables))
-        return found if isinstance(found, pd.Series) else pd.Series([_as_float(found)], index=["value"])
+        result = metric(*(pd.DataFrame(table, columns=names) if named else table for table in tables))
+        return result if isinstance(result, pd.Series) else pd.Series([_as_float(result)], index=["value"])
 
     index = call(models[0], slice(None)).index
 
     def score(weights: np.ndarray) -> np.ndarray:
         columns = []
         for counts in weights.T:
-            found = [call(scores, np.repeat(np.arange(len(counts)), counts)) for scores in models]
-            if other := [list(one.index) for one in found if not one.index.equals(index)]:
+            result = [call(scores, np.repeat(np.arange(len(counts)), counts)) for scores in models]
+            if other := [list(one.index) for one in result if not one.index.equals(index)]:
                 raise ValueError(f"the metric gave {list(index)}, then {other[0]}: it must always give the same labels")
-            columns.append(_difference([one.to_numpy(dtype=float) for one in found]))
+            columns.append(_difference([one.to_numpy(dtype=float) for one in result]))
         return np.stack(columns, axis=1)
 
     return score, index
@@ -308,9 +308,9 @@ def _steps(truth: np.ndarray, scores: np.ndarray) -> tuple[sparse.csr_array, spa
     negatives by turns between two of these scores, and at one (ties).
     """
     steps = np.unique(scores[truth == 1])
-    place = np.searchsorted(steps, scores, "left") + np.searchsorted(steps, scores, "right")
+    index = np.searchsorted(steps, scores, "left") + np.searchsorted(steps, scores, "right")
     positive, negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
-    parts = [(positive, place[positive] // 2, len(steps)), (negative, place[negative], 2 * len(steps) + 1)]
+    parts = [(positive, index[positive] // 2, len(steps)), (negative, index[negative], 2 * len(steps) + 1)]
     one = np.ones(len(truth), dtype=np.int64)
     first, second = (sparse.csr_array((one[rows], (at, rows)), shape=(n, len(truth))) for rows, at, n in parts)
     return first, second

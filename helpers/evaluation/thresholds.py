@@ -206,7 +206,7 @@ def _check_settings(objective: str, beta: float, costs: tuple[float, float]) -> 
     if check_number("beta", beta, above=0, at_most=1e6) != 1 and objective != "f_beta":
         raise ValueError(f"beta={beta!r} goes with objective='f_beta', not with {objective!r}")
     pair = check_list("costs", costs, "numbers (of a false positive, of a false negative)", size=2)
-    numbers = [check_number(f"costs[{place}]", cost, at_least=0) for place, cost in enumerate(pair)]
+    numbers = [check_number(f"costs[{index}]", cost, at_least=0) for index, cost in enumerate(pair)]
     if not any(numbers):
         raise ValueError(f"costs={costs!r}: at least one of them must be above 0")
     if numbers != [1, 1] and objective != "cost":

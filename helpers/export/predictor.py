@@ -149,16 +149,16 @@ class Predictor:
 
     def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
         """Probabilities (N, L); appends to `unknown` which texts are mostly unknown to the model, (N,) bool."""
-        found: list[Encoding] = self._tokenizer.encode_batch_fast(texts)
-        unknown.append(self._unknown(texts, found))
-        overflowing = [encoding.overflowing if len(encoding) == self.max_length else [] for encoding in found]
+        result: list[Encoding] = self._tokenizer.encode_batch_fast(texts)
+        unknown.append(self._unknown(texts, result))
+        overflowing = [encoding.overflowing if len(encoding) == self.max_length else [] for encoding in result]
         if self.windows:
-            windows = [[first, *others] for first, others in zip(found, overflowing, strict=True)]
+            windows = [[first, *others] for first, others in zip(result, overflowing, strict=True)]
             starts = np.cumsum([0, *map(len, windows)])[:-1]
             logits = self._logits([window for text in windows for window in text])
             return _sigmoid(_pooled(logits, starts, self._window_pooling))
         self._note_truncated(sum(map(bool, overflowing)), len(texts))
-        return _sigmoid(self._logits(found))
+        return _sigmoid(self._logits(result))
 
     def _unknown(self, texts: list[str], found: list["Encoding"]) -> np.ndarray:
         rows = [] if self._warned else [row for row, each in enumerate(found) if self._unknown_id in each.ids]

@@ -210,8 +210,8 @@ def _steps(
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    found = path.stat()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    result = path.stat()
+    return result.st_dev, result.st_ino, result.st_size, result.st_mtime_ns
 
 
 def _batches(

@@ -77,16 +77,16 @@ class Unfinished:
             return None
         try:
             state = json.loads(self._state.read_text(encoding="utf-8"))
-            found: dict[str, Any] = {name: int(state[name]) for name in ("rows", "bytes", "truncated")}
-            found["seen"] = str(state["seen"])
+            result: dict[str, Any] = {name: int(state[name]) for name in ("rows", "bytes", "truncated")}
+            result["seen"] = str(state["seen"])
         except (ValueError, KeyError, TypeError) as error:
             raise self.refusal(f"are corrupt ({STATE})") from error
         if changed := [name for name in settings if state.get(name) != settings[name]]:
             raise self.refusal(f"were begun with another {' and '.join(changed)}")
-        if self._rows.stat().st_size < found["bytes"]:
+        if self._rows.stat().st_size < result["bytes"]:
             raise self.refusal(f"are corrupt ({ROWS} is shorter than {STATE} says)")
-        self._size = found["bytes"]
-        return found
+        self._size = result["bytes"]
+        return result
 
     def refusal(self, reason: str) -> FileExistsError:
         """Make the error that tells why a stopped call is not resumed."""

@@ -85,27 +85,27 @@ def _rows(
         tokens = tokenize(_texts(path, done, part[text], text), tokenizer, max_length=max_length)
         marks = zip(*(_marks(path, done, name, part[name]) for name in labels), strict=True)
         ids, ends = tokens.ids.tolist(), tokens.offsets.tolist()
-        for place, (mark, truncated) in enumerate(zip(marks, tokens.truncated.tolist(), strict=True)):
-            yield {"input_ids": ids[ends[place] : ends[place + 1]], "labels": list(mark), "truncated": truncated}
+        for index, (mark, truncated) in enumerate(zip(marks, tokens.truncated.tolist(), strict=True)):
+            yield {"input_ids": ids[ends[index] : ends[index + 1]], "labels": list(mark), "truncated": truncated}
         done += len(part[text])
     if not done:
         raise DataError(f"{path}: no rows")
 
 
 def _texts(path: Path, done: int, texts: list[Any], column: str) -> list[str]:
-    for place, value in enumerate(texts):
+    for index, value in enumerate(texts):
         if not isinstance(value, str) or not value.strip():
-            raise DataError(f"{path}: row {done + place + 1}: column {column} is empty or no text ({value!r})")
+            raise DataError(f"{path}: row {done + index + 1}: column {column} is empty or no text ({value!r})")
     return texts
 
 
 def _marks(path: Path, done: int, column: str, values: list[Any]) -> Iterator[int]:
     """Labels as 0 and 1, -1 where unknown."""
-    for place, value in enumerate(values):
+    for index, value in enumerate(values):
         mark = _MARK_OF.get("" if value is None or value != value else str(value))
         if mark is None:
             raise DataError(
-                f"{path}: row {done + place + 1}: column {column} holds {value!r} where a label is 0 or 1 (-1 or empty "
+                f"{path}: row {done + index + 1}: column {column} holds {value!r} where a label is 0 or 1 (-1 or empty "
                 "where unknown). If it is no label, name the label columns with labels=[...]"
             )
         yield mark
@@ -118,8 +118,8 @@ def _check(record: Path) -> None:
     damaged: Path | None = record
     with suppress(ValueError, AttributeError):  # no JSON, or other JSON
         digests = json.loads(record.read_text(encoding="utf-8")).items()
-        found = [(record.parent / name, digest) for name, digest in digests]
-        damaged = next((path for path, digest in found if not path.is_file() or file_digest(path) != digest), None)
+        result = [(record.parent / name, digest) for name, digest in digests]
+        damaged = next((path for path, digest in result if not path.is_file() or file_digest(path) != digest), None)
     if damaged is not None:
         raise DataError(f"{damaged}: not as it was written, the cache is damaged; delete {record.parent} and run again")
 

@@ -176,8 +176,10 @@ def tokenize_files(
     if not paths:
         raise ValueError(f"files={files!r}: expected at least one file")
     names = label_columns(paths, text=text, labels=labels, ignore=ignore)
-    found = make_files(paths, tokenizer, cache=Path(cache).expanduser(), text=text, labels=names, max_length=max_length)
-    return TokenFiles(found, names, tokenizer.pad_token_id or 0)
+    result = make_files(
+        paths, tokenizer, cache=Path(cache).expanduser(), text=text, labels=names, max_length=max_length
+    )
+    return TokenFiles(result, names, tokenizer.pad_token_id or 0)
 
 
 def label_columns(

@@ -146,15 +146,15 @@ def joined(parts: Sequence[Any]) -> Any:  # noqa: ANN401
 def first_places(numbers: np.ndarray, n_rows: int | None) -> np.ndarray:
     """(N,) where each row of the data set came first; ValueError where one is missing or there are too many."""
     n_rows = None if n_rows is None else check_count("n_rows", n_rows, at_least=0)
-    found, first = np.unique(numbers, return_index=True)
-    total = int(found[-1]) + 1 if n_rows is None and len(found) else n_rows or 0
-    if len(found) and (found[0] < 0 or found[-1] >= total):
-        outside = found[0] if found[0] < 0 else found[-1]
+    result, first = np.unique(numbers, return_index=True)
+    total = int(result[-1]) + 1 if n_rows is None and len(result) else n_rows or 0
+    if len(result) and (result[0] < 0 or result[-1] >= total):
+        outside = result[0] if result[0] < 0 else result[-1]
         raise ValueError(f"row {outside} is not one of the {total} rows of the data set, 0 to {total - 1}")
-    if len(found) < total:
-        missing = int(np.argmax(np.append(found, total) != np.arange(len(found) + 1)))
+    if len(result) < total:
+        missing = int(np.argmax(np.append(result, total) != np.arange(len(result) + 1)))
         raise ValueError(
-            f"got {len(found)} of {total} rows; the first one missing is row {missing}. Each row must come: "
+            f"got {len(result)} of {total} rows; the first one missing is row {missing}. Each row must come: "
             "world_size=1, no drop_last, no sampler that leaves rows out, not the middle of an epoch. For the shares "
             "of several processes use loops.predict_proba_share in each of them, then loaders.in_row_order"
         )

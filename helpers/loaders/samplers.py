@@ -92,7 +92,7 @@ class EpochBatchSampler(Sampler[np.ndarray]):
     def _batches(self, epoch: int, skip: int) -> Iterator[np.ndarray]:
         """The batches of all processes together."""
         order = self._rng(epoch).permutation(self.rows) if self.shuffle else np.arange(self.rows)
-        return (self._batch(order, place) for place in range(skip, len(self)))
+        return (self._batch(order, index) for index in range(skip, len(self)))
 
     def _batch(self, order: np.ndarray, place: int) -> np.ndarray:
         return order[place * self.batch_size : (place + 1) * self.batch_size]
@@ -141,12 +141,12 @@ class LengthBatchSampler(EpochBatchSampler):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        found = np.asarray(lengths)
-        if found.ndim != 1 or (found.dtype.kind not in "iu" and found.size):
-            raise ValueError(f"lengths of shape {found.shape} and type {found.dtype}: expected whole numbers (N,)")
+        result = np.asarray(lengths)
+        if result.ndim != 1 or (result.dtype.kind not in "iu" and result.size):
+            raise ValueError(f"lengths of shape {result.shape} and type {result.dtype}: expected whole numbers (N,)")
         # Negative numbers must exist: the longest come first. int32 and int64 stay as they are, to save memory.
-        self.lengths = found if found.dtype in (np.int32, np.int64) else found.astype(np.int64)
-        super().__init__(len(found), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size)
+        self.lengths = result if result.dtype in (np.int32, np.int64) else result.astype(np.int64)
+        super().__init__(len(result), batch_size, shuffle=shuffle, seed=seed, rank=rank, world_size=world_size)
         self.pool = check_count("pool", pool)
 
     def _batches(self, epoch: int, skip: int) -> Iterator[np.ndarray]:
@@ -160,4 +160,4 @@ class LengthBatchSampler(EpochBatchSampler):
             places = rng.permutation(len(self))
         else:
             order, places = np.argsort(-self.lengths, kind="stable"), np.arange(len(self))
-        return (self._batch(order, place) for place in places[skip:])
+        return (self._batch(order, index) for index in places[skip:])

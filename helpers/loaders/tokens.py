@@ -112,16 +112,16 @@ def tokenize(
     unknown = np.zeros((len(texts), 2), dtype=np.int64)
     for start in range(0, len(texts), batch_size):
         with _cutting(tokenizer, keep):
-            found = tokenizer(texts[start : start + batch_size], **options)
-        parts = found["input_ids"]
-        owner = found["overflow_to_sample_mapping"] if windows else range(len(parts))
+            result = tokenizer(texts[start : start + batch_size], **options)
+        parts = result["input_ids"]
+        owner = result["overflow_to_sample_mapping"] if windows else range(len(parts))
         ids.append(np.fromiter(chain.from_iterable(parts), dtype=np.int32))
         lengths += [len(part) for part in parts]
         owners.append(np.array(owner, dtype=np.int64) + start)
-        np.add.at(unknown, owners[-1], unknown_words(found.encodings, tokenizer.unk_token_id))
-        for place, part in enumerate(parts):
+        np.add.at(unknown, owners[-1], unknown_words(result.encodings, tokenizer.unk_token_id))
+        for index, part in enumerate(parts):
             if len(part) == max_length and not windows:
-                truncated[start + place] = bool(found.encodings[place].overflowing)
+                truncated[start + index] = bool(result.encodings[index].overflowing)
     warn_of_unknown(mostly_unknown(unknown), source="the tokenizer's vocabulary")
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     pad = tokenizer.pad_token_id or 0

@@ -131,8 +131,8 @@ def load_last(folder: Path) -> dict[str, Any] | None:
     if damaged is not None:
         raise CheckpointError(f"{path}: not a whole checkpoint ({damaged} is damaged); {advice}")
     if not isinstance(state, dict) or not {"model", "optimizer", "state"} <= state.keys():
-        found = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        raise CheckpointError(f"{path}: no checkpoint of fit (it holds {str(found)[:200]}); {advice}")
+        result = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        raise CheckpointError(f"{path}: no checkpoint of fit (it holds {str(result)[:200]}); {advice}")
     if "fingerprint" not in state:
         raise CheckpointError(f"{path}: has no fingerprint, so an older version of this package wrote it; {advice}")
     wrong = [name for name, kind in _KINDS.items() if name not in state or not isinstance(state[name], kind)]

@@ -91,7 +91,7 @@ def members(value: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401
     kind = type(value).__qualname__
     if isinstance(value, functools.partial):
         name, held = members(value.func)
-        return name, held | {f"argument {place}": part for place, part in enumerate(value.args, 1)} | value.keywords
+        return name, held | {f"argument {index}": part for index, part in enumerate(value.args, 1)} | value.keywords
     if isinstance(value, types.MethodType):
         return value.__func__.__qualname__, {"self": value.__self__}
     if isinstance(value, types.FunctionType):
@@ -141,16 +141,16 @@ def class_code(kind: type) -> str:
         >>> class_code(torch.nn.Linear)
         ''
     """
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for base in kind.__mro__:
         if not _is_installed(base.__module__):
             for name, part in vars(base).items():
                 function = inspect.unwrap(getattr(part, "fget", None) or getattr(part, "__func__", part))
                 if isinstance(function, types.FunctionType):
-                    found.setdefault(name, _code(function.__code__))
+                    result.setdefault(name, _code(function.__code__))
                 elif not name.startswith("_") and is_flat(part):
-                    found.setdefault(name, part)
-    return digest(found) if found else ""
+                    result.setdefault(name, part)
+    return digest(result) if result else ""
 
 
 def _pickled(value: Any) -> dict[str, Any]:  # noqa: ANN401

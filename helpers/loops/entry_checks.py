@@ -105,7 +105,7 @@ def check_targets(name: str, labels: Tensor, classes: list[int]) -> None:
         ((labels < 0) & (labels != -1)) | (labels > top) | (is_class & labels.isfinite() & (labels != labels.round()))
     )
     if wrong.any():
-        row, column = (int(place) for place in wrong.nonzero()[0])
+        row, column = (int(index) for index in wrong.nonzero()[0])
         number = classes[column]
         wanted = f"a class number from 0 to {number - 1}" if number > 1 else "a number from 0 to 1"
         raise ValueError(

@@ -65,18 +65,18 @@ def fingerprint(
         ['training labels', 'accumulate']
     """
     seen = frozenset({id(model), id(optimizer)})
-    found = dict(_data("training", data))
+    result = dict(_data("training", data))
     if isinstance(data, DataLoader):
-        found |= dict(_order(data))
-    found |= dict(_data("validation", valid))
+        result |= dict(_order(data))
+    result |= dict(_data("validation", valid))
     for name, loader in (("training", data), ("validation", valid)):
         if isinstance(loader, DataLoader):
-            found |= dict(_settings(f"{name} collate function", loader.collate_fn, seen))
-    found |= dict(_settings("loss", loss, seen))
-    found |= dict(_model(model))
-    found |= dict(_optimizer(optimizer, model))
-    found |= dict(_settings("scheduler", scheduler, seen))
-    return found | {_words(name): _plain(value) for name, value in settings.items()}
+            result |= dict(_settings(f"{name} collate function", loader.collate_fn, seen))
+    result |= dict(_settings("loss", loss, seen))
+    result |= dict(_model(model))
+    result |= dict(_optimizer(optimizer, model))
+    result |= dict(_settings("scheduler", scheduler, seen))
+    return result | {_words(name): _plain(value) for name, value in settings.items()}
 
 
 def refuse_other(saved: Mapping[str, Plain], own: Mapping[str, Plain], *, where: str | Path, advice: str = "") -> None:
@@ -186,8 +186,8 @@ def generators(loader: DataLoader[Any]) -> list[Generator]:
     """
     batches: Any = loader.batch_sampler
     parts: list[Any] = [loader, batches, getattr(batches, "sampler", None), loader.sampler]
-    found = [part.generator for part in parts if isinstance(getattr(part, "generator", None), Generator)]
-    return list({id(one): one for one in found}.values())
+    result = [part.generator for part in parts if isinstance(getattr(part, "generator", None), Generator)]
+    return list({id(one): one for one in result}.values())
 
 
 def _model(model: nn.Module) -> Iterator[tuple[str, Plain]]:

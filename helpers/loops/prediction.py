@@ -73,14 +73,14 @@ def evaluate(
         >>> {name: round(score, 3) for name, score in scores.items()}
         {'loss': 0.163, 'auc': 1.0}
     """
-    place = resolve_device(model, device)
-    found, truth = outputs_once(model, loader, place, precision)
-    if isinstance(found, Tensor):
-        value = loss(found.to(place), truth.to(place))
-        return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(found))}
-    value = loss({name: part.to(place) for name, part in found.items()}, truth.to(place))
+    index = resolve_device(model, device)
+    result, truth = outputs_once(model, loader, index, precision)
+    if isinstance(result, Tensor):
+        value = loss(result.to(index), truth.to(index))
+        return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(result))}
+    value = loss({name: part.to(index) for name, part in result.items()}, truth.to(index))
     truth = truth.float().masked_fill(truth < 0, torch.nan)
-    return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(found))}
+    return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(result))}
 
 
 @torch.inference_mode()
@@ -144,8 +144,8 @@ def predict_proba_share(
         >>> [share.tolist() for share in places], loaders.in_row_order(places, probabilities, n_rows=5).shape
         ([[0, 2, 4], [1, 3]], (5, 2))
     """
-    rows, found, _ = _outputs(model, loader, resolve_device(model, device), precision)
-    return joined_rows(rows), _as_probabilities(found)
+    rows, result, _ = _outputs(model, loader, resolve_device(model, device), precision)
+    return joined_rows(rows), _as_probabilities(result)
 
 
 @torch.inference_mode()
@@ -164,8 +164,8 @@ def logits(
         >>> bool(abs(expit(found) - loops.predict_proba(model, loader)).max() < 1e-6)
         True
     """
-    found = _row_logits(model, loader, device, precision)
-    return {name: part.numpy() for name, part in found.items()} if isinstance(found, dict) else found.numpy()
+    result = _row_logits(model, loader, device, precision)
+    return {name: part.numpy() for name, part in result.items()} if isinstance(result, dict) else result.numpy()
 
 
 @torch.inference_mode()
@@ -241,10 +241,10 @@ def features(
     method: Any = getattr(model, "features", None)
     if not callable(method):
         raise ValueError(f"{type(model).__name__} has no method features(**inputs), as models.BertTagger has one")
-    found = _row_logits(model, loader, device, precision, call=method)
-    if isinstance(found, dict):
-        raise ValueError(f"{type(model).__name__}.features gives a dict with {list(found)}: expected a tensor (B, H)")
-    return found.numpy()
+    result = _row_logits(model, loader, device, precision, call=method)
+    if isinstance(result, dict):
+        raise ValueError(f"{type(model).__name__}.features gives a dict with {list(result)}: expected a tensor (B, H)")
+    return result.numpy()
 
 
 def autocast(device: Device, precision: Precision) -> torch.autocast:
@@ -266,7 +266,7 @@ def resolve_device(model: nn.Module, device: Device | None) -> torch.device:
         wanted = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device={device!r}: expected a name such as 'cpu' or 'cuda:0', or None") from error
-    if own and not any(_same_device(wanted, place) for place in own):
+    if own and not any(_same_device(wanted, index) for index in own):
         places = ", ".join(map(str, own))
         raise ValueError(f"device={str(wanted)!r}, and the model is on {places}: leave device out, or move the model")
     return wanted
@@ -301,8 +301,8 @@ def _row_logits(
     precision: Precision,
     call: Callable[..., Logits] | None = None,
 ) -> Logits:
-    rows, found, _ = _outputs(model, loader, resolve_device(model, device), precision, call=call)
-    return in_row_order(rows, found, n_rows=count_rows(loader))
+    rows, result, _ = _outputs(model, loader, resolve_device(model, device), precision, call=call)
+    return in_row_order(rows, result, n_rows=count_rows(loader))
 
 
 def outputs_once(
@@ -313,15 +313,17 @@ def outputs_once(
     call: Callable[..., Logits] | None = None,
 ) -> tuple[Logits, Tensor]:
     """What a model (or a method of it) gives for each row, once, and the labels; in the order in which they come."""
-    rows, found, labels = _outputs(model, loader, resolve_device(model, device), precision, call=call, ordered=False)
+    rows, result, labels = _outputs(model, loader, resolve_device(model, device), precision, call=call, ordered=False)
     if rows is None:
-        return found, labels
+        return result, labels
     numbers, total = joined_rows(rows), count_rows(loader)
     first = np.unique(numbers, return_index=True)[1] if total is None else first_places(numbers, total)
     if len(first) == len(numbers):
-        return found, labels
+        return result, labels
     kept = torch.from_numpy(np.sort(first))
-    return {name: part[kept] for name, part in found.items()} if isinstance(found, dict) else found[kept], labels[kept]
+    return {name: part[kept] for name, part in result.items()} if isinstance(result, dict) else result[kept], labels[
+        kept
+    ]
 
 
 def _outputs(

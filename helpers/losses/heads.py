@@ -117,15 +117,15 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
     labels = labels.detach().cpu()
     labels = labels.long() if labels.dtype == torch.bool else labels
     _refuse_foreign_labels(labels, list(heads), list(heads.values()))
-    found = {}
-    for place, (name, size) in enumerate(heads.items()):
-        column = labels[:, place]
+    result = {}
+    for index, (name, size) in enumerate(heads.items()):
+        column = labels[:, index]
         classes = column[column >= 0]
         counts = torch.stack([(classes == value).sum() for value in range(max(size, 2))]).float()
         if missing := (counts == 0).nonzero().flatten().tolist():
             raise ValueError(f"head {name!r} has no row of class {missing} among its {len(classes)} known labels")
-        found[name] = counts[0] / counts[1] if size == 1 else counts.sum() / (size * counts)
-    return found
+        result[name] = counts[0] / counts[1] if size == 1 else counts.sum() / (size * counts)
+    return result
 
 
 def _check_labels(labels: Tensor) -> None:
@@ -168,10 +168,10 @@ def _refuse_foreign_labels(labels: Tensor, names: Sequence[str], sizes: Sequence
         return
     bad = (labels > torch.where(binary, 1, size - 1)) | (~binary & (labels != labels.floor()) & (labels >= 0))
     if bad.any():
-        row, place = bad.nonzero()[0].tolist()
-        allowed = "0 to 1" if sizes[place] == 1 else f"a whole number, 0 to {sizes[place] - 1}"
-        value = labels[row, place].item()
-        raise ValueError(f"head {names[place]!r}, row {row} of the batch (from 0): label {value:g} must be {allowed}")
+        row, index = bad.nonzero()[0].tolist()
+        allowed = "0 to 1" if sizes[index] == 1 else f"a whole number, 0 to {sizes[index] - 1}"
+        value = labels[row, index].item()
+        raise ValueError(f"head {names[index]!r}, row {row} of the batch (from 0): label {value:g} must be {allowed}")
 
 
 def _known(labels: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -187,22 +187,22 @@ def _entry_losses(
 ) -> Tensor:
     """(B, H), computed for all heads of a size at once."""
     groups: dict[int, list[int]] = {}
-    for place, size in enumerate(sizes.values()):
-        groups.setdefault(size, []).append(place)
+    for index, size in enumerate(sizes.values()):
+        groups.setdefault(size, []).append(index)
     names, outs, parts = list(sizes), list(logits.values()), []
     for size, places in groups.items():
-        together = torch.cat([outs[place] for place in places], dim=1)
+        together = torch.cat([outs[index] for index in places], dim=1)
         together = together.to(torch.promote_types(together.dtype, torch.float32))
         columns = targets if len(groups) == 1 else targets[:, places]
         if known is not None:
             # An infinite logit would give NaN through torch.where's gradient.
             unknown = ~(known if len(groups) == 1 else known[:, places])
             together = together.masked_fill(unknown.repeat_interleave(size, dim=1), 0)
-        scales = _scales([names[place] for place in places], size, weights, together)
+        scales = _scales([names[index] for index in places], size, weights, together)
         parts.append(_binary(together, columns, scales) if size == 1 else _categorical(together, columns, size, scales))
     if len(parts) == 1:
         return parts[0]
-    order = torch.tensor([place for places in groups.values() for place in places]).argsort()
+    order = torch.tensor([index for places in groups.values() for index in places]).argsort()
     return torch.cat(parts, dim=1)[:, order.to(targets.device)]
 
 
@@ -227,7 +227,7 @@ def _scales(names: Sequence[str], size: int, weights: Weights, like: Tensor) -> 
     if not any(name in weights for name in names):
         return None
     scales = torch.ones(len(names), size, dtype=like.dtype)
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         if name in weights:
             try:
                 given = torch.as_tensor(weights[name], dtype=like.dtype).cpu()
@@ -236,7 +236,7 @@ def _scales(names: Sequence[str], size: int, weights: Weights, like: Tensor) -> 
             if given.numel() != size or given.ndim > 1:
                 shape = "one number" if size == 1 else f"({size},), one a class"
                 raise ValueError(f"class_weights of head {name!r} have shape {tuple(given.shape)}, must be {shape}")
-            scales[place] = given
+            scales[index] = given
     if not ((scales > 0) & scales.isfinite()).all():
         raise ValueError(
             f"class_weights must be positive and finite, those of {', '.join(names)} are {scales.tolist()}"

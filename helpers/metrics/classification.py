@@ -262,12 +262,12 @@ def _fast_auc(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _average_precisions(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    found = np.full(truth.shape[1], np.nan)
+    result = np.full(truth.shape[1], np.nan)
     for i in range(truth.shape[1]):
         known = ~np.isnan(truth[:, i])
         if len(np.unique(truth[known, i])) == 2:
-            found[i] = sk.average_precision_score(truth[known, i], scores[known, i])
-    return found
+            result[i] = sk.average_precision_score(truth[known, i], scores[known, i])
+    return result
 
 
 def mean_of_scored(what: str, values: np.ndarray, names: pd.Index) -> float:

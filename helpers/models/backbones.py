@@ -197,10 +197,10 @@ class EncoderBackbone(nn.Module):
             ValueError: the encoder gives no `last_hidden_state`, as models with a head of their own.
         """
         given = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        found = getattr(given, "last_hidden_state", None)
-        if found is None:
+        result = getattr(given, "last_hidden_state", None)
+        if result is None:
             raise ValueError(f"{type(self.encoder).__name__} gives no last_hidden_state: take its encoder, AutoModel")
-        return mean_pool(found, _checked_mask(found, attention_mask, self.width))
+        return mean_pool(result, _checked_mask(result, attention_mask, self.width))
 
 
 def mean_pool(features: Tensor, mask: Tensor) -> Tensor:

@@ -141,8 +141,8 @@ class BertTagger(nn.Module):
 
     def extra_repr(self) -> str:
         """Pooling, and the dropout of attention, which `load_encoder` switches off, for print(tagger)."""
-        found = [getattr(self.encoder.config, name, None) for name in ATTENTION_DROPOUT]
-        attention = next((value for value in found if value is not None), None)
+        result = [getattr(self.encoder.config, name, None) for name in ATTENTION_DROPOUT]
+        attention = next((value for value in result if value is not None), None)
         return f"pooling={self.pooling!r}, attention_dropout={attention}"
 
     def train(self, mode: bool = True) -> "BertTagger":
@@ -232,7 +232,7 @@ def parameter_groups(
     layer_decay = check_number("layer_decay", layer_decay, above=0, at_most=1)
     layers = tagger.layers() if layer_decay < 1 else []
     depth_of = {id(weight): 0 for weight in tagger.head.parameters()}
-    depth_of |= {id(w): len(layers) - place for place, layer in enumerate(layers) for w in layer.parameters()}
+    depth_of |= {id(w): len(layers) - index for index, layer in enumerate(layers) for w in layer.parameters()}
     if (pooler := getattr(tagger.encoder, "pooler", None)) is not None:
         depth_of |= {id(weight): 0 for weight in pooler.parameters()}
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}

@@ -83,8 +83,8 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
         # safetensors only: other formats may run code when they are read.
         options = {"config": settings, "local_files_only": local, "use_safetensors": True, "dtype": torch.float32}
         options |= {"output_loading_info": True, "trust_remote_code": False}
-        model, found = AutoModel.from_pretrained(source, **options)
-        _refuse_untrained(model, set(found["missing_keys"]))
+        model, result = AutoModel.from_pretrained(source, **options)
+        _refuse_untrained(model, set(result["missing_keys"]))
     except Exception as error:
         folders.refuse_code_that_was_asked_for(error, name)
         raise OSError(
@@ -119,11 +119,11 @@ def build_encoder(settings: Mapping[str, Any] | Path) -> Any:  # noqa: ANN401  #
 
     if isinstance(settings, Path):
         folders.refuse_code(settings)
-        found = AutoConfig.from_pretrained(settings, local_files_only=True, trust_remote_code=False)
+        result = AutoConfig.from_pretrained(settings, local_files_only=True, trust_remote_code=False)
     else:
         folders.refuse_code_in(settings, "encoder_config")
-        found = AutoConfig.for_model(**settings)
-    return use_fast_dropout(AutoModel.from_config(found, dtype=torch.float32, trust_remote_code=False))
+        result = AutoConfig.for_model(**settings)
+    return use_fast_dropout(AutoModel.from_config(result, dtype=torch.float32, trust_remote_code=False))
 
 
 def longest_input(encoder: nn.Module) -> int | None:
@@ -136,8 +136,8 @@ def longest_input(encoder: nn.Module) -> int | None:
         >>> longest_input(RobertaModel(RobertaConfig(max_position_embeddings=514, **settings)))  # two have another use
         512
     """
-    found = position_limit(encoder)
-    return found if found is not None else getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
+    result = position_limit(encoder)
+    return result if result is not None else getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
 
 
 def position_limit(encoder: nn.Module) -> int | None:

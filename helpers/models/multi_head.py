@@ -92,8 +92,8 @@ class MultiHead(nn.Module):
         """
         features = self.backbone(*args, **inputs)
         if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] != self.width:
-            found = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise ValueError(f"the backbone gives {found}, the heads read (B, {self.width}): pool sequences first")
+            result = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ValueError(f"the backbone gives {result}, the heads read (B, {self.width}): pool sequences first")
         logits = self.projection(self.dropout(features))
         return dict(zip(self._names, logits.split(self._sizes, dim=1), strict=True))
 
@@ -225,11 +225,11 @@ def refuse_backbone(model: nn.Module) -> None:
 
 
 def _width(backbone: nn.Module) -> int:
-    found = getattr(backbone, "width", None)
-    if found is None and isinstance(backbone, nn.Sequential):
-        found = next((m.out_features for m in reversed(list(backbone.modules())) if hasattr(m, "out_features")), None)
-    if not isinstance(found, int):
+    result = getattr(backbone, "width", None)
+    if result is None and isinstance(backbone, nn.Sequential):
+        result = next((m.out_features for m in reversed(list(backbone.modules())) if hasattr(m, "out_features")), None)
+    if not isinstance(result, int):
         raise ValueError(
             f"the width of {type(backbone).__name__}'s features is unknown: pass width= (MLP, CountMLP: n_labels=None)"
         )
-    return found
+    return result

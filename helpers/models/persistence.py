@@ -308,16 +308,16 @@ def clean_state_dict(model: nn.Module) -> dict[str, Tensor]:
         >>> sorted(persistence.clean_state_dict(torch.compile(torch.nn.Linear(2, 1))))
         ['bias', 'weight']
     """
-    found: dict[str, Tensor] = {}
+    result: dict[str, Tensor] = {}
     storages = set()
     for name, weight in unwrapped(model).state_dict().items():
         if not isinstance(weight, Tensor):
             raise ValueError(f"{clean_name(name)} is a {type(weight).__name__}: expected a state of tensors only")
         weight = weight.detach().cpu().contiguous()
         storage = weight.untyped_storage().data_ptr()
-        found[clean_name(name)] = weight.clone() if storage in storages else weight
+        result[clean_name(name)] = weight.clone() if storage in storages else weight
         storages.add(storage)
-    return found
+    return result
 
 
 def load_clean_state_dict(model: nn.Module, state: Mapping[str, Tensor]) -> None:

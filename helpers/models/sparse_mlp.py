@@ -69,9 +69,9 @@ class CountMLP(nn.Module):
         self.words = nn.Parameter(torch.empty(n_features, hidden[0]))
         self.bias = nn.Parameter(torch.zeros(hidden[0]))
         layers: list[nn.Module] = [nn.ReLU()]
-        for place, (width, following) in enumerate(zip(hidden, [*hidden[1:], n_labels], strict=True), start=1):
-            layers += [nn.Dropout(dropout)] if place == 2 else []
-            layers += [nn.BatchNorm1d(width)] if place == 3 else []
+        for index, (width, following) in enumerate(zip(hidden, [*hidden[1:], n_labels], strict=True), start=1):
+            layers += [nn.Dropout(dropout)] if index == 2 else []
+            layers += [nn.BatchNorm1d(width)] if index == 3 else []
             layers += [nn.Linear(width, following), nn.ReLU()] if following is not None else []
         self.layers = nn.Sequential(*(layers if n_labels is None else layers[:-1]))
         self.reset_parameters()

@@ -117,9 +117,9 @@ def compare(tables: dict[str, pd.DataFrame], *, axes: Sequence[Axes] | None = No
     axes = axes if axes is not None else plt.subplots(1, first.shape[1], figsize=(10.5, 4), sharey=True)[1]
     height = 0.8 / len(tables)
     for ax, column in zip(axes, first.columns, strict=True):
-        for place, (name, table) in enumerate(tables.items()):
-            ys = np.arange(len(table)) + (len(tables) / 2 - place - 0.5) * height
-            drawn = ax.barh(ys, table[column], height=height, color=PALETTE[place % len(PALETTE)], label=plain(name))
+        for index, (name, table) in enumerate(tables.items()):
+            ys = np.arange(len(table)) + (len(tables) / 2 - index - 0.5) * height
+            drawn = ax.barh(ys, table[column], height=height, color=PALETTE[index % len(PALETTE)], label=plain(name))
             ax.bar_label(drawn, labels=[f"{v:.0%}" for v in table[column]], padding=3, fontsize=9, color=DARK)
         ax.set_yticks(range(len(first)), [plain(name) for name in first.index])
         ax.set_xlim(0, 1.15)
@@ -194,7 +194,7 @@ def lines(
     """
     as_numbers("table", check_table("table", table))
     ax = ax or new_axes()
-    colors = colors or [PALETTE[place % len(PALETTE)] for place in range(table.shape[1])]
+    colors = colors or [PALETTE[index % len(PALETTE)] for index in range(table.shape[1])]
     for column, color in zip(table.columns, colors, strict=True):
         ax.plot(table.index, table[column], marker=marker, color=color, linewidth=2, markersize=5)
     if log:
@@ -238,8 +238,8 @@ def histograms(
     else:
         bins = check_count("bins", bins)
         edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
-    for place, column in enumerate(table.columns):
-        color = PALETTE[place % len(PALETTE)]
+    for index, column in enumerate(table.columns):
+        color = PALETTE[index % len(PALETTE)]
         ax.hist(table[column], edges, histtype="step", linewidth=2, color=color, label=plain(column))
     if log:
         ax.set_xscale("log")
@@ -269,12 +269,12 @@ def intervals(
     as_numbers("table", check_table("table", table, ["value", "low", "high"])[["value", "low", "high"]])
     ax = ax or new_axes(8, 0.5 * len(table) + 1.2)
     colors = colors or [PALETTE[0]] * len(table)
-    for place, (row, color) in enumerate(zip(table.to_dict("records"), colors, strict=True)):
-        ax.plot([row["low"], row["high"]], [place, place], color=color, linewidth=5, alpha=0.4, solid_capstyle="butt")
-        ax.plot(row["value"], place, "o", color=color, markersize=8)
+    for index, (row, color) in enumerate(zip(table.to_dict("records"), colors, strict=True)):
+        ax.plot([row["low"], row["high"]], [index, index], color=color, linewidth=5, alpha=0.4, solid_capstyle="butt")
+        ax.plot(row["value"], index, "o", color=color, markersize=8)
         ax.annotate(
             f"{row['value']:+.3f}" if signed else f"{row['value']:.3f}",
-            (row["high"], place),
+            (row["high"], index),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
@@ -315,9 +315,9 @@ def spread(
     target = check_number("target", target)
     ax = ax or new_axes(8, 2.6)
     jitter = np.random.default_rng(0)
-    for place, (way, draws) in enumerate(numbers.items()):
-        heights = place + jitter.uniform(-0.16, 0.16, len(draws))
-        ax.plot(draws, heights, "o", color=PALETTE[place % len(PALETTE)], alpha=0.6, markersize=7, label=plain(way))
+    for index, (way, draws) in enumerate(numbers.items()):
+        heights = index + jitter.uniform(-0.16, 0.16, len(draws))
+        ax.plot(draws, heights, "o", color=PALETTE[index % len(PALETTE)], alpha=0.6, markersize=7, label=plain(way))
     ax.axvline(target, color=DARK, linestyle="--", linewidth=1.2)
     ax.annotate(f" {plain(name)}: {short(target)}", (target, 0.02), xycoords=("data", "axes fraction"), color=DARK)
     ax.set_yticks(range(len(values)), [plain(way) for way in values])

@@ -141,13 +141,13 @@ def lengths_by_label(
     ax = ax or new_axes()
     colors = {"clean": CLEAN, **label_colors(names)}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
-    for place, (name, mask) in enumerate(masks.items()):
+    for index, (name, mask) in enumerate(masks.items()):
         low, q1, middle, q3, high = np.quantile(sizes[mask], [0.05, 0.25, 0.5, 0.75, 0.95])
-        ax.plot([low, high], [place, place], color=colors[name], linewidth=1.5)
-        ax.plot([q1, q3], [place, place], color=colors[name], linewidth=10, solid_capstyle="butt")
-        ax.plot(middle, place, "o", color="white", markeredgecolor=DARK, markersize=7)
+        ax.plot([low, high], [index, index], color=colors[name], linewidth=1.5)
+        ax.plot([q1, q3], [index, index], color=colors[name], linewidth=10, solid_capstyle="butt")
+        ax.plot(middle, index, "o", color="white", markeredgecolor=DARK, markersize=7)
         ax.annotate(
-            f"{middle:.0f}", (middle, place), xytext=(0, 8), textcoords="offset points", ha="center", color=DARK
+            f"{middle:.0f}", (middle, index), xytext=(0, 8), textcoords="offset points", ha="center", color=DARK
         )
     ax.set_yticks(range(len(masks)), [f"{plain(name)} (n={int(mask.sum()):,})" for name, mask in masks.items()])
     ax.set_ylim(len(masks) - 0.4, -0.8)
@@ -236,14 +236,14 @@ def heads(
     dots = sum(sizes.values())
     ax = ax or new_axes(9, 0.32 * dots + 0.34 * len(sizes) + 0.6)
     right, top = 1.5 * len(layers) + 0.8, 0.32 * dots + 0.34 * len(sizes)
-    for place, words in enumerate(layers):
-        _box(ax, 1.5 * place, 0.25 * top, 1.0, 0.5 * top, PALETTE[0])
-        ax.annotate(plain(words), (1.5 * place + 0.5, top / 2), ha="center", va="center", color="white", fontsize=10)
-        if place:
-            _arrow(ax, (1.5 * place - 0.5, top / 2), (1.5 * place, top / 2))
+    for index, words in enumerate(layers):
+        _box(ax, 1.5 * index, 0.25 * top, 1.0, 0.5 * top, PALETTE[0])
+        ax.annotate(plain(words), (1.5 * index + 0.5, top / 2), ha="center", va="center", color="white", fontsize=10)
+        if index:
+            _arrow(ax, (1.5 * index - 0.5, top / 2), (1.5 * index, top / 2))
     height = top
-    for place, (name, size) in enumerate(sizes.items()):
-        color, depth = PALETTE[1 + place % (len(PALETTE) - 1)], 0.32 * size
+    for index, (name, size) in enumerate(sizes.items()):
+        color, depth = PALETTE[1 + index % (len(PALETTE) - 1)], 0.32 * size
         height -= depth + 0.34
         _box(ax, right, height, 0.6, depth, color)
         _arrow(ax, (1.5 * len(layers) - 0.5, top / 2), (right, height + depth / 2))

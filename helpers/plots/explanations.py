@@ -266,8 +266,8 @@ def reliability(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> A
     _check_curves(curves, ["predicted", "observed", "rows"])
     ax = ax or new_axes(5.5, 5)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
-    for place, (name, points) in enumerate(curves.items()):
-        color = PALETTE[place % len(PALETTE)]
+    for index, (name, points) in enumerate(curves.items()):
+        color = PALETTE[index % len(PALETTE)]
         ax.plot(points["predicted"], points["observed"], color=color, linewidth=2, label=plain(name))
         sizes = 12 + 200 * points["rows"] / points["rows"].sum()
         ax.scatter(points["predicted"], points["observed"], s=sizes, color=color, zorder=3)
@@ -311,14 +311,14 @@ def confusion(
     shown: Any = axes
     if axes is None:
         shown = np.ravel(plt.subplots(1, len(labels), figsize=(2.6 * len(labels), 2.6))[1])
-    for place, (ax, label) in enumerate(zip(shown, labels, strict=True)):
-        is_known = ~np.isnan(truth[:, place])
-        table = pd.crosstab(truth[is_known, place], predictions[is_known, place])
+    for index, (ax, label) in enumerate(zip(shown, labels, strict=True)):
+        is_known = ~np.isnan(truth[:, index])
+        table = pd.crosstab(truth[is_known, index], predictions[is_known, index])
         table = table.reindex(index=[0.0, 1.0], columns=[0.0, 1.0], fill_value=0)
         shares = table.div(table.sum(axis=1).replace(0, 1), axis=0)
         sns.heatmap(shares, annot=table, fmt=",d", vmin=0, vmax=1, cmap="Blues", cbar=False, linewidths=1, ax=ax)
         ax.set_title(plain(label))
-        ax.set(xlabel="model says", ylabel="true" if place == 0 else "")
+        ax.set(xlabel="model says", ylabel="true" if index == 0 else "")
         ax.set_xticklabels(["no", "yes"])
         ax.set_yticklabels(["no", "yes"], rotation=0)
     return shown

@@ -140,9 +140,9 @@ class EpochLines(pl.callbacks.ProgressBar):
             return
         (epoch, seconds), self.ended = self.ended, None
         if self.shown:
-            found = trainer.callback_metrics
-            names = [name for name in ("train_loss", "valid_loss", "valid_auc") if name in found]
-            scores = ", ".join(f"{name.replace('_', ' ')} {float(found[name]):.4f}" for name in names)
+            result = trainer.callback_metrics
+            names = [name for name in ("train_loss", "valid_loss", "valid_auc") if name in result]
+            scores = ", ".join(f"{name.replace('_', ' ')} {float(result[name]):.4f}" for name in names)
             print(f"epoch {epoch}/{trainer.max_epochs}: {scores}, {seconds:.0f} s", flush=True)
 
 
@@ -186,15 +186,15 @@ class LabelAUROC(Metric):
         if len(self.logits) == 0:  # a list of batches, or one tensor once processes were gathered
             return torch.full((len(self.labels),), torch.nan, device=self.device)
         logits, targets = dim_zero_cat(self.logits), dim_zero_cat(self.targets)
-        return torch.stack([_area(logits[:, place], targets[:, place]) for place in range(len(self.labels))])
+        return torch.stack([_area(logits[:, index], targets[:, index]) for index in range(len(self.labels))])
 
 
 def _area(logits: Tensor, targets: Tensor) -> Tensor:
     known = targets >= 0
-    said, truth = torch.sigmoid(logits[known]), targets[known].long()
+    probabilities, truth = torch.sigmoid(logits[known]), targets[known].long()
     if not (truth == 1).any() or not (truth == 0).any():
-        return said.new_tensor(torch.nan)
-    return binary_auroc(said, truth, validate_args=False)
+        return probabilities.new_tensor(torch.nan)
+    return binary_auroc(probabilities, truth, validate_args=False)
 
 
 class KnownMean(Metric):
@@ -255,7 +255,7 @@ def check_shares(trainer: pl.Trainer, given: Any, *, training: bool) -> None:  #
     Raises:
         ValueError: rows that no process or every process would read; the message says how to share them.
     """
-    place, way = (
+    index, way = (
         (trainer.global_rank, trainer.world_size),
         "loaders.token_loader(..., rank=trainer.global_rank, world_size=",
     )
@@ -264,14 +264,14 @@ def check_shares(trainer: pl.Trainer, given: Any, *, training: bool) -> None:  #
         ours: Any = next((part for part in (sampler, loader.dataset) if hasattr(part, "world_size")), None)
         if ours is not None:
             own = (ours.rank, ours.world_size)
-            if own != place and (training or own != (0, 1)):
+            if own != index and (training or own != (0, 1)):
                 raise ValueError(
-                    f"the loader gives the share of rank {own[0]} of {own[1]}, and this is process {place[0]} of "
-                    f"{place[1]}: pass {way}trainer.world_size), or a CommentDataModule, which does so"
+                    f"the loader gives the share of rank {own[0]} of {own[1]}, and this is process {index[0]} of "
+                    f"{index[1]}: pass {way}trainer.world_size), or a CommentDataModule, which does so"
                 )
-        elif training and place[1] > 1 and type(getattr(sampler, "sampler", loader.sampler)) in _UNSHARED:
+        elif training and index[1] > 1 and type(getattr(sampler, "sampler", loader.sampler)) in _UNSHARED:
             raise ValueError(
-                f"each of {place[1]} processes would train on all rows: pass use_distributed_sampler=True to the "
+                f"each of {index[1]} processes would train on all rows: pass use_distributed_sampler=True to the "
                 "Trainer, a DistributedSampler to the DataLoader, or a CommentDataModule"
             )
 

@@ -134,16 +134,16 @@ class CommentDataModule(pl.LightningDataModule):
 
     def _share_out(self, max_rows: int | None, negatives: int | None) -> None:
         """Draw, split and balance the tables in memory; test and valid rows keep their natural shares."""
-        found = self.sources
-        found["train"] = datasets.subsample(found["train"], max_rows, seed=self.seed)
-        shares = {name: found[name] for name in ("valid", "test") if isinstance(found[name], float)}
+        result = self.sources
+        result["train"] = datasets.subsample(result["train"], max_rows, seed=self.seed)
+        shares = {name: result[name] for name in ("valid", "test") if isinstance(result[name], float)}
         if shares:
             options = {"valid": 0.0, "test": 0.0} | shares
             together: dict[str, Any] = {"seed": self.seed, "groups": "near-duplicates"}
-            parts = datasets.split(found["train"], **options, **together)
-            found |= {"train": parts.train} | {name: getattr(parts, name) for name in shares}
+            parts = datasets.split(result["train"], **options, **together)
+            result |= {"train": parts.train} | {name: getattr(parts, name) for name in shares}
         if negatives is not None:
-            found["train"] = datasets.downsample_negatives(found["train"], negatives=negatives, seed=self.seed)
+            result["train"] = datasets.downsample_negatives(result["train"], negatives=negatives, seed=self.seed)
 
     @property
     def labels(self) -> list[str]:
@@ -202,10 +202,10 @@ class CommentDataModule(pl.LightningDataModule):
     ) -> DataLoader[loaders.Batch]:
         if name not in self.tokens:
             raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
-        tokens, source, place = self.tokens[name], self.sources[name], self._share()
-        if batch_size < place["world_size"]:
-            raise ValueError(f"batch_size={batch_size} is the rows of all {place['world_size']} processes together")
-        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **place}
+        tokens, source, index = self.tokens[name], self.sources[name], self._share()
+        if batch_size < index["world_size"]:
+            raise ValueError(f"batch_size={batch_size} is the rows of all {index['world_size']} processes together")
+        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **index}
         options["bucket"] = self.bucket if bucket is None else bucket
         if isinstance(tokens, loaders.TokenFiles):
             return loaders.file_loader(tokens, **options)
@@ -343,11 +343,11 @@ def predict_proba(
     loader: Any = trainer.predict_dataloaders
     if not isinstance(loader, DataLoader):
         raise ValueError(f"expected one loader, got {type(loader).__name__}: predict them one by one")
-    rows, found = (torch.cat([batch[name] for batch in batches]) for name in ("rows", "probabilities"))
-    shares = [rows], [found]
+    rows, result = (torch.cat([batch[name] for batch in batches]) for name in ("rows", "probabilities"))
+    shares = [rows], [result]
     if trainer.world_size > 1:
         device = trainer.strategy.root_device
-        shares = gather_all_tensors(rows.to(device)), gather_all_tensors(found.to(device))
+        shares = gather_all_tensors(rows.to(device)), gather_all_tensors(result.to(device))
     dataset: Any = loader.dataset
     places, values = ([part.cpu() for part in parts] for parts in shares)
     return loaders.in_row_order(places, values, n_rows=len(dataset)).numpy()

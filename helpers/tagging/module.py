@@ -191,8 +191,8 @@ class CommentTagger(ResumableModule):
         """
         value, self._step_loss = float(self._step_loss), 0.0
         if not math.isfinite(value):
-            place = f"epoch {self.current_epoch + 1}, batch {self.trainer.fit_loop.batch_idx + 1}"
-            raise loops.LossError(f"the loss is {value} at {place}")
+            index = f"epoch {self.current_epoch + 1}, batch {self.trainer.fit_loop.batch_idx + 1}"
+            raise loops.LossError(f"the loss is {value} at {index}")
         known = self.trainer.strategy.reduce(torch.tensor(float(self._step_known), device=self.device), reduce_op="sum")
         self._step_known = 0
         full = self._full_batch * self.trainer.world_size * self.trainer.accumulate_grad_batches
@@ -320,9 +320,9 @@ class CommentTagger(ResumableModule):
             weights_only: leave it True for files that are not your own: False lets a file run code.
             changes: hyper-parameters to change.
         """
-        found = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
-        found._restored = {}
-        return found.eval()
+        result = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
+        result._restored = {}
+        return result.eval()
 
 
 def _checked_warmup(warmup: Any) -> float | int:  # noqa: ANN401

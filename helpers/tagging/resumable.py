@@ -110,7 +110,7 @@ class ResumableModule(pl.LightningModule):
         source = trainer.fit_loop.epoch_loop.val_loop._data_source
         valid = source.dataloader() if trainer.enable_validation else None
         schedulers = [one.scheduler for one in trainer.lr_scheduler_configs]
-        found = loops.fingerprint(
+        result = loops.fingerprint(
             data=trainer.train_dataloader,
             loss=self.loss,
             model=self.model,
@@ -119,7 +119,7 @@ class ResumableModule(pl.LightningModule):
             valid=valid if isinstance(valid, DataLoader) else None,
             **settings | self._stopping,
         )
-        return trainer.strategy.broadcast(found)
+        return trainer.strategy.broadcast(result)
 
     def on_fit_end(self) -> None:
         """Say so when a finished run was read back and nothing was trained."""
@@ -185,7 +185,7 @@ class ResumableModule(pl.LightningModule):
             own["cuda"] = torch.cuda.get_rng_state(self.device)
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
         states = {name: gather_all_tensors(one.to(self.device)) if several else [one] for name, one in own.items()}
-        kept: dict[str, Any] = {name: torch.stack(list(found)).cpu() for name, found in states.items()}
+        kept: dict[str, Any] = {name: torch.stack(list(result)).cpu() for name, result in states.items()}
         loader: Any = getattr(trainer, "train_dataloader", None)
         if hasattr(loader, "state_dict"):
             kept["loader"] = loader.state_dict()

@@ -128,9 +128,9 @@ class LabelExplorer(Explorer):
         self._show_examples()
 
     def _show_examples(self) -> None:
-        found = self.examples()
-        shown = as_html(found, labels=self.labels, text=self._text, most=LONGEST, masked=self.masked)
-        self._shown.value = shown if len(found) else "No comment has all of these labels."
+        result = self.examples()
+        shown = as_html(result, labels=self.labels, text=self._text, most=LONGEST, masked=self.masked)
+        self._shown.value = shown if len(result) else "No comment has all of these labels."
 
 
 def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Iterable[str] | None = None) -> pd.DataFrame:
@@ -169,7 +169,7 @@ def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Iterable[str]
         raise ValueError(f"chosen labels {unknown} are not among the labels {names}")
     values = label_matrix(frame, names)
     picked = values[:, [names.index(name) for name in chosen]]
-    others = [place for place, name in enumerate(names) if name not in chosen]
+    others = [index for index, name in enumerate(names) if name not in chosen]
     has = (picked == 1).all(axis=1)[:, None]
     known = ~np.isnan(picked).any(axis=1)[:, None] & ~np.isnan(values[:, others])
     label = (values[:, others] == 1) & known
@@ -179,7 +179,7 @@ def company(frame: pd.DataFrame, chosen: Sequence[str], *, labels: Iterable[str]
         "label_rows": label.sum(axis=0),
         "rows": known.sum(axis=0),
     }
-    table = pd.DataFrame(counts, index=pd.Index([names[place] for place in others], name="label"))
+    table = pd.DataFrame(counts, index=pd.Index([names[index] for index in others], name="label"))
     return table.assign(
         share_of_chosen=_ratio(table["both"], table["chosen_rows"]),
         share_of_label=_ratio(table["both"], table["label_rows"]),

@@ -138,9 +138,9 @@ def curve(ranked: Ranked, label: str, *, points: int = 201) -> pd.DataFrame:
         0.75            1.00     0.5  0.67
         1.00             NaN     0.0  0.00
     """
-    place = list(_checked(ranked).names).index(check_choice("label", label, list(ranked.names)))
+    index = list(_checked(ranked).names).index(check_choice("label", label, list(ranked.names)))
     cuts = np.linspace(0, 1, check_count("points", points, at_least=2))
-    positive, negative = ranked.with_label[place], ranked.without[place]
+    positive, negative = ranked.with_label[index], ranked.without[index]
     tp, fp = (len(scores) - np.searchsorted(scores, cuts) for scores in (positive, negative))
     table = _scores(tp, len(positive) - tp, fp, len(negative) - fp).set_index(pd.Index(cuts, name="threshold"))
     table.loc[tp + fp == 0, "precision"] = np.nan

@@ -48,13 +48,13 @@ class ThresholdPicture:
             label: which is shown.
         """
         self.label = label
-        place: Any = ranked.names.get_loc(label)
+        index: Any = ranked.names.get_loc(label)
         height, names = max(3.8, 0.24 * len(table) + 1.4), name_inches(table.index)
         self.figure = Figure(figsize=(13, height), layout="none")  # type: ignore[arg-type]  # its stub forgets this one
         panels = [(0.85, 0.5, 5), (0.5, 0.25, 4), (names, 0.15, 3.2)]
         self._rows, self._scores, self._everyone = side_by_side(self.figure, panels)
         self._moving: list[Artist] = []
-        self._draw_piles(self._rows, ranked.with_label[place], ranked.without[place])
+        self._draw_piles(self._rows, ranked.with_label[index], ranked.without[index])
         self._draw_curves(self._scores, curve(ranked, label))
         self._draw_bars(self._everyone, table)
         self._means = self._everyone.set_title("", loc="right")  # from the right: it is longer than the panel
@@ -121,7 +121,7 @@ class ThresholdPicture:
             self._corners[name] = text
         powers = range(int(max(-bottom, top)) + 1)
         ticks = {sign * np.log10(1 + 10**power): f"{10**power:,}" for power in powers for sign in (-1, 1)}
-        inside = {place: name for place, name in ticks.items() if bottom < place < top}
+        inside = {index: name for index, name in ticks.items() if bottom < index < top}
         ax.set_yticks(list(inside), list(inside.values()))
         ax.set_ylabel("rows without | with (log axis)")
         ax.grid(visible=False)
@@ -130,10 +130,10 @@ class ThresholdPicture:
     def _draw_curves(self, ax: Axes, points: pd.DataFrame) -> None:
         self._dots = {}
         line = ax.axvline(0, color=DARK, linewidth=1)
-        for place, (name, color) in enumerate(LINES.items()):
+        for index, (name, color) in enumerate(LINES.items()):
             ax.plot(points.index, points[name], color=color, linewidth=2)
             (dot,) = ax.plot([], [], "o", color=color, markersize=7)
-            x, side = ((0, "left"), (0.56, "center"), (1, "right"))[place]
+            x, side = ((0, "left"), (0.56, "center"), (1, "right"))[index]
             at: dict[str, Any] = {"transform": ax.transAxes, "ha": side, "va": "bottom", "fontsize": 10}
             self._dots[name] = (dot, ax.text(x, 1.02, "", color=color, weight="bold", **at))
         ax.set(xlim=(0, 1), ylim=(-0.02, 1.05), xlabel="threshold")

@@ -76,8 +76,8 @@ def side_by_side(figure: Figure, panels: Sequence[tuple[float, float, float]]) -
     axes, edge = [], 0.0
     for left, right, share in panels:
         inches = shared * share / sum(panel[2] for panel in panels)
-        place = ((edge + left) / width, 0.62 / height, inches / width, (height - 0.96) / height)
-        axes.append(figure.add_axes(place))
+        index = ((edge + left) / width, 0.62 / height, inches / width, (height - 0.96) / height)
+        axes.append(figure.add_axes(index))
         edge += left + inches + right
     return axes
 

@@ -153,11 +153,11 @@ class ThresholdExplorer(Explorer):
         return w.HBox([*buttons, mark(self._choice, "explore-label")], layout=w.Layout(flex_flow="row wrap"))
 
     def _moved(self, name: str, value: float) -> None:
-        place: Any = self.ranked.names.get_loc(name)
+        index: Any = self.ranked.names.get_loc(name)
         # A browser answers a value between two steps with the nearest step; that is no move, and the value stays exact.
-        if self._quiet or abs(value - STEP * round(min(self._cuts[place], NEVER) / STEP)) < STEP / 100:
+        if self._quiet or abs(value - STEP * round(min(self._cuts[index], NEVER) / STEP)) < STEP / 100:
             return
-        self._cuts[place] = value if value <= 1 else np.inf
+        self._cuts[index] = value if value <= 1 else np.inf
         self._show_label(name)
         self._redraw()
 
