@@ -419,7 +419,7 @@ def test_lengths_of_other_rows_are_refused():
     ],
 )
 def test_numbers_are_checked(ask):
-    with pytest.raises(ValueError, match=r"^(rows|seed|clean|valid|threshold)=.*: expected a (whole )?number"):
+    with pytest.raises(ValueError, match=r"^(rows|seed|negatives|valid|threshold)=.*: expected a (whole )?number"):
         ask(datasets.as_comments(mails(KNOWN), text="body", labels=["rude"]))
 
 

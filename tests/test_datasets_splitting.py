@@ -169,7 +169,7 @@ def test_balance_keeps_every_tagged_row_and_so_many_clean_ones():
 
 def test_balance_refuses_what_it_cannot_do():
     frame = table(np.arange(100)[:, None] % 10 == 0)
-    with pytest.raises(datasets.DataError, match="clean=91, and the table has 90 rows without a label"):
+    with pytest.raises(datasets.DataError, match="negatives=91, and the table has 90 rows without a label"):
         datasets.downsample_negatives(frame, negatives=91)
     with pytest.raises(datasets.DataError, match="no row has a label"):
         datasets.downsample_negatives(frame[frame["label_0"].eq(0)], negatives=1)

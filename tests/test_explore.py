@@ -149,7 +149,7 @@ def test_the_far_right_is_never(explorer):
     explorer.sliders["toxic"].value = 1.0
     assert explorer.thresholds["toxic"] == 1.0
     never = [text.get_text() for text in ThresholdPicture(explorer.ranked, explorer.table(), "toxic")._corners.values()]
-    assert never[1] == "found 0"
+    assert never[1] == "true positives 0"
 
 
 def test_the_button_takes_the_tuned_thresholds_exactly(scored, explorer):

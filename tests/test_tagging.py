@@ -722,7 +722,7 @@ def test_tables_are_checked_at_the_door(parts, encoder):
     data.setup()
     assert len(next(iter(data.val_dataloader()))[1]) == 32
     with pytest.raises(ValueError, match="files are taken whole"):
-        make("a.csv", "b.csv", clean=5)
+        make("a.csv", "b.csv", negatives=5)
     with pytest.raises(ValueError, match="test is the same as valid"):
         make(parts[0], parts[1], parts[1])
     with pytest.raises(ValueError, match="test is the same as train"):
@@ -738,7 +738,7 @@ def test_a_run_without_an_end_has_no_schedule(parts, encoder):
 
 NONE_LEFT = [("valid", share) for share in (0, 1, 1.5, -0.1, float("nan"), True, "1.5", "nan", np.float64(2))]
 NO_COUNTS = [("batch_size", 0), ("batch_size", 2.5), ("batch_size", True), ("read_batch_size", -1), ("max_rows", 0)]
-NO_COUNTS += [("max_rows", float("nan")), ("clean", -1), ("clean", 10.5), ("max_length", 0), ("max_length", "64")]
+NO_COUNTS += [("max_rows", float("nan")), ("negatives", -1), ("negatives", 10.5), ("max_length", 0), ("max_length", "64")]
 NO_COUNTS += [("seed", -1), ("seed", 0.5)]
 
 
@@ -787,7 +787,7 @@ def test_labels_of_any_type_are_those_that_were_named(kind, encoder):
     bodies = [f"message number {row} about {row * 7} goats" for row in range(60)]
     columns = {"year": 2026, "body": bodies, "rude": as_type(kind, values), "seen": np.int8(1)}
     frame = pd.DataFrame(columns)
-    options = {"text": "body", "labels": ["rude"], "encoder": encoder, "max_length": 16, "clean": 20}
+    options = {"text": "body", "labels": ["rude"], "encoder": encoder, "max_length": 16, "negatives": 20}
     data = tagging.CommentDataModule(frame, valid=0.2, test=0.2, **options)
     data.setup()
     assert data.labels == ["rude"]
