@@ -738,7 +738,13 @@ def test_a_run_without_an_end_has_no_schedule(parts, encoder):
 
 NONE_LEFT = [("valid", share) for share in (0, 1, 1.5, -0.1, float("nan"), True, "1.5", "nan", np.float64(2))]
 NO_COUNTS = [("batch_size", 0), ("batch_size", 2.5), ("batch_size", True), ("read_batch_size", -1), ("max_rows", 0)]
-NO_COUNTS += [("max_rows", float("nan")), ("negatives", -1), ("negatives", 10.5), ("max_length", 0), ("max_length", "64")]
+NO_COUNTS += [
+    ("max_rows", float("nan")),
+    ("negatives", -1),
+    ("negatives", 10.5),
+    ("max_length", 0),
+    ("max_length", "64"),
+]
 NO_COUNTS += [("seed", -1), ("seed", 0.5)]
 
 
