@@ -259,6 +259,34 @@ class _ChangedError(BlockingIOError):
 
 
 def _read_unchanged(folder: Path, read: Callable[[], Result]) -> Result:
+    with _held_open(folder) as is_same:
+        result = _read_same_state(folder, read)
+        if not is_same():
+            raise _ChangedError(f"{folder} was replaced while it was read: try again")
+        return result
+
+
+@contextmanager
+def _held_open(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Keep a folder open, so that no other one gets its number, and say whether its name still leads to it."""
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:  # it is not there, or this is Windows
+        yield lambda: True
+        return
+
+    def is_same() -> bool:
+        with suppress(OSError):
+            return os.path.samestat(os.fstat(number), folder.stat())
+        return False
+
+    try:
+        yield is_same
+    finally:
+        os.close(number)
+
+
+def _read_same_state(folder: Path, read: Callable[[], Result]) -> Result:
     before = _state(folder)
     changed = _ChangedError(f"{folder} was replaced again and again while it was read: try again")
     try:
