@@ -16,20 +16,20 @@ Binning: TypeAlias = Literal["uniform", "quantile"]
 def reliability(
     targets: Table, probabilities: Table, *, n_bins: int = 15, strategy: Binning = "uniform"
 ) -> pd.DataFrame:
-    """What a reliability diagram draws, for one label: predicted and observed frequency in n_bins.
+    """What a reliability diagram draws, for one label: predicted and observed frequency in bins.
 
     Args:
         targets: (N,) of 0, 1 and NaN (unknown, left out).
         probabilities: (N,) in [0, 1].
-        n_bins: number of n_bins; empty ones are left out.
-        strategy: "uniform" for n_bins of equal width over [0, 1], "quantile" for n_bins of equally many rows, as
+        n_bins: number of bins; empty ones are left out.
+        strategy: "uniform" for bins of equal width over [0, 1], "quantile" for bins of equally many rows, as
             `calibration_error` has them.
 
     Returns:
         One row a bin, from low to high: `predicted` (mean probability), `observed` (share of positives), `rows`.
 
     Raises:
-        ValueError: shapes that do not fit, one class only, a value out of range, n_bins below 1, unknown strategy.
+        ValueError: shapes that do not fit, one class only, a value out of range, `n_bins` below 1, unknown strategy.
 
     Examples:
         >>> from helpers import evaluation
@@ -46,9 +46,9 @@ def reliability(
 def calibration_error(
     targets: Table, probabilities: Table, *, n_bins: int = 15, strategy: Binning = "uniform"
 ) -> pd.Series:
-    """Expected calibration error of each label: mean distance of predicted from observed frequency over its n_bins.
+    """Expected calibration error of each label: mean distance of predicted from observed frequency over its bins.
 
-    It is the mean over rows, in n_bins of equal width, of the probability of the positive class (torchmetrics'
+    It is the mean over rows, in bins of equal width, of the probability of the positive class (torchmetrics'
     `BinaryCalibrationError` with the l1 norm). A model that gives every row the label's rate has 0: the error says
     nothing about telling rows apart, so read it beside the AUC.
 
@@ -56,21 +56,21 @@ def calibration_error(
     `strategy="quantile"` each bin holds about N / n_bins rows. Equal probabilities are never parted: all go to the bin
     in which the middle one of them falls, so that the order of the rows does not matter. Many ties make fewer bins.
 
-    Sources: Naeini et al. 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning; for n_bins of equal
+    Sources: Naeini et al. 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning; for bins of equal
     mass, Nguyen and O'Connor 2015, Posterior calibration and exploratory analysis for natural language processing
     models.
 
     Args:
         targets: (N, L) of 0, 1 and NaN (unknown, left out).
         probabilities: (N, L) in [0, 1].
-        n_bins: number of n_bins.
-        strategy: "uniform" for n_bins of equal width over [0, 1], "quantile" for n_bins of equally many rows.
+        n_bins: number of bins.
+        strategy: "uniform" for bins of equal width over [0, 1], "quantile" for bins of equally many rows.
 
     Returns:
         (L,) by label, from 0 to 1; NaN for a label of which no row is known.
 
     Raises:
-        ValueError: shapes that do not fit, a value out of range, n_bins below 1, unknown strategy.
+        ValueError: shapes that do not fit, a value out of range, `n_bins` below 1, unknown strategy.
 
     Examples:
         >>> from helpers import evaluation
@@ -101,7 +101,7 @@ def brier(targets: Table, probabilities: Table, *, labels: Sequence[str] | None 
 
     The curve is isotonic regression of the targets on the probabilities, the CORP decomposition of Dimitriadis,
     Gneiting and Jordan 2021 (Stable reliability diagrams for probabilistic classifiers, PNAS 118). Murphy's parts
-    (1973) need n_bins: they change with the number and edges of the n_bins, and unless all probabilities in a bin are
+    (1973) need bins: they change with the number and edges of the bins, and unless all probabilities in a bin are
     equal they do not add up to the score. These need no choice, add up, and are never negative. As the curve is fitted
     on the rows that it judges, few rows make `miscalibration` and `discrimination` too large, both by the same amount.
 
@@ -146,7 +146,7 @@ def _brier_parts(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float, f
 
 
 def _binned(truth: np.ndarray, scores: np.ndarray, n_bins: int, strategy: Binning) -> pd.DataFrame:
-    # scikit-learn's calibration_curve gives no counts, which the error needs, and its quantile n_bins split ties.
+    # scikit-learn's calibration_curve gives no counts, which the error needs, and its quantile bins split ties.
     index = (
         _equal_mass(scores, n_bins) if strategy == "quantile" else np.minimum((scores * n_bins).astype(int), n_bins - 1)
     )

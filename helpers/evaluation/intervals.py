@@ -1,7 +1,7 @@
 """How far a score, or the difference of two models, could move with other rows: the percentile bootstrap.
 
 A resample draws N rows with replacement, so how often each row was drawn, its weight, says all about it. The metrics
-that have a name need only sums of weights, made for many n_resamples at once (`evaluation.sums`). Any other metric is
+that have a name need only sums of weights, made for many resamples at once (`plan`). Any other metric is
 called on the repeated rows, one resample after the other.
 """
 
@@ -49,7 +49,7 @@ def bootstrap(
     """A score with its percentile interval (Efron and Tibshirani 1993, chapter 13), from resampled rows.
 
     With `baseline`, all is about the difference `probabilities` - `baseline`: both models are scored on the same
-    n_resamples, so what makes a resample easy or hard for both cancels out, and the interval is usually much narrower
+    resamples, so what makes a resample easy or hard for both cancels out, and the interval is usually much narrower
     than the two models' own intervals suggest.
 
     A resample in which a label has lost a class cannot be scored for that label: it is left out there, and
@@ -74,8 +74,8 @@ def bootstrap(
         baseline_threshold: of the second model; None takes `threshold`. To compare thresholds give the same
             probabilities twice.
         n_resamples: how many; 1000 or more for an interval of 95 %.
-        confidence_level: share of the n_resamples' scores inside the interval, in (0, 1).
-        seed: of the draws; the same seed and number of rows give the same n_resamples.
+        confidence_level: share of the resamples' scores inside the interval, in (0, 1).
+        seed: of the draws; the same seed and number of rows give the same resamples.
         labels: L names; None takes the column names of a DataFrame, or 0 to L - 1.
 
     Returns:
@@ -125,7 +125,7 @@ def bootstrap(
 def resample_weights(rows: int, n_resamples: int, *, seed: int = 0) -> Iterator[np.ndarray]:
     """How often each row is in each resample of `bootstrap`, piece by piece.
 
-    `np.repeat(np.arange(rows), weights[:, i])` are the rows of a resample. A piece holds as many n_resamples as make
+    `np.repeat(np.arange(rows), weights[:, i])` are the rows of a resample. A piece holds as many resamples as make
     2**18 weights (2 MB), at least one; `bootstrap` needs some ten times that at its peak. The size of the pieces does
     not change the draws.
 
@@ -219,7 +219,7 @@ def _has_both_classes(truth: np.ndarray) -> np.ndarray:
 
 
 def _intervals(values: np.ndarray, draws: np.ndarray, confidence_level: float, index: pd.Index) -> pd.DataFrame:
-    """From values (K,) and those of the n_resamples (K, R), NaN where there is none, to a table of K rows."""
+    """From values (K,) and those of the resamples (K, R), NaN where there is none, to a table of K rows."""
     rows = []
     for value, draw in zip(values, draws, strict=True):
         known = draw[~np.isnan(draw)]

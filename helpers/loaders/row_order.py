@@ -92,10 +92,10 @@ def in_row_order(rows: Any, values: Any, *, n_rows: int | None = None) -> Any:  
     Examples:
         >>> import numpy as np
         >>> from helpers import loaders
-        >>> world_size = [np.array([0, 2]), np.array([1, 0])]  # positions; row 0 was repeated to fill the last batch
-        >>> loaders.in_row_order(world_size, [np.array([0.1, 0.3]), np.array([0.2, 0.1])], n_rows=3)
+        >>> ranks = [np.array([0, 2]), np.array([1, 0])]  # positions; row 0 was repeated to fill the last batch
+        >>> loaders.in_row_order(ranks, [np.array([0.1, 0.3]), np.array([0.2, 0.1])], n_rows=3)
         array([0.1, 0.2, 0.3])
-        >>> loaders.in_row_order(world_size[0], np.array([0.1, 0.3]), n_rows=3)
+        >>> loaders.in_row_order(ranks[0], np.array([0.1, 0.3]), n_rows=3)
         Traceback (most recent call last):
             ...
         ValueError: got 2 of 3 rows; the first one missing is row 1. ...
