@@ -73,12 +73,12 @@ def evaluate(
         >>> {name: round(score, 3) for name, score in scores.items()}
         {'loss': 0.163, 'auc': 1.0}
     """
-    index = resolve_device(model, device)
-    result, truth = outputs_once(model, loader, index, precision)
+    where = resolve_device(model, device)
+    result, truth = outputs_once(model, loader, where, precision)
     if isinstance(result, Tensor):
-        value = loss(result.to(index), truth.to(index))
+        value = loss(result.to(where), truth.to(where))
         return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(result))}
-    value = loss({name: part.to(index) for name, part in result.items()}, truth.to(index))
+    value = loss({name: part.to(where) for name, part in result.items()}, truth.to(where))
     truth = truth.float().masked_fill(truth < 0, torch.nan)
     return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(result))}
 
@@ -266,7 +266,7 @@ def resolve_device(model: nn.Module, device: Device | None) -> torch.device:
         wanted = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device={device!r}: expected a name such as 'cpu' or 'cuda:0', or None") from error
-    if own and not any(_same_device(wanted, index) for index in own):
+    if own and not any(_same_device(wanted, one) for one in own):
         places = ", ".join(map(str, own))
         raise ValueError(f"device={str(wanted)!r}, and the model is on {places}: leave device out, or move the model")
     return wanted

@@ -100,7 +100,7 @@ class Fit:
             return False
         return self.best is None or BETTER[monitor] * (value - self.best) > 0
 
-    def index(self, ahead: int = 0) -> str:
+    def position(self, ahead: int = 0) -> str:
         """Epoch and batch for messages, counted from 1."""
         return f"epoch {self.epoch + 1}, batch {self.batches + ahead}"
 
@@ -248,7 +248,7 @@ def fit(
                     if clip_norm is not None:
                         norm = nn.utils.clip_grad_norm_(weights, clip_norm).item()
                         if not math.isfinite(norm):
-                            message = f"the norm of the gradient is {norm} at {run.index()}"
+                            message = f"the norm of the gradient is {norm} at {run.position()}"
                             raise LossError(f"{message}; no weight was changed by it")
 
                     # 3. Step, and set the learning rate of the next step.
@@ -309,7 +309,7 @@ def _checked_loss(value: Any, run: Fit) -> float:  # noqa: ANN401
         raise ValueError(f"loss: expected a tensor of one number, got {shown}; take reduction='mean'")
     number = value.item()
     if not math.isfinite(number):
-        raise LossError(f"the loss is {number} at {run.index(1)}")
+        raise LossError(f"the loss is {number} at {run.position(1)}")
     if not value.requires_grad:
         raise ValueError("loss: it depends on no trained weight (detach, or torch.no_grad, in model or loss)")
     return number
@@ -319,7 +319,9 @@ def _has_rate(optimizer: Optimizer, run: Fit) -> bool:
     """Whether a learning rate is above 0; LossError for one with which a step would destroy the weights, or climb."""
     for group in optimizer.param_groups:
         if not (0 <= group["lr"] < math.inf):
-            raise LossError(f"the learning rate is {float(group['lr'])} at {run.index()}; no weight was changed by it")
+            raise LossError(
+                f"the learning rate is {float(group['lr'])} at {run.position()}; no weight was changed by it"
+            )
     return any(group["lr"] > 0 for group in optimizer.param_groups)
 
 
@@ -327,7 +329,7 @@ def _refuse_infinite(model: nn.Module, run: Fit, folder: str | Path | None) -> N
     """LossError when a weight is not finite, so that it is neither kept nor evaluated."""
     if not entry_checks.weights_are_finite(model):
         kept = "" if folder is None else f"; {folder} holds the state from before"
-        message = f"a weight is not finite after {run.index()}: lower the learning rate or clip the gradient"
+        message = f"a weight is not finite after {run.position()}: lower the learning rate or clip the gradient"
         raise LossError(message + kept)
 
 

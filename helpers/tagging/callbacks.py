@@ -255,23 +255,21 @@ def check_shares(trainer: pl.Trainer, given: Any, *, training: bool) -> None:  #
     Raises:
         ValueError: rows that no process or every process would read; the message says how to share them.
     """
-    index, way = (
-        (trainer.global_rank, trainer.world_size),
-        "loaders.token_loader(..., rank=trainer.global_rank, world_size=",
-    )
+    process = (trainer.global_rank, trainer.world_size)
+    way = "loaders.token_loader(..., rank=trainer.global_rank, world_size="
     for loader in [part for part in _flat(given) if isinstance(part, DataLoader)]:
         sampler: Any = loader.batch_sampler
         ours: Any = next((part for part in (sampler, loader.dataset) if hasattr(part, "world_size")), None)
         if ours is not None:
             own = (ours.rank, ours.world_size)
-            if own != index and (training or own != (0, 1)):
+            if own != process and (training or own != (0, 1)):
                 raise ValueError(
-                    f"the loader gives the share of rank {own[0]} of {own[1]}, and this is process {index[0]} of "
-                    f"{index[1]}: pass {way}trainer.world_size), or a CommentDataModule, which does so"
+                    f"the loader gives the share of rank {own[0]} of {own[1]}, and this is process {process[0]} of "
+                    f"{process[1]}: pass {way}trainer.world_size), or a CommentDataModule, which does so"
                 )
-        elif training and index[1] > 1 and type(getattr(sampler, "sampler", loader.sampler)) in _UNSHARED:
+        elif training and process[1] > 1 and type(getattr(sampler, "sampler", loader.sampler)) in _UNSHARED:
             raise ValueError(
-                f"each of {index[1]} processes would train on all rows: pass use_distributed_sampler=True to the "
+                f"each of {process[1]} processes would train on all rows: pass use_distributed_sampler=True to the "
                 "Trainer, a DistributedSampler to the DataLoader, or a CommentDataModule"
             )
 

@@ -202,10 +202,10 @@ class CommentDataModule(pl.LightningDataModule):
     ) -> DataLoader[loaders.Batch]:
         if name not in self.tokens:
             raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
-        tokens, source, index = self.tokens[name], self.sources[name], self._share()
-        if batch_size < index["world_size"]:
-            raise ValueError(f"batch_size={batch_size} is the rows of all {index['world_size']} processes together")
-        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **index}
+        tokens, source, share = self.tokens[name], self.sources[name], self._share()
+        if batch_size < share["world_size"]:
+            raise ValueError(f"batch_size={batch_size} is the rows of all {share['world_size']} processes together")
+        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **share}
         options["bucket"] = self.bucket if bucket is None else bucket
         if isinstance(tokens, loaders.TokenFiles):
             return loaders.file_loader(tokens, **options)

@@ -191,8 +191,8 @@ class CommentTagger(ResumableModule):
         """
         value, self._step_loss = float(self._step_loss), 0.0
         if not math.isfinite(value):
-            index = f"epoch {self.current_epoch + 1}, batch {self.trainer.fit_loop.batch_idx + 1}"
-            raise loops.LossError(f"the loss is {value} at {index}")
+            position = f"epoch {self.current_epoch + 1}, batch {self.trainer.fit_loop.batch_idx + 1}"
+            raise loops.LossError(f"the loss is {value} at {position}")
         known = self.trainer.strategy.reduce(torch.tensor(float(self._step_known), device=self.device), reduce_op="sum")
         self._step_known = 0
         full = self._full_batch * self.trainer.world_size * self.trainer.accumulate_grad_batches
