@@ -227,7 +227,7 @@ def check_environment(extras: Iterable[str] | None = None) -> "pd.DataFrame":
             notebook server of its own, nothing.
 
     Returns:
-        One row a package: `needed` (range), `found` (version or "-"), `ok`, and `mend` (a notebook cell that mends it).
+        One row per package: `needed` (range), `found` (version or "-"), `ok`, and `mend` (a cell that installs it).
 
     Raises:
         ModuleNotFoundError: the course itself is not installed.

@@ -90,7 +90,7 @@ def word_attributions(tokens: pd.DataFrame) -> pd.DataFrame:
         tokens: of `token_attributions`.
 
     Returns:
-        A row a word in the order of the text: `word`, `start`, `end`, `attribution`; special tokens are left out.
+        One row per word in the order of the text: `word`, `start`, `end`, `attribution`; special tokens are left out.
 
     Raises:
         ValueError: the table has lost its text, `tokens.attrs["text"]`, as a file makes it.

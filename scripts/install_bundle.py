@@ -72,7 +72,7 @@ def read_about(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InstallError(f"{path} is torn: the copy is not whole. Copy the bundle again.") from error
+        raise InstallError(f"{path} is corrupt: the copy is not whole. Copy the bundle again.") from error
 
 
 def check_files(bundle: Path) -> int:
@@ -86,7 +86,7 @@ def check_files(bundle: Path) -> int:
         raise InstallError(f"{sums} is missing: the copy is not whole. Copy the bundle again.")
     lines = sums.read_text(encoding="utf-8").splitlines()
     if not lines or any("  " not in line for line in lines):
-        raise InstallError(f"{sums} is torn: the copy is not whole. Copy the bundle again.")
+        raise InstallError(f"{sums} is corrupt: the copy is not whole. Copy the bundle again.")
     faults = []
     for line in lines:
         wanted, name = line.split("  ", 1)

@@ -20,7 +20,7 @@ def assert_refused(call, *fragments):
 
 
 CASES = {
-    "column twice": (b"id,comment_text,rude,rude\n1,a,0,1\n", ["column rude stands twice in the header"]),
+    "column twice": (b"id,comment_text,rude,rude\n1,a,0,1\n", ["column rude appears twice in the header"]),
     "column without a name": (b",id,comment_text,rude\n0,1,a,0\n", ["column 1 has no name", "saved index"]),
     "semicolons": (b"id;comment_text;rude\n1;a;0\n", ["not divided by commas"]),
     "label called id": (b"key,message,id\n1,a,0\n", ["missing column comment_text", "found key, message, id"]),

@@ -232,7 +232,7 @@ def test_a_precision_out_of_reach_is_never():
 
 
 def test_where_no_is_cheapest_the_threshold_is_never():
-    with pytest.warns(UserWarning, match=r"\[0\]: saying no to all costs least"):
+    with pytest.warns(UserWarning, match=r"\[0\]: predicting all negatives costs least"):
         row = one_label([0, 1, 0], [0.9, 0.8, 0.1], objective="cost", costs=(5, 2))
     assert row["threshold"] == np.inf
     assert row["valid"] == pytest.approx(2 / 3)

@@ -125,7 +125,7 @@ def make_exercise(solution: NotebookNode, name: str) -> NotebookNode:
 
 
 def content_digest(cells: list[NotebookNode]) -> str:
-    """Return a digest of the cells' sources: it tells an untouched exercise from one that somebody worked in.
+    """Return a digest of the cells' sources: it tells an untouched exercise from one that was changed.
 
     What tools/stamp_links.py writes into an exercise does not count.
     """
@@ -147,7 +147,7 @@ def render(solution: Path) -> str:
 
 
 def worked_in(exercise: Path) -> bool:
-    """Whether somebody changed a cell of the exercise since it was generated."""
+    """Whether a cell was changed of the exercise since it was generated."""
     notebook = read_notebook(exercise)
     return content_digest(notebook.cells) != notebook.metadata.get("course", {}).get("digest")
 
@@ -181,7 +181,7 @@ def write(solutions: Path, exercises: Path, *, force: bool = False) -> list[str]
         if reason == "orphaned":
             problems.append(f"{exercise}: no solution of that name; remove it, or write its solution")
         elif reason == "different" and not force and worked_in(exercise):
-            problems.append(f"{exercise}: somebody worked in it; save that elsewhere, then {COMMAND} --force")
+            problems.append(f"{exercise}: you changed it; save that elsewhere, then {COMMAND} --force")
         else:
             store(exercise, render(solutions / exercise.name))
             print(f"{exercise}: written")
@@ -193,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = ROOT / "notebooks"
     parser = argparse.ArgumentParser(description="Make the exercise notebooks from the solutions, by cell tags.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a file is out of step")
-    parser.add_argument("--force", action="store_true", help="replace exercises that somebody worked in")
+    parser.add_argument("--force", action="store_true", help="replace exercises that were changed")
     parser.add_argument("--solutions", type=Path, default=folder / "solutions", help="folder of the solutions")
     parser.add_argument("--exercises", type=Path, default=folder / "exercises", help="folder of the exercises")
     options = parser.parse_args(arguments)
@@ -202,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.check:
             found = out_of_step(options.solutions, options.exercises)
-            problems = [f"{path}: {reason}; mend it by: {COMMAND}" for path, reason in found.items()]
+            problems = [f"{path}: {reason}; fix it by: {COMMAND}" for path, reason in found.items()]
         else:
             problems = write(options.solutions, options.exercises, force=options.force)
     except ValueError as error:

@@ -136,7 +136,7 @@ def content_note_faults(notebook: NotebookNode) -> list[Fault]:
 
 
 def size_faults(notebook: NotebookNode) -> list[Fault]:
-    """Short code cells, enough prose and not too much; the guard, which nobody wrote, does not count for the median."""
+    """Short code cells, enough prose and not too much; the generated guard does not count for the median."""
     lines = [
         (number, cell, sum(bool(line.strip()) for line in cell.source.splitlines()))
         for number, cell in run_cells(notebook)

@@ -4,7 +4,7 @@
     python tools/oldest.py tests/test_text.py -x      # what follows goes to pytest
 
 numpy, pandas, SciPy, scikit-learn, matplotlib, seaborn and transformers stand at their floors, torch and the rest as
-constraints.txt has them, in .venv-oldest. So a floor is true: somebody's environment may have exactly that version.
+constraints.txt has them, in .venv-oldest. So a floor is true: an environment may have exactly that version.
 """
 
 import argparse
@@ -57,9 +57,7 @@ def constraints(pins: str, requirements: Iterable[str]) -> str:
     lowest = floors(requirements)
     missing = [name for name in AT_THE_FLOOR if name not in lowest]
     if missing:
-        raise setup_env.SetupError(
-            f"pyproject.toml does not name {', '.join(missing)}: mend AT_THE_FLOOR in oldest.py."
-        )
+        raise setup_env.SetupError(f"pyproject.toml does not name {', '.join(missing)}: fix AT_THE_FLOOR in oldest.py.")
     others = [
         line for line in pins.splitlines() if (name := _name(line)) and name not in FREE and name not in AT_THE_FLOOR
     ]

@@ -62,7 +62,7 @@ def kernel_environment(profile: str, *, in_place: bool, ipython: str) -> dict[st
     Args:
         profile: `quick` or `full`; quick never touches the network.
         in_place: take away every other COURSE_ variable (real data, another encoder).
-        ipython: an empty folder for IPython's settings, so that nobody's startup files run.
+        ipython: an empty folder for IPython's settings, so that no startup files run.
     """
     dropped = {"MPLBACKEND", "PYTHONWARNINGS", "PYTHONSTARTUP"}
     kept = {

@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path, text in changed.items():
         if not options.check:
             store(path, text)
-        mend = f"is out of step; mend it by: {COMMAND}" if options.check else "written"
+        mend = f"is out of step; fix it by: {COMMAND}" if options.check else "written"
         print(f"{path.relative_to(options.root)}: {mend}")
     print(f"address: {address.url if address else 'none'}; files out of step: {len(changed) if options.check else 0}")
     return int(options.check and bool(changed))

@@ -57,7 +57,7 @@ def run_inside(command: list[str]) -> None:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The variables of somebody who has never run the course, and whose proxies lead nowhere."""
+    """The variables of a machine that has never run the course, and whose proxies lead nowhere."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE)
     return {**kept, **proxies, "no_proxy": "127.0.0.1,localhost", "HOME": str(home), "USERPROFILE": str(home)}
@@ -80,7 +80,7 @@ def expect(done: subprocess.CompletedProcess, what: str) -> None:
 
 
 def refuse_a_torn_copy(bundle: Path, home: Path, installer: list[str]) -> None:
-    """Damage one byte of a wheel and see the installer name it; mend it again."""
+    """Damage one byte of a wheel and see the installer name it; restore it."""
     wheel = min((bundle / "wheels").glob("*.whl"), key=lambda path: path.stat().st_size)
     whole = wheel.read_bytes()
     wheel.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -105,7 +105,7 @@ def run_notebook(course: Path, home: Path, name: str) -> float:
 
 
 def prove(packed: Path, notebooks: tuple[str, ...]) -> dict[str, float | int | str]:
-    """Unzip, see a torn copy refused, install, run the notebooks, install again; return what was measured.
+    """Unzip, see a corrupt copy refused, install, run the notebooks, install again; return what was measured.
 
     Raises:
         TrialError: a step failed; the text says which.

@@ -298,7 +298,7 @@ def tidy(
     columns = ["id", "comment_text", *labels, *keep]
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise DataError(
-            f"{name}: {', '.join(twice)} would stand twice in the table of id, comment_text, labels and keep; "
+            f"{name}: {', '.join(twice)} would appear twice in the table of id, comment_text, labels and keep; "
             "rename the column in the file, or leave it out with drop=[...]"
         )
     checked = {

@@ -188,7 +188,7 @@ def _check_header(raw: RawFile, text: str) -> None:
     names = next(_rows(text.removeprefix("\ufeff").lstrip()), [])
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DataError(f"{raw.name}: column {', '.join(repeated)} stands twice in the header; rename one")
+        raise DataError(f"{raw.name}: column {', '.join(repeated)} appears twice in the header; rename one")
     if "" in names:
         raise DataError(
             f"{raw.name}: column {names.index('') + 1} has no name (a saved index?); name it or leave it out"
@@ -227,7 +227,7 @@ def column_names(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: no such file.
-        DataError: a file of another kind, a header that cannot be read, a name that stands twice.
+        DataError: a file of another kind, a header that cannot be read, a name that appears twice.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -246,7 +246,7 @@ def column_names(path: Path) -> list[str]:
     except (OSError, UnicodeError, csv.Error, pa.ArrowException) as error:
         raise DataError(f"{path}: not a readable {path.suffix[1:]} file ({error})") from error
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path}: column {', '.join(twice)} stands twice in the header; rename one")
+        raise DataError(f"{path}: column {', '.join(twice)} appears twice in the header; rename one")
     return names
 
 

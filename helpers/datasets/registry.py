@@ -95,7 +95,7 @@ class DownloadError(RuntimeError):
 def download(name: str, folder: str | Path | None = None, *, force: bool = False) -> list[Path]:
     r"""Fetch a data set and put its files into a folder, each under a temporary name first.
 
-    A broken download is taken up again by the next call: finished parts stay in the library's own cache.
+    A broken download is resumed by the next call: finished parts stay in the library's own cache.
 
     Args:
         name: `jigsaw` (Kaggle; needs an account that accepted the competition's rules) or `imdb` (Hugging Face).

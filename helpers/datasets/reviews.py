@@ -118,7 +118,7 @@ def _of_subset(frame: pd.DataFrame, name: str, subset: str) -> pd.DataFrame:
 def _refuse_swapped(frame: pd.DataFrame, name: str, text: str) -> None:
     """IMDB's train and test rows are alike, as many and as many positive; only their texts tell that they were swapped.
 
-    Rows that somebody has dealt anew, so that some are where they were, pass.
+    Rows that were dealt anew, so that some are where they were, pass.
     """
     named = re.findall(r"(?<![a-z])(?:train|test)(?![a-z])", re.split(r"[/\\\\]", name)[-1].lower())
     if "split" in frame.columns:

@@ -26,7 +26,7 @@ def bias_report(
     """How well one label is told apart inside each group, and between the group and all other rows.
 
     The background of a group are the rows known not to be in it. Each AUC is the chance that a row with the label
-    scores above one without it, ties one half, as scikit-learn's `roc_auc_score`; the rows it takes are
+    scores above one without it, ties count 0.5, as scikit-learn's `roc_auc_score`; the rows it takes are
 
     - `subgroup_auc`: with and without the label, both from the group. Low: inside the group the model is confused.
     - `bpsn_auc` (background positive, subgroup negative): low where harmless rows of the group score as high as toxic
@@ -40,8 +40,8 @@ def bias_report(
     Args:
         targets: (N,) of 0, 1 and NaN (unknown, left out).
         probabilities: (N,) in [0, 1].
-        groups: (N, G), a column a group: is the row in it? True or 1, False or 0, or NaN (not known, the row does not
-            count for that group). `mentions` makes such a table from texts. A row may be in several groups.
+        groups: (N, G), one column per group: is the row in it? True or 1, False or 0, or NaN (unknown: the row does
+            not count for that group). `mentions` makes such a table from texts. A row may be in several groups.
         min_support: how many rows with the label, and how many without, an AUC needs; with fewer it is NaN, as is a
             rate of fewer rows. 1 scores every group that has both classes.
         threshold: from which probability on a row is flagged; None leaves out the two columns that need it.
@@ -178,7 +178,7 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
         terms: words by name of group; or a list of words, each a group of its own.
 
     Returns:
-        (N, G) of bool, a column a group; the rows are named as those of a Series.
+        (N, G) of bool, one column per group; the rows are named as those of a Series.
 
     Raises:
         ValueError: texts as in `text.as_texts`, no group, a group twice or without words, an empty word.
@@ -214,11 +214,11 @@ def _checked_rows(targets: Table, probabilities: Table) -> tuple[np.ndarray, np.
 def _checked_groups(groups: pd.DataFrame, rows: int) -> np.ndarray:
     """(N, G) of 1, 0 and NaN."""
     if not isinstance(groups, pd.DataFrame):
-        raise ValueError(f"groups of type {type(groups).__name__}: give a DataFrame, a column a group")
+        raise ValueError(f"groups of type {type(groups).__name__}: give a DataFrame, one column per group")
     if groups.shape[1] == 0 or len(groups) != rows:
         raise ValueError(f"groups {groups.shape} must be ({rows}, G), a row for each target and at least one group")
     if not groups.columns.is_unique:
-        raise ValueError(f"groups: {groups.columns[groups.columns.duplicated()].tolist()} stand there more than once")
+        raise ValueError(f"groups: {groups.columns[groups.columns.duplicated()].tolist()} appear more than once")
     inside = as_numbers("groups", groups)
     if (bad := ~np.isin(inside, (0, 1)) & ~np.isnan(inside)).any():
         row, column = np.argwhere(bad)[0]

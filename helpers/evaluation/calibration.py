@@ -194,8 +194,8 @@ def fit_calibration(
     """A curve for each label that turns probabilities into calibrated ones, from rows the model was not trained on.
 
     - "temperature": the logit is divided by one number above 0, the one in [0.1, 10] with the smallest log loss (Guo
-      et al. 2017, On Calibration of Modern Neural Networks). It mends too much or too little confidence, but 0.5 stays
-      0.5: it cannot mend a rate that is off, as after training with class weights. That takes
+      et al. 2017, On Calibration of Modern Neural Networks). It corrects too much or too little confidence, but 0.5
+      stays 0.5: it cannot correct a rate that is off, as after training with class weights. That takes
     - "platt": slope × logit + intercept, by logistic regression on targets drawn in a little, (P + 1) / (P + 2) and
       1 / (N + 2) for P positives and N negatives (Platt 1999, Probabilistic Outputs for Support Vector Machines). The
       slope stays above 0: below it would turn the ranking around, so where positives have no higher logits than

@@ -305,7 +305,7 @@ def _steps(truth: np.ndarray, scores: np.ndarray) -> tuple[sparse.csr_array, spa
     """Matrices that sum weights (N, R) over the positives (G, R) and the negatives (2G + 1, R) of one label.
 
     G is the number of different scores among the positives, in ascending order. The positives are summed at each; the
-    negatives by turns between two of these scores, and at one (ties).
+    negatives alternately between two of these scores, and at one (ties).
     """
     steps = np.unique(scores[truth == 1])
     index = np.searchsorted(steps, scores, "left") + np.searchsorted(steps, scores, "right")
@@ -325,7 +325,7 @@ def _of_both_classes(
 
 
 def _auc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """(R,) share of (positive, negative) pairs in the right order, ties one half, from the sums of `_steps`."""
+    """(R,) share of (positive, negative) pairs in the right order, ties count 0.5, from the sums of `_steps`."""
     below = negatives.cumsum(axis=0)
     wins = positives * (below[:-1:2] + below[1::2])
     return wins.sum(axis=0) / (2 * positives.sum(axis=0) * below[-1])

@@ -21,7 +21,7 @@ Rows: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 class Cuts(NamedTuple):
-    """What each possible cut of one label's rows gives; the first says no to all, the last says yes to all."""
+    """What each possible cut of one label's rows gives; the first predicts all negatives, the last all positives."""
 
     threshold: np.ndarray
     true_positives: np.ndarray
@@ -48,8 +48,9 @@ def tune_thresholds(
     """The best threshold of each label over all possible cuts, and what it is worth on rows that did not choose it.
 
     Every cut between two different probabilities is tried, so the search is exact; the threshold is put halfway between
-    both. Of equally good cuts it takes the one that says yes least often. Choosing on the rows that are reported is
-    the mistake that this call refuses: with few positives the best of many cuts is largely luck with these rows.
+    both. Of equally good cuts it takes the one that predicts the label least often. Choosing on the rows that are
+    reported is the mistake that this call refuses: with few positives the best of many cuts is largely luck with these
+    rows.
 
     Objectives, all for each label by itself:
 
@@ -76,10 +77,11 @@ def tune_thresholds(
 
     Returns:
         By label: `threshold` (for the `threshold=` of the metrics, and for `models.save_tagger` and
-        `models.set_thresholds`; inf never says yes), `valid` and `valid_at_half`, the objective's value with it and
-        with 0.5; with test rows also `test` and `test_at_half`; then `positives` and `rows` of the validation rows. The
-        value of "precision_at" is the recall and that of "recall_at" the precision; NaN where the decisions do not have
-        what was asked for, which may well happen on the test rows: `metrics.label_report` shows how much is missing.
+        `models.set_thresholds`; inf never predicts the label), `valid` and `valid_at_half`, the objective's value with
+        it and with 0.5; with test rows also `test` and `test_at_half`; then `positives` and `rows` of the validation
+        rows. The value of "precision_at" is the recall and that of "recall_at" the precision; NaN where the decisions
+        do not have what was asked for, which may well happen on the test rows: `metrics.label_report` shows how much is
+        missing.
 
     Raises:
         ValueError: shapes, names or values that do not fit; an unknown objective or a setting it cannot have; test rows
@@ -87,7 +89,7 @@ def tune_thresholds(
 
     Warns:
         UserWarning: labels with one class only, whose threshold stays 0.5; labels of which no cut has the precision
-            that "precision_at" asks for, or for which saying no to all is cheapest ("cost"): their threshold is inf.
+            that "precision_at" asks for, or for which all negatives cost least ("cost"): their threshold is inf.
 
     Examples:
         >>> from helpers import evaluation
@@ -127,7 +129,7 @@ def _cuts(truth: np.ndarray, scores: np.ndarray) -> Cuts:
 
 
 def _between(steps: np.ndarray) -> np.ndarray:
-    """Thresholds that say yes to none, then to the rows down to each step (falling): halfway to the step below."""
+    """Thresholds that predict no positive, then the rows down to each step (falling): halfway to the step below."""
     below = np.append(steps[1:], 0.0)[: len(steps)]
     middle = (steps + below) / 2
     # Two neighbouring floats have no middle, which may come out as the one below.
@@ -197,7 +199,7 @@ def _warn(names: pd.Index, chosen: np.ndarray, objective: str, least: float | No
         message = f"one class only among the known targets of {alone}: their threshold stays 0.5"
         warnings.warn(message, UserWarning, stacklevel=3)
     if never := names[np.isinf(chosen)].tolist():
-        reason = "saying no to all costs least" if objective == "cost" else f"no cut has a precision of {least}"
+        reason = "predicting all negatives costs least" if objective == "cost" else f"no cut has a precision of {least}"
         warnings.warn(f"{never}: {reason}, so their threshold is inf (never)", UserWarning, stacklevel=3)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of N texts in W windows (W = N unless long texts were split), one behind the other, without padding.
+    """Token ids of N texts in W windows (W = N unless long texts were split), concatenated, without padding.
 
     Attributes:
         ids: (total,) int32, special tokens included.

@@ -35,7 +35,7 @@ def multi_head(
     Args:
         logits: {head: (B, C)}, floating point, as `models.MultiHead` gives them; float16 and bfloat16 are lifted to
             float32.
-        labels: (B, H), a column a head in the order of `logits`: 0 or 1 (or between) for a binary head, the class
+        labels: (B, H), one column per head in the order of `logits`: 0 or 1 (or between) for a binary head, the class
             number 0 to C - 1 for a categorical one; NaN or negative where unknown. Such an entry adds neither loss nor
             gradient.
         head_weights: by head, 0 or more, 1 for heads that are not named; the mean over heads is weighted by them.
@@ -92,7 +92,7 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
     """Weights with which all classes of a head weigh the same: for `multi_head(class_weights=...)`.
 
     Args:
-        labels: (N, H), all training rows, a column a head, as `multi_head` takes them.
+        labels: (N, H), all training rows, one column per head, as `multi_head` takes them.
         heads: {head: C}, C = 1 for binary heads, in the order of the columns.
 
     Returns:

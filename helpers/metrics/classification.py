@@ -26,14 +26,15 @@ def label_report(
 ) -> pd.DataFrame:
     """All scores of each label, from the rows where that label is known.
 
-    A ratio with nothing to divide by is 0.0: precision where the model never says yes, recall and F1 where no row has
-    the label. Where one class only is known, `auc` and `average_precision` are NaN; where no row is known, so are all.
+    A ratio with nothing to divide by is 0.0: precision where the model never predicts the label, recall and F1 where no
+    row has the label. Where one class only is known, `auc` and `average_precision` are NaN; where no row is known, so
+    are all.
 
     Args:
         targets: (N, L) of 0, 1 and NaN (unknown).
         probabilities: (N, L) in [0, 1].
         labels: L names; None takes the column names of a DataFrame, or 0 to L - 1.
-        threshold: one for all labels, or (L,), for precision, recall and F1; inf never says yes.
+        threshold: one for all labels, or (L,), for precision, recall and F1; inf never predicts the label.
 
     Returns:
         By label: `auc`, `average_precision`, `precision`, `recall`, `f1`, `support` (positives), `rows` (known).
@@ -70,7 +71,7 @@ def auc_by_label(targets: Table, probabilities: Table, *, labels: Sequence[str] 
     """ROC AUC of every label at once, as `sklearn.metrics.roc_auc_score` column by column, several times as fast.
 
     It is the Mann-Whitney U statistic: the share of pairs of a row with and a row without the label in which the row
-    with the label scores higher, a tie counting one half (Hanley and McNeil 1982). It gives no warning, so that a
+    with the label scores higher, a tie counting 0.5 (Hanley and McNeil 1982). It gives no warning, so that a
     bootstrap can call it a thousand times.
 
     Args:
@@ -126,7 +127,7 @@ def mean_auc(targets: Table, probabilities: Table, *, labels: Sequence[str] | No
 def mean_average_precision(targets: Table, probabilities: Table, *, labels: Sequence[str] | None = None) -> float:
     """Mean over labels of average precision (scikit-learn's step-wise sum), the area under precision by recall.
 
-    Guessing scores a label's share of positives here, not 0.5, so a rare label is not flattered by its many easy rows.
+    Guessing scores a label's share of positives here, not 0.5, so easy rows of a rare label do not raise the score.
     Labels with one class only are left out, as in `mean_auc`.
 
     Args:
@@ -152,7 +153,7 @@ def mean_average_precision(targets: Table, probabilities: Table, *, labels: Sequ
 def subset_accuracy(targets: Table, probabilities: Table, *, threshold: Threshold = 0.5) -> float:
     """Share of rows with all labels decided rightly (exact match); rows with any unknown label are left out.
 
-    Where most rows have no label at all, saying no to everything scores well: compare with that baseline.
+    Where most rows have no label at all, predicting all negatives scores well: compare with that baseline.
 
     Raises:
         ValueError: as `label_report`, or no row has all its labels known.
@@ -185,7 +186,7 @@ def hamming_loss(targets: Table, probabilities: Table, *, threshold: Threshold =
 def label_accuracy(targets: Table, probabilities: Table, *, threshold: Threshold = 0.5) -> float:
     """Share of right decisions among all known entries of the table: 1 - `hamming_loss`.
 
-    This is the accuracy that many tutorials print. With 4 % positives, a model that never says yes has 0.96.
+    This is the accuracy that many tutorials print. With 4 % positives, a model that never predicts the label has 0.96.
 
     Raises:
         ValueError: as `label_report`, or no entry is known.
@@ -195,7 +196,7 @@ def label_accuracy(targets: Table, probabilities: Table, *, threshold: Threshold
         >>> from helpers import metrics
         >>> targets = np.zeros((100, 1))
         >>> targets[:4] = 1
-        >>> metrics.label_accuracy(targets, np.zeros((100, 1)))  # it never says yes
+        >>> metrics.label_accuracy(targets, np.zeros((100, 1)))  # it never predicts the label
         0.96
     """
     return float(sk.accuracy_score(*_known_decisions(targets, probabilities, threshold)))

@@ -136,7 +136,7 @@ def auc_by_head(targets: Table, probabilities: Mapping[str, Table]) -> pd.Series
     that of class 1, so that it can be set beside a binary head.
 
     Args:
-        targets: (N, H), a column a head in the order of `probabilities`: 0 or 1, class numbers 0 to C - 1 for a
+        targets: (N, H), one column per head in the order of `probabilities`: 0 or 1, class numbers 0 to C - 1 for a
             categorical head, NaN where unknown.
         probabilities: {head: (N, C)}, C = 1 for a binary head, as `loops.predict_proba` gives them.
 

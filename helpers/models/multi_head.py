@@ -150,7 +150,7 @@ def head_probabilities(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[str, float] = 0.5) -> Tensor:
-    """Labels (B, H), int64, a column a head: 0 or 1 from a binary head, the most probable class from a categorical one.
+    """Decide labels (B, H), int64, one column per head: 0 or 1 of a binary head, else the most probable class.
 
     Args:
         logits: {head: (B, C)}.

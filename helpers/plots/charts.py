@@ -1,4 +1,4 @@
-"""Charts for any numbers: bars, columns, heat maps, draws, the road of the course."""
+"""Charts for any numbers: bars, columns, heat maps, draws, the outline of the course."""
 
 from collections.abc import Sequence
 from typing import Any

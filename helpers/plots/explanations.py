@@ -155,7 +155,7 @@ def _width(word: str) -> int:
 
 
 def learning_curves(history: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Train and valid loss over the epochs, labelled at their ends, the best valid epoch marked.
+    """Training and validation loss over the epochs, labelled at their ends, the best epoch marked.
 
     Args:
         history: indexed by epoch, with `train_loss` and perhaps `valid_loss`, as `loops.fit` gives it.

@@ -103,7 +103,7 @@ class EpochLines(pl.callbacks.ProgressBar):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: object) -> None:
         """Move the bar on."""
-        if self.bar is None:  # taken up in the middle of an epoch
+        if self.bar is None:  # resumed in the middle of an epoch
             self._begin(trainer)
         self.bar.update(1)
         if self.shown and self.with_bar and self.bar.n % 10 == 0:

@@ -42,7 +42,7 @@ class CommentDataModule(pl.LightningDataModule):
         max_rows: of the train table, at most, before it is shared out.
         max_length: length at which texts are cut.
         batch_size: rows a step, of all processes together.
-        read_batch_size: rows a batch of valid and test rows; None takes batch_size.
+        read_batch_size: rows per batch of the validation and test set; None takes batch_size.
         bucket: batches of about equal lengths.
         cache: folder of the token ids of files.
         seed: of the split and of the orders.
@@ -133,7 +133,7 @@ class CommentDataModule(pl.LightningDataModule):
             )
 
     def _share_out(self, max_rows: int | None, negatives: int | None) -> None:
-        """Draw, split and balance the tables in memory; test and valid rows keep their natural shares."""
+        """Draw, split and balance the tables in memory; the validation and test set keep their natural shares."""
         result = self.sources
         result["train"] = datasets.subsample(result["train"], max_rows, seed=self.seed)
         shares = {name: result[name] for name in ("valid", "test") if isinstance(result[name], float)}
@@ -182,19 +182,19 @@ class CommentDataModule(pl.LightningDataModule):
         return loaders.tokenize_files(source, tokenizer, **options)
 
     def train_dataloader(self) -> DataLoader[loaders.Batch]:
-        """Shuffled batches of the train rows."""
+        """Shuffled batches of the training set."""
         return self._loader("train", self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[loaders.Batch]:
-        """Batches of the valid rows, the longest first."""
+        """Batches of the validation set, the longest first."""
         return self._loader("valid", self.read_batch_size)
 
     def test_dataloader(self) -> DataLoader[loaders.Batch]:
-        """Batches of the test rows, the longest first."""
+        """Batches of the test set, the longest first."""
         return self._loader("test", self.read_batch_size)
 
     def predict_dataloader(self) -> DataLoader[loaders.Batch]:
-        """The test rows in their own order."""
+        """Batches of the test set in its own order."""
         return self._loader("test", self.read_batch_size, bucket=False)
 
     def _loader(

@@ -27,7 +27,7 @@ class CommentTagger(ResumableModule):
 
     A step's loss is divided once by the known labels of all its batches on all processes, so that batches accumulated,
     or shared among processes, make the step that one large batch would make. Weights, optimizer, schedule, order of
-    the rows and random numbers are in a checkpoint: a run that was killed is taken up where it was.
+    the rows and random numbers are in a checkpoint: a run that was killed resumes where it was.
 
     Logged: `train_loss`, `valid_loss`, `valid_auc` (the mean over labels that have both classes), and by label
     `train_auc/NAME` and `valid_auc/NAME`; for the test rows likewise.
@@ -213,11 +213,11 @@ class CommentTagger(ResumableModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def validation_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> None:
-        """Note a batch of valid rows."""
+        """Note a batch of the validation set."""
         self._look("valid", batch)
 
     def test_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
-        """Note a batch of test rows; its probabilities (B, L), for callbacks that keep them."""
+        """Note a batch of the test set; its probabilities (B, L), for callbacks that keep them."""
         return torch.sigmoid(self._look("test", batch).float())
 
     def predict_step(

@@ -61,7 +61,7 @@ class ThresholdExplorer(Explorer):
 
         Args:
             targets: (N, L) of 0, 1 and NaN (unknown). Choose on validation rows: thresholds that were chosen on the
-                rows that are reported flatter (`evaluation.tune_thresholds`).
+                the rows that are reported give an optimistic bias (`evaluation.tune_thresholds`).
             probabilities: (N, L) in [0, 1].
             start: thresholds to begin with, one or (L,); inf is never.
             tuned: thresholds that a button sets, such as those of `evaluation.tune_thresholds`; None for no button.

@@ -137,10 +137,10 @@ def test_a_copy_without_its_sums_is_refused(tmp_path):
 @pytest.mark.parametrize("torn", ["", "abc123\n"])
 def test_torn_sums_are_refused(tmp_path, torn):
     (tmp_path / install_bundle.SUMS).write_text(torn)
-    with pytest.raises(InstallError, match="SHA256SUMS is torn"):
+    with pytest.raises(InstallError, match="SHA256SUMS is corrupt"):
         install_bundle.check_files(tmp_path)
     (tmp_path / install_bundle.ABOUT).write_text('{"extras": ')
-    with pytest.raises(InstallError, match="is torn: the copy is not whole"):
+    with pytest.raises(InstallError, match="is corrupt: the copy is not whole"):
         install_bundle.read_about(tmp_path / install_bundle.ABOUT)
 
 

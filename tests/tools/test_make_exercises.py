@@ -164,7 +164,7 @@ def test_check_names_what_is_out_of_step(folders, capsys):
     capsys.readouterr()
     assert make_exercises.main([*arguments, "--check"]) == 1
     found = re.findall(
-        r"(\w+)\.ipynb: (\w+); mend it by: python tools/make_exercises\.py$", capsys.readouterr().out, re.M
+        r"(\w+)\.ipynb: (\w+); fix it by: python tools/make_exercises\.py$", capsys.readouterr().out, re.M
     )
     assert found == [("01_eda", "different"), ("02_new", "missing"), ("09_orphan", "orphaned")]
     assert exercise.read_bytes() == before

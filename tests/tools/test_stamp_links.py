@@ -110,7 +110,7 @@ def test_twice_is_once_another_address_takes_its_place_and_none_brings_the_old_b
     plain = contents(folder)
     assert stamp_links.main([*STAMP, "--check", *root]) == 1
     assert contents(folder) == plain
-    assert f"01_eda.ipynb: is out of step; mend it by: {stamp_links.COMMAND}" in capsys.readouterr().out
+    assert f"01_eda.ipynb: is out of step; fix it by: {stamp_links.COMMAND}" in capsys.readouterr().out
     stamp_links.main([*STAMP, *root])
     once = contents(folder)
     assert stamp_links.main([*STAMP, *root]) == 0
@@ -138,7 +138,7 @@ def test_the_check_finds_one_notebook_that_was_changed_by_hand(stamped, tmp_path
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
     assert stamp_links.main(["--check", "--root", str(tmp_path / "course")]) == 1
     assert capsys.readouterr().out.splitlines()[:-1] == [
-        f"notebooks/exercises/03_multi_head.ipynb: is out of step; mend it by: {stamp_links.COMMAND}"
+        f"notebooks/exercises/03_multi_head.ipynb: is out of step; fix it by: {stamp_links.COMMAND}"
     ]
 
 
