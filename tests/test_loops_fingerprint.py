@@ -285,3 +285,19 @@ def test_a_difference_is_named_with_both_values():
     assert "clip norm was absent and is 1.0" in message
     assert "another folder" in message
     loops.refuse_other(saved, dict(saved), where="folder")
+
+
+def test_sparse_counts_are_compared_by_content_whatever_the_types_of_their_positions():
+    def described(counts):
+        loader = loaders.sparse_loader(counts, np.zeros((counts.shape[0], 1)))
+        return loops.fingerprint(data=loader, loss="bce", model=nn.Linear(1, 1))
+
+    counts = sparse.random(50, 30, 0.2, format="csr", random_state=0, dtype=np.float32)
+    wide = counts.astype(np.float64)
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    assert described(counts) == described(wide)
+    value, position, row = (counts.copy() for _ in range(3))
+    value.data[3] += 1
+    position.indices[0] = (position.indices[0] + 1) % 30
+    row.indptr[7] += 1
+    assert len({str(described(other)) for other in (counts, value, position, row)}) == 4

@@ -245,16 +245,15 @@ def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
     """The content of a value, as bytes."""
     if isinstance(value, Tensor):
         value = _array(value)
-    elif sparse.issparse(value):
-        rows = value.tocsr()
-        value = (rows.shape, rows.indptr, rows.indices, rows.data)
     elif isinstance(value, pd.DataFrame):
         value = [list(value.columns), *(_column(value.iloc[:, number]) for number in range(value.shape[1]))]
     elif isinstance(value, pd.MultiIndex):
         value = value.tolist()
     elif isinstance(value, _COLUMN):
         value = _column(value if isinstance(value, pd.Series) else pd.Series(value))
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+    if sparse.issparse(value):
+        yield from _sparse(value.tocsr())
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         yield f"array {value.shape}".encode()
         yield from _chunks(value)
     elif isinstance(value, _SIMPLE):
@@ -277,6 +276,15 @@ def _bytes(value: Any, seen: frozenset[int]) -> Iterator[Any]:  # noqa: ANN401
         name, held = members(value)
         yield from _bytes(name, seen)
         yield from _bytes(held, seen | {id(value)})
+
+
+def _sparse(rows: Any) -> Iterator[Any]:  # noqa: ANN401
+    """The content of a CSR matrix; its positions are whole numbers of a known range, whatever their type."""
+    yield f"sparse {rows.shape} {rows.nnz} ".encode()
+    positions = np.int32 if max(rows.shape[1], rows.nnz) < 2**31 else np.int64
+    for part in (rows.indptr, rows.indices):
+        yield np.ascontiguousarray(part, dtype=positions).view(np.uint8)
+    yield from _chunks(rows.data)
 
 
 def _file(path: Path) -> Iterator[bytes]:
