@@ -402,3 +402,27 @@ def test_files_on_disk_count_by_their_content(tmp_path):
 
     assert over("one") == over("two")
     assert over("one") != over("three")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": 1}, "settings: 'loss' is recorded already"),
+        ({"clip_norm": 1}, "settings: 'clip_norm' is recorded already"),
+        ({3: 1}, "settings: 3 is no name"),
+        ({"cells": [1]}, r"settings\['cells'\] is a list: expected a text, a number"),
+        (["cells"], "settings is a list"),
+    ],
+)
+def test_settings_that_cannot_be_recorded_are_refused(settings, message, tmp_path):
+    for folder in (None, tmp_path):
+        with pytest.raises(ValueError, match=message):
+            run(folder, settings=settings)
+
+
+def test_own_settings_are_part_of_what_a_run_is(tmp_path):
+    run(tmp_path, settings={"cleaned": True})
+    with pytest.raises(loops.CheckpointError, match="cleaned was True and is False"):
+        run(tmp_path, settings={"cleaned": False})
+    with pytest.raises(loops.CheckpointError, match="cleaned was True and is absent"):
+        run(tmp_path, settings={})

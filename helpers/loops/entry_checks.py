@@ -3,7 +3,7 @@
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import (
 )
 from torch.utils.data import DataLoader, IterableDataset
 
-from helpers.arguments import check_list, check_number
+from helpers.arguments import check_list, check_mapping, check_number
 from helpers.loops.prediction import Precision, autocast, known, move
 from helpers.models.multi_head import refuse_backbone
 from helpers.models.persistence import can_be_saved, unwrapped
@@ -52,6 +52,26 @@ def check_functions(name: str, value: Any) -> list[Any]:  # noqa: ANN401
     if wrong := [one for one in functions if not callable(one)]:
         raise ValueError(f"{name}: expected a list of functions, got {wrong[0]!r:.100} in it")
     return functions
+
+
+def check_settings(settings: Any, recorded: Iterable[str]) -> dict[str, Any]:  # noqa: ANN401
+    """Return further settings of a run as a dict, or refuse names that are recorded already and values of other types.
+
+    Args:
+        settings: by name; None for none.
+        recorded: names of the run's own settings.
+    """
+    if settings is None or settings == {}:
+        return {}
+    taken = {*recorded, "data", "valid", "loss", "model", "optimizer", "scheduler", "torch_seed"}
+    for name, value in check_mapping("settings", settings).items():
+        if not isinstance(name, str) or name in taken:
+            reason = "is recorded already" if name in taken else "is no name"
+            raise ValueError(f"settings: {name!r} {reason}; choose another name")
+        if not isinstance(value, str | bool | int | float | None):
+            kind = type(value).__name__
+            raise ValueError(f"settings[{name!r}] is a {kind}: expected a text, a number, True, False or None")
+    return dict(settings)
 
 
 def check_loader(name: str, loader: Any) -> None:  # noqa: ANN401

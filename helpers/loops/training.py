@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from helpers.arguments import check_choice, check_count, check_mapping, check_number
+from helpers.arguments import check_choice, check_count, check_number
 from helpers.loops import entry_checks
 from helpers.loops.prediction import Batch, Loss, Precision, autocast, evaluate, known, move
 from helpers.loops.run_folder import RunFolder, start_epoch
@@ -196,10 +196,9 @@ def fit(
     device = entry_checks.check_device(device)
     if patience is not None and valid is None:
         raise ValueError("patience needs valid: without a validation set there is nothing to monitor")
-    settings = {} if settings is None else check_mapping("settings", settings)
     callbacks = entry_checks.check_functions("callbacks", callbacks)
-    settings = dict(settings) | {"accumulate": accumulate, "clip_norm": clip_norm}
-    settings |= {"precision": precision, "monitor": monitor}
+    recorded = {"accumulate": accumulate, "clip_norm": clip_norm, "precision": precision, "monitor": monitor}
+    recorded |= entry_checks.check_settings(settings, recorded)
     saved = RunFolder(folder, model, train, optimizer, scheduler, epochs=epochs, patience=patience)
     steps = entry_checks.steps_of(train, epochs, accumulate)
     all_checked = entry_checks.check_parts(model, train, valid, loss, optimizer, precision)
@@ -207,7 +206,7 @@ def fit(
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
     with entry_checks.modes_kept(model) as begin_training, saved.locked():
-        run = Fit(**saved.resume(settings, valid=valid, loss=loss, steps=steps, device=device))
+        run = Fit(**saved.resume(recorded, valid=valid, loss=loss, steps=steps, device=device))
         if run.rows and (ended := run.is_over(epochs, patience)):
             print(f"{folder}: this run is finished after {run.epoch} epochs; read back, nothing was trained")
             run.ended = ended
