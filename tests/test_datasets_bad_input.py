@@ -122,7 +122,7 @@ def test_roles_that_would_overwrite_each_other(tmp_path):
         lambda: datasets.load_comments(path, keep=["comment_text"], labels=["id"], **names), "comment_text, id would"
     )
     assert_refused(
-        lambda: datasets.load_comments(path, drop=["comment_text"], **names), "id would stand twice", "rename"
+        lambda: datasets.load_comments(path, drop=["comment_text"], **names), "id would appear twice", "rename"
     )
     reviews = tmp_path / "reviews.csv"
     reviews.write_text("review,sentiment,positive\na,1,9\nb,0,8\n")
@@ -134,7 +134,7 @@ def test_a_kept_column_that_is_a_label(comments_file):
         lambda: datasets.load_comments(
             comments_file(drop=datasets.JIGSAW_LABELS[1:]), keep=["toxic"], labels=["toxic"]
         ),
-        "toxic would stand twice",
+        "toxic would appear twice",
     )
 
 

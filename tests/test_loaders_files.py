@@ -606,7 +606,7 @@ def test_labels_of_every_type(cells, expected, kind, tokenizer, tmp_path):
 
 def test_a_column_twice_and_an_empty_file_are_refused(tokenizer, tmp_path):
     for content, message in (
-        ("comment_text,a,a\nhi,0,1\n", "column a stands twice"),
+        ("comment_text,a,a\nhi,0,1\n", "column a appears twice"),
         ("", "missing column comment_text"),
     ):
         (tmp_path / "rows.csv").write_text(content)
