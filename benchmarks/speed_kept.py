@@ -143,7 +143,7 @@ def export(folder: Path) -> dict[str, Callable[[], object]]:
 
     def file() -> None:
         (folder / "scores.csv").unlink(missing_ok=True)
-        module.predict_file(counts, folder / "rows.csv", folder / "scores.csv")
+        module.predict_file(folder / "counts", folder / "rows.csv", folder / "scores.csv")
 
     by_onnx, by_counts = (either(each, "predict_proba", "predict") for each in (onnx, counts))
     return {
