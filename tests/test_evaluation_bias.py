@@ -140,7 +140,11 @@ GROUPS = pd.DataFrame({"a": [True, False, True]})
         (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS["a"]), {}, "groups of type Series: give a DataFrame"),
         (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS[[]]), {}, r"groups \(3, 0\) must be \(3, G\).* at least one group"),
         (([0, 1], [0.1, 0.2], GROUPS), {}, r"groups \(3, 1\) must be \(2, G\), a row for each target"),
-        (([0, 1, 1], [0.1, 0.2, 0.3], pd.concat([GROUPS, GROUPS], axis=1)), {}, r"groups: \['a'\] appear more than once"),
+        (
+            ([0, 1, 1], [0.1, 0.2, 0.3], pd.concat([GROUPS, GROUPS], axis=1)),
+            {},
+            r"groups: \['a'\] appear more than once",
+        ),
         (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS * 2), {}, "groups: row 0 .*, group 'a' is 2.0; must be 0, 1, a bool or"),
         (([0, 1, 1], [0.1, 0.2, 0.3], GROUPS.replace({True: "yes"})), {}, "groups of type DataFrame are not a table"),
         (

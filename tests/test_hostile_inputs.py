@@ -34,24 +34,17 @@ RANKED = widgets.rank(TRUTH, SCORES, labels=["a", "b"])
 GROUPS = pd.DataFrame({"g": RNG.random(40) < 0.5})
 BOTH = {"targets": TRUTH, "probabilities": SCORES}
 NAMED = {**BOTH, "labels": ["a", "b"]}
-HEADS = {"targets": TRUTH, "probabilities": {"a": SCORES[:, :1], "b": SCORES[:, 1:]}}
 LOSS = {"logits": LOGITS, "targets": TARGETS, "reduction": "mean"}
 CURVE = {"targets": ONE, "probabilities": ONE_SCORES}
 CALLS = {
-    metrics.auc_by_head: HEADS,
     metrics.auc_by_label: NAMED,
-    metrics.coverage_error: BOTH,
     metrics.f1: {**BOTH, "average": "macro", "threshold": 0.5},
-    metrics.hamming_loss: {**BOTH, "threshold": 0.5},
     metrics.label_accuracy: {**BOTH, "threshold": 0.5},
-    metrics.label_ranking_average_precision: BOTH,
     metrics.label_report: {**NAMED, "threshold": [0.5, 0.4]},
     metrics.mean_auc: NAMED,
     metrics.mean_average_precision: NAMED,
-    metrics.mean_head_auc: HEADS,
-    metrics.precision_recall_points: {"targets": ONE, "scores": ONE_SCORES},
-    metrics.ranking_loss: BOTH,
-    metrics.roc_points: {"targets": ONE, "scores": ONE_SCORES},
+    metrics.precision_recall_points: {"targets": ONE, "probabilities": ONE_SCORES},
+    metrics.roc_points: {"targets": ONE, "probabilities": ONE_SCORES},
     metrics.subset_accuracy: {**BOTH, "threshold": 0.5},
     losses.asymmetric: {**LOSS, "gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05},
     losses.bce: LOSS,

@@ -14,8 +14,9 @@ from loop_run import data, parts, run
 from scipy import sparse
 from torch import nn
 
-from helpers import loaders, loops, losses, metrics, models
+from helpers import loaders, loops, losses, models
 from helpers.loops import training
+from helpers.metrics.classification import mean_head_auc
 
 SCRIPT = Path(__file__).with_name("loop_run.py")
 BCE = nn.functional.binary_cross_entropy_with_logits
@@ -243,7 +244,7 @@ def test_a_model_with_heads_is_trained_and_scored_by_the_same_loop():
     probabilities = loops.predict_proba(model, valid)
     assert {name: found.shape for name, found in probabilities.items()} == {"yes": (300, 1), "which": (300, 3)}
     assert loops.evaluate(model, valid, loss=losses.multi_head)["auc"] == pytest.approx(
-        metrics.mean_head_auc(labels, probabilities)
+        mean_head_auc(labels, probabilities)
     )
     decided = loops.predict(model, valid, threshold={"yes": 0.3})
     np.testing.assert_array_equal(decided["yes"], probabilities["yes"][:, 0] >= 0.3)

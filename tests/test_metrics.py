@@ -11,16 +11,12 @@ from sklearn import metrics as sk
 from sklearn.metrics import roc_auc_score
 
 from helpers import metrics
+from helpers.metrics.classification import auc_by_head, mean_head_auc
 
 NAMES = ["a", "b", "c", "d"]
-DECISIONS = [metrics.subset_accuracy, metrics.hamming_loss, metrics.label_accuracy, metrics.f1]
-RANKINGS = {
-    metrics.ranking_loss: sk.label_ranking_loss,
-    metrics.coverage_error: sk.coverage_error,
-    metrics.label_ranking_average_precision: sk.label_ranking_average_precision_score,
-}
+DECISIONS = [metrics.subset_accuracy, metrics.label_accuracy, metrics.f1]
 TABLES = [metrics.label_report, metrics.auc_by_label, metrics.mean_auc, metrics.mean_average_precision]
-ALL = TABLES + DECISIONS + list(RANKINGS)
+ALL = TABLES + DECISIONS
 CURVES = [metrics.roc_points, metrics.precision_recall_points]
 ignore_one_class = pytest.mark.filterwarnings("ignore:.*one class only.*:UserWarning")
 
@@ -80,7 +76,6 @@ def test_scores_of_decisions_equal_scikit_learn(case, threshold):
     targets, scores = case
     truth, decided = targets.astype(int), (scores >= threshold).astype(int)
     assert_same(metrics.subset_accuracy(*case, threshold=threshold), sk.accuracy_score(truth, decided))
-    assert_same(metrics.hamming_loss(*case, threshold=threshold), sk.hamming_loss(truth, decided))
     assert_same(metrics.label_accuracy(*case, threshold=threshold), 1 - sk.hamming_loss(truth, decided))
     for average in ("macro", "micro"):
         expected = sk.f1_score(truth, decided, average=average, zero_division=0)
@@ -95,15 +90,12 @@ def test_unknown_entries_count_nowhere(case):
     complete = known.all(axis=1)
     truth, decided = targets[known], scores[known] >= 0.5
     if known.any():
-        assert_same(metrics.hamming_loss(*case), (truth != decided).mean())
         assert_same(metrics.label_accuracy(*case), (truth == decided).mean())
         assert_same(metrics.f1(*case, average="micro"), sk.f1_score(truth, decided, zero_division=0))
         columns = [(targets[k, i], scores[k, i] >= 0.5) for i, k in enumerate(known.T) if k.any()]
         assert_same(metrics.f1(*case), np.mean([sk.f1_score(t, d, zero_division=0) for t, d in columns]))
     if complete.any():
         assert_same(metrics.subset_accuracy(*case), ((scores >= 0.5) == targets)[complete].all(axis=1).mean())
-        for ours, theirs in RANKINGS.items():
-            assert_same(ours(*case), theirs(targets[complete].astype(int), scores[complete]))
 
 
 @given(cases(unknown=True), st.randoms(use_true_random=False))
@@ -117,7 +109,7 @@ def test_order_of_rows_and_of_labels_does_not_matter(case, random):
     for score in [metrics.mean_auc, metrics.mean_average_precision]:
         assert_same(score(*moved), score(*case))
     if not np.isnan(targets).any(axis=1).all():
-        for score in DECISIONS + list(RANKINGS):
+        for score in DECISIONS:
             assert_same(score(*moved), score(*case))
 
 
@@ -153,7 +145,6 @@ def test_a_small_table_by_hand():
     assert_same(report["average_precision"], [(1 + 2 / 3) / 2, (1 / 2 + 2 / 4) / 2, np.nan])
     assert report[["support", "rows"]].to_numpy().tolist() == [[2, 4], [2, 4], [0, 3]]
     assert metrics.subset_accuracy(targets, scores) == pytest.approx(1 / 3)
-    assert metrics.hamming_loss(targets, scores) == pytest.approx(4 / 11)
     assert metrics.label_accuracy(targets, scores) == pytest.approx(7 / 11)
     assert metrics.f1(targets, scores) == pytest.approx(1.3 / 3)
     assert metrics.f1(targets, scores, average="micro") == pytest.approx(2 * 3 / (6 + 4))
@@ -161,18 +152,6 @@ def test_a_small_table_by_hand():
 
 def test_macro_f1_leaves_out_a_label_of_which_nothing_is_known():
     assert metrics.f1([[1, np.nan], [0, np.nan]], [[0.9, 0.9], [0.1, 0.9]]) == 1
-
-
-def test_rankings_by_hand():
-    targets, scores = (
-        [[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, np.nan, 0]],
-        [[0.5, 0.7, 0.1], [0.9, 0.8, 0.3], [0.1] * 3],
-    )
-    scores = [*scores, [0.1, 0.2, 0.9]]
-    assert metrics.ranking_loss(targets, scores) == pytest.approx((1 / 2 + 2 / 2 + 0) / 3)
-    assert metrics.coverage_error(targets, scores) == pytest.approx((2 + 3 + 0) / 3)
-    expected = (1 / 2 + (1 / 2 + 2 / 3) / 2 + 1) / 3
-    assert metrics.label_ranking_average_precision(targets, scores) == pytest.approx(expected)
 
 
 def test_a_probability_at_the_threshold_is_a_yes_and_inf_never_is():
@@ -315,16 +294,10 @@ def test_a_series_of_thresholds_must_be_in_the_order_of_the_labels():
         metrics.f1(frame, GOOD, threshold=pd.Series([0.5, 0.9], index=["b", "a"]))
 
 
-@pytest.mark.parametrize("score", DECISIONS + list(RANKINGS))
+@pytest.mark.parametrize("score", DECISIONS)
 def test_tables_with_nothing_known_are_refused(score):
     with pytest.raises(ValueError, match=r"targets \(3, 2\)"):
         score(np.full((3, 2), np.nan), GOOD)
-
-
-@pytest.mark.parametrize("score", RANKINGS)
-def test_a_single_label_cannot_be_ranked(score):
-    with pytest.raises(ValueError, match="two or more"):
-        score([[1], [0]], [[0.2], [0.1]])
 
 
 def test_another_average_is_refused():
@@ -387,7 +360,7 @@ def test_auc_of_heads_is_scikit_learns():
     which = rng.dirichlet(np.ones(3), 200)
     pair = rng.dirichlet(np.ones(2), 200)
     tables = {"yes": rng.random((200, 1)), "which": which, "pair": pair}
-    found = metrics.auc_by_head(targets, tables)
+    found = auc_by_head(targets, tables)
     expected = [
         roc_auc_score(targets[:, 0], tables["yes"][:, 0]),
         roc_auc_score(targets[:, 1], which, multi_class="ovr", average="macro"),
@@ -395,23 +368,23 @@ def test_auc_of_heads_is_scikit_learns():
     ]
     np.testing.assert_allclose(found, expected)
     assert list(found.index) == ["yes", "which", "pair"]
-    assert metrics.mean_head_auc(targets, tables) == pytest.approx(np.mean(expected))
+    assert mean_head_auc(targets, tables) == pytest.approx(np.mean(expected))
     targets[:100, 0] = np.nan
     half = roc_auc_score(targets[100:, 0], tables["yes"][100:, 0])
-    assert metrics.auc_by_head(targets, tables)["yes"] == pytest.approx(half)
+    assert auc_by_head(targets, tables)["yes"] == pytest.approx(half)
     targets[:, 2] = 1
     with pytest.warns(UserWarning, match=r"mean_head_auc leaves out \['pair'\].*counted: 2"):
-        assert metrics.mean_head_auc(targets, tables) == pytest.approx((half + expected[1]) / 2)
+        assert mean_head_auc(targets, tables) == pytest.approx((half + expected[1]) / 2)
 
 
 def test_a_class_that_does_not_occur_is_left_out_of_its_heads_auc():
     rng = np.random.default_rng(0)
     targets, table = rng.integers(0, 2, (60, 1)).astype(float), rng.dirichlet(np.ones(3), 60)
     expected = np.mean([roc_auc_score(targets[:, 0] == value, table[:, value]) for value in range(2)])
-    assert metrics.auc_by_head(targets, {"which": table})["which"] == pytest.approx(expected)
-    assert np.isnan(metrics.auc_by_head(np.full((60, 1), np.nan), {"which": table})["which"])
+    assert auc_by_head(targets, {"which": table})["which"] == pytest.approx(expected)
+    assert np.isnan(auc_by_head(np.full((60, 1), np.nan), {"which": table})["which"])
     with pytest.raises(ValueError, match="head 'which': probabilities: row 3"):
-        metrics.auc_by_head(targets, {"which": np.where(np.arange(60)[:, None] == 3, 2.0, table)})
+        auc_by_head(targets, {"which": np.where(np.arange(60)[:, None] == 3, 2.0, table)})
 
 
 def test_heads_that_do_not_fit_are_refused():
@@ -423,4 +396,4 @@ def test_heads_that_do_not_fit_are_refused():
         (np.array([[0, 3.0]] * 4), "head 'which': targets must be 0 to 2"),
     ]:
         with pytest.raises(ValueError, match=message):
-            metrics.auc_by_head(targets, tables)
+            auc_by_head(targets, tables)

@@ -65,7 +65,7 @@ def bootstrap(
     Args:
         metric: for each label and their mean "auc", "average_precision", or of the decisions "f1", "precision",
             "recall" (0.0 with nothing to divide by; the mean of "f1" is macro F1); or a callable of targets and
-            probabilities that gives a float or a Series, NaN where it has no value, such as `metrics.hamming_loss`. It
+            probabilities that gives a float or a Series, NaN where it has no value, as `metrics.label_accuracy`. It
             gets DataFrames where the labels have names, else arrays.
         targets: (N, L) of 0, 1 and NaN (unknown).
         probabilities: (N, L) in [0, 1].

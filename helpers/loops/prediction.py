@@ -15,6 +15,7 @@ from helpers.arguments import check_choice
 from helpers.loaders.batches import same_epoch
 from helpers.loaders.row_order import count_rows, first_places, in_row_order, joined, joined_rows, numbered
 from helpers.metrics.checks import decide
+from helpers.metrics.classification import mean_head_auc
 
 Batch = tuple[dict[str, Tensor], Tensor]
 Device = str | torch.device
@@ -55,7 +56,7 @@ def evaluate(
         precision: `32-true`, or `bf16-mixed` where the device computes in bfloat16.
 
     Returns:
-        `loss` and `auc` (NaN where no label has both classes; for heads `metrics.mean_head_auc`).
+        `loss` and `auc` (NaN where no label has both classes; for heads the mean of their AUC).
 
     Raises:
         ValueError: the loader is empty, gives a part of its rows only, or batches of another form; the model gives
@@ -80,7 +81,7 @@ def evaluate(
         return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(result))}
     value = loss({name: part.to(where) for name, part in result.items()}, truth.to(where))
     truth = truth.float().masked_fill(truth < 0, torch.nan)
-    return {"loss": float(value), "auc": metrics.mean_head_auc(truth, models.head_probabilities(result))}
+    return {"loss": float(value), "auc": mean_head_auc(truth, models.head_probabilities(result))}
 
 
 @torch.inference_mode()

@@ -15,35 +15,52 @@ if TYPE_CHECKING:
 
 Table: TypeAlias = "ArrayLike | pd.DataFrame | torch.Tensor"
 Threshold: TypeAlias = "float | Sequence[float] | np.ndarray | pd.Series | torch.Tensor"
+NAMES = ("targets", "probabilities")
 
 
 def checked(
-    targets: Table, probabilities: Table, labels: Sequence[str] | None = None
+    targets: Table,
+    probabilities: Table,
+    labels: Sequence[str] | None = None,
+    *,
+    names: tuple[str, str] = NAMES,
 ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
-    """Targets and probabilities as float (N, L), and the L label names.
+    """Return targets and probabilities as float (N, L), and the L label names.
 
-    Names come from `labels` and from the columns of DataFrames; where several give them, they must agree in order.
+    Label names come from `labels` and from the columns of DataFrames; where several give them, they must agree in
+    order. `names` are those of the two arguments, for the messages.
 
     Raises:
         ValueError: shapes, values or names of labels or rows that do not fit, zero rows; the message says which.
     """
-    truth, scores = as_numbers("targets", targets), as_numbers("probabilities", probabilities)
-    if truth.ndim != 2 or truth.shape != scores.shape:
-        raise ValueError(f"targets {truth.shape} and probabilities {scores.shape}: both must be (N, L), the same")
-    _check_values(truth, scores)
-    tables = {"targets": targets, "probabilities": probabilities}
-    check_same_rows(**tables)
-    named = {what: list(t.columns) for what, t in tables.items() if hasattr(t, "columns") and _is_named(t.columns)}
-    named |= {"labels": check_names("labels", labels, size=truth.shape[1])} if labels is not None else {}
-    (first, names), *others = named.items() or [("default", list(range(truth.shape[1])))]
-    for what, columns in others:
-        if columns != names:
+    truth, scores = _checked_arrays(targets, probabilities, names, "(N, L), the same", ndim=2)
+    columns = {}
+    for what, table in zip(names, (targets, probabilities), strict=True):
+        if isinstance(table, pd.DataFrame) and _is_named(table.columns):
+            columns[what] = check_names(f"columns of {what}", table.columns)
+    if labels is not None:
+        columns["labels"] = check_names("labels", labels, size=truth.shape[1])
+    (first, expected), *others = columns.items() or [("default", list(range(truth.shape[1])))]
+    for what, other in others:
+        if other != expected:
             raise ValueError(
-                f"{first} are for {names}, {what} for {columns}: expected the same labels in the same order"
+                f"{first} are for {expected}, {what} for {other}: expected the same labels in the same order"
             )
-    if len(names) != truth.shape[1] or len(set(names)) != len(names):
-        raise ValueError(f"labels {names} must be {truth.shape[1]} different names, one per column of {truth.shape}")
-    return truth, scores, pd.Index(names, name="label")
+    return truth, scores, pd.Index(expected, name="label")
+
+
+def checked_label(targets: Table, probabilities: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return one label's targets and probabilities as float (N,); ValueError as `checked`."""
+    return _checked_arrays(targets, probabilities, NAMES, "(N,), of one label", ndim=1)
+
+
+def checked_curve(targets: Table, probabilities: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return one label's known targets and their probabilities, both (K,); ValueError when that makes no curve."""
+    truth, scores = checked_label(targets, probabilities)
+    known = ~np.isnan(truth)
+    if len(np.unique(truth[known])) < 2:
+        raise ValueError(f"no curve: the {known.sum()} known targets of {len(truth)} hold one class only")
+    return truth[known], scores[known]
 
 
 def check_same_rows(**tables: "Table | None") -> None:
@@ -51,8 +68,8 @@ def check_same_rows(**tables: "Table | None") -> None:
 
     Rows that are only numbered from 0 have no names, so they fit any others except these numbers in another order.
     """
-    named = [(what, t.index) for what, t in tables.items() if isinstance(t, pd.DataFrame | pd.Series)]
-    for (first, index), (what, other) in combinations(named, 2):
+    indexes = [(what, t.index) for what, t in tables.items() if isinstance(t, pd.DataFrame | pd.Series)]
+    for (first, index), (what, other) in combinations(indexes, 2):
         if names_other_rows(index, other):
             reason = "are both of the same rows, in the same order? If so, reset_index(drop=True)"
             raise ValueError(f"the rows of {what} are named otherwise than those of {first}: {reason}")
@@ -70,50 +87,33 @@ def decide(scores: np.ndarray, threshold: Threshold, names: pd.Index) -> np.ndar
     return (scores >= least).astype(int)
 
 
-def known_entries(truth: np.ndarray) -> np.ndarray:
-    """(N, L) True where the target is known; ValueError when nowhere."""
-    known = ~np.isnan(truth)
-    if not known.any():
-        raise ValueError(f"targets {truth.shape} hold no known entry (all are NaN)")
-    return known
+def refuse_cells(
+    what: str, values: np.ndarray, bad: np.ndarray, wanted: str, columns: Sequence[object] | None = None
+) -> None:
+    """ValueError for the first of the bad cells of a table; it names the row, the label or column, and the value."""
+    if bad.any():
+        row, index = np.argwhere(bad.reshape(len(bad), -1))[0]
+        cell = f"row {row}, label {index} (from 0)" if columns is None else f"row {row} (from 0), {columns[index]!r}"
+        raise ValueError(f"{what}: {cell} is {values.reshape(len(bad), -1)[row, index]}; must be {wanted}")
 
 
-def complete_rows(truth: np.ndarray) -> np.ndarray:
-    """(N,) True where all labels of the row are known; ValueError when nowhere."""
-    complete = ~np.isnan(truth).any(axis=1)
-    if not complete.any():
-        raise ValueError(f"targets {truth.shape} have no row with all labels known")
-    return complete
-
-
-def checked_curve(targets: Table, scores: Table) -> tuple[np.ndarray, np.ndarray]:
-    """One label's known targets and their scores, both (K,); ValueError when that makes no curve."""
-    truth, numbers = as_numbers("targets", targets), as_numbers("scores", scores)
-    check_same_rows(targets=targets, scores=scores)
-    if truth.ndim != 1 or truth.shape != numbers.shape:
-        raise ValueError(f"targets {truth.shape} and scores {numbers.shape}: both must be (N,), of one label")
-    _check_values(truth[:, None], numbers[:, None])
-    known = ~np.isnan(truth)
-    if len(np.unique(truth[known])) < 2:
-        raise ValueError(f"no curve: the {known.sum()} known targets of {len(truth)} hold one class only")
-    return truth[known], numbers[known]
+def _checked_arrays(
+    targets: Table, probabilities: Table, names: tuple[str, str], shape: str, *, ndim: int
+) -> tuple[np.ndarray, np.ndarray]:
+    truth, scores = as_numbers(names[0], targets), as_numbers(names[1], probabilities)
+    if truth.ndim != ndim or truth.shape != scores.shape:
+        raise ValueError(f"{names[0]} {truth.shape} and {names[1]} {scores.shape}: both must be {shape}")
+    if not truth.size:
+        raise ValueError(f"nothing to score: {names[0]} {truth.shape} hold zero rows or zero labels")
+    refuse_cells(names[0], truth, ~(np.isin(truth, (0, 1)) | np.isnan(truth)), "0, 1 or NaN (unknown; not -1)")
+    refuse_cells(names[1], scores, ~((scores >= 0) & (scores <= 1)), "a number in [0, 1] (logits need a sigmoid)")
+    check_same_rows(**dict(zip(names, (targets, probabilities), strict=True)))
+    return truth, scores
 
 
 def _is_named(index: pd.Index) -> bool:
+    """Say whether an index holds names; entries that are only numbered from 0 have none."""
     return not index.equals(pd.RangeIndex(len(index)))
-
-
-def _check_values(truth: np.ndarray, scores: np.ndarray) -> None:
-    if not truth.size:
-        raise ValueError(f"nothing to score: targets {truth.shape} hold zero rows or zero labels")
-    _refuse("targets", truth, ~((truth == 0) | (truth == 1) | np.isnan(truth)), "0, 1 or NaN (unknown; not -1)")
-    _refuse("probabilities", scores, ~((scores >= 0) & (scores <= 1)), "a number in [0, 1] (logits need a sigmoid)")
-
-
-def _refuse(what: str, values: np.ndarray, bad: np.ndarray, wanted: str) -> None:
-    if bad.any():
-        row, label = np.argwhere(bad)[0]
-        raise ValueError(f"{what}: row {row}, label {label} (from 0) is {values[row, label]}; must be {wanted}")
 
 
 class Confusion(NamedTuple):
