@@ -145,14 +145,14 @@ def run_figures(figures: dict[str, Callable[[], None]], description: str) -> Non
 
 def _met(value: float, asked: str) -> str:
     number = r"(-?[\d.,]+(?:/\d+)?)"
-    found, between, aim = (
+    result, between, aim = (
         re.match(rf"(>=|<=|<|>) {number}", asked),
         re.match(rf"{number} to {number}", asked),
         re.search(rf"\baim {number}", asked),
     )
     words = []
-    if found:
-        sign, bound = found[1], _plain(found[2])
+    if result:
+        sign, bound = result[1], _plain(result[2])
         held = {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}
         words.append("yes" if held[sign] else "**no**")
     elif between:

@@ -97,19 +97,19 @@ def padded_loader(tokens: loaders.Tokens, labels: np.ndarray, length: int, batch
     return DataLoader(Padded(tokens, labels, length), batch_sampler=order, collate_fn=lambda batch: batch)
 
 
-def speeds_by_turns(roads: dict[str, tuple[Call, int]], rounds: int) -> dict[str, float]:
-    """Rows a second of each road, which is a call and the rows that it takes, timed by turns."""
-    times = times_by_turns({name: call for name, (call, _) in roads.items()}, rounds)
-    return {name: rows / statistics.median(times[name]) for name, (_, rows) in roads.items()}
+def speeds_by_turns(ways: dict[str, tuple[Call, int]], rounds: int) -> dict[str, float]:
+    """Rows a second of each way, which is a call and the rows that it takes, timed by turns."""
+    times = times_by_turns({name: call for name, (call, _) in ways.items()}, rounds)
+    return {name: rows / statistics.median(times[name]) for name, (_, rows) in ways.items()}
 
 
 def record_ratio(
-    name: str, roads: dict[str, tuple[Call, int]], rounds: int, *, asked: str, data: str, **details: float
+    name: str, ways: dict[str, tuple[Call, int]], rounds: int, *, asked: str, data: str, **details: float
 ) -> None:
-    """Record how many times as many rows a second the last road takes as the first, and the rows a second of each."""
-    speed = speeds_by_turns(roads, rounds)
+    """Record how many times as many rows a second the last way takes as the first, and the rows a second of each."""
+    speed = speeds_by_turns(ways, rounds)
     first, last = next(iter(speed)), list(speed)[-1]
-    parts = {f"{road}_rows_per_s": round(value, 1) for road, value in speed.items()} | details
+    parts = {f"{way}_rows_per_s": round(value, 1) for way, value in speed.items()} | details
     record(name, speed[last] / speed[first], unit="x", asked=asked, data=data, command=COMMAND, **parts)
 
 
@@ -117,12 +117,12 @@ def record_tokenize(rounds: int) -> None:
     """Batches against rows."""
     tokenizer, comments = text.load_tokenizer(), some_comments(2_000)["comment_text"].tolist()
     row = {"max_length": 128, "padding": "max_length", "truncation": True, "return_attention_mask": True}
-    roads: dict[str, Call] = {
+    ways: dict[str, Call] = {
         "row_by_row": lambda: [tokenizer(comment, return_tensors="pt", **row) for comment in comments],
         "row_by_row_unpadded": lambda: [tokenizer(comment, max_length=128, truncation=True) for comment in comments],
         "batches": lambda: loaders.tokenize(comments, tokenizer, max_length=128),
     }
-    data, counted = "2,000 real Jigsaw comments", {name: (call, len(comments)) for name, call in roads.items()}
+    data, counted = "2,000 real Jigsaw comments", {name: (call, len(comments)) for name, call in ways.items()}
     record_ratio("bert.tokenize", counted, rounds, asked=">= 3.3 x", data=data, tutorial_rows_per_s=335)
 
 
@@ -136,11 +136,11 @@ def record_buckets(limit: int, rows: int, padded_rows: int, asked: str, rounds: 
         "padded": padded_loader(fewer, labels[:padded_rows], limit, BATCH),
         "buckets": loaders.token_loader(tokens, labels, batch_size=BATCH, shuffle=True),
     }
-    roads = {name: (_one_epoch(run_of(tagger(), loader)), len(loader.dataset)) for name, loader in batches.items()}
+    ways = {name: (_one_epoch(run_of(tagger(), loader)), len(loader.dataset)) for name, loader in batches.items()}
     data = f"{rows:,} real Jigsaw comments ({padded_rows} of them padded), at most {limit} tokens, batch {BATCH}"
     details = {"mean_tokens": round(float(tokens.lengths.mean()), 1)}
     data += ", packaged encoder, float32"
-    record_ratio(f"bert.bucket_vs_{limit}", roads, rounds, asked=asked, data=data, **details)
+    record_ratio(f"bert.bucket_vs_{limit}", ways, rounds, asked=asked, data=data, **details)
 
 
 def _one_epoch(run: dict[str, Any]) -> Call:
@@ -159,10 +159,10 @@ def matmul_peak() -> float:
 
 def useful_flops(tokens: loaders.Tokens, encoder: nn.Module) -> float:
     """Operations of forward and backward over all tokens, as the module's docstring counts them."""
-    found = encoder.config
+    result = encoder.config
     weights = sum(weight.numel() for name, weight in encoder.encoder.named_parameters() if weight.ndim == 2)
     lengths = tokens.lengths.astype(float)
-    attention = 4 * found.num_hidden_layers * found.hidden_size * (lengths**2).sum()
+    attention = 4 * result.num_hidden_layers * result.hidden_size * (lengths**2).sum()
     return 3 * (2 * weights * lengths.sum() + attention)
 
 
@@ -224,7 +224,7 @@ class Stored(Dataset):
         return self.batches[place]
 
 
-def trainer_road(
+def trainer_training(
     loader: DataLoader, folder: str, *, steps: int | None = None, **options: bool
 ) -> tuple[Call, list[Tensor]]:
     """One epoch of Hugging Face's Trainer over the loader's batches in their order, and the list of its losses.
@@ -261,17 +261,17 @@ def trainer_road(
 
 def losses_of_the_loop(stored: DataLoader) -> list[Tensor]:
     """The losses of one epoch of our loop, without dropout."""
-    run, found = run_of(tagger(with_dropout=False), stored, steps=len(stored)), []
+    run, result = run_of(tagger(with_dropout=False), stored, steps=len(stored)), []
     loss = run["loss"]
 
     def noted(logits: Tensor, targets: Tensor) -> Tensor:
         value = loss(logits, targets)
-        found.append(value.detach())
+        result.append(value.detach())
         return value
 
     run["loss"] = noted
     loops.fit(**run, epochs=1)
-    return found
+    return result
 
 
 def record_trainer(rounds: int) -> None:
@@ -282,18 +282,18 @@ def record_trainer(rounds: int) -> None:
     loader = loaders.token_loader(tokens, comments[LABELS].to_numpy(), batch_size=TRAINER_BATCH, shuffle=True)
     stored = loader = DataLoader(Stored(list(loader)), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
-        train, theirs = trainer_road(loader, folder, with_dropout=False, steps=len(loader))
+        train, theirs = trainer_training(loader, folder, with_dropout=False, steps=len(loader))
         train()
         ours = losses_of_the_loop(stored)
         apart = max(abs(float(one) - float(other)) for one, other in zip(theirs, ours, strict=True))
         if apart > 1e-4 or len(ours) < SAME_STEPS:
             sys.exit(f"bert.loop_vs_trainer is not recorded: losses differ by {apart:.1e} within {len(ours)} steps")
-        roads = {
-            "trainer": (trainer_road(loader, folder)[0], rows),
-            "trainer_published_encoder": (trainer_road(loader, folder, as_published=True)[0], rows),
+        ways = {
+            "trainer": (trainer_training(loader, folder)[0], rows),
+            "trainer_published_encoder": (trainer_training(loader, folder, as_published=True)[0], rows),
             "loop": (_one_epoch(run_of(tagger(), stored)), rows),
         }
-        speed = speeds_by_turns(roads, rounds)
+        speed = speeds_by_turns(ways, rounds)
     data = f"{rows:,} real Jigsaw comments, at most 128 tokens, the same stored batches of {TRAINER_BATCH}"
     details = {f"{name}_rows_per_s": round(value, 1) for name, value in speed.items()}
     details |= {"over_published_encoder": round(speed["loop"] / speed["trainer_published_encoder"], 3)}
@@ -305,13 +305,13 @@ def record_trainer(rounds: int) -> None:
 
 def record_dropout(rounds: int) -> None:
     """Torch's dropout against ours."""
-    values, gradient = (torch.randn(BATCH, 64, 384, requires_grad=place == 0) for place in range(2))
+    values, gradient = (torch.randn(BATCH, 64, 384, requires_grad=index == 0) for index in range(2))
     layers = {"torch": nn.Dropout(0.1), "fast": models.FastDropout(0.1)}
-    roads = {
+    ways = {
         name: lambda layer=layer: [torch.autograd.grad(layer(values), values, gradient) for _ in range(20)]
         for name, layer in layers.items()
     }
-    parts = {name: 1000 * statistics.median(times) / 20 for name, times in times_by_turns(roads, rounds).items()}
+    parts = {name: 1000 * statistics.median(times) / 20 for name, times in times_by_turns(ways, rounds).items()}
     details = {f"{name}_ms": round(value, 2) for name, value in parts.items()}
     data, ratio = f"hidden states ({BATCH}, 64, 384), p 0.1, float32", parts["torch"] / parts["fast"]
     record("bert.dropout", ratio, unit="x", asked="", data=data, command=COMMAND, **details)
@@ -329,14 +329,14 @@ def record_predict(one_by_one: int, rounds: int) -> None:
 
     @torch.inference_mode()
     def alone() -> None:
-        said["one_row"] = torch.cat([model(**single[row][0]) for row in drawn]).numpy()
+        probabilities["one_row"] = torch.cat([model(**single[row][0]) for row in drawn]).numpy()
 
     def buckets() -> None:
-        said["buckets"] = loops.logits(model, bucketed)[drawn]
+        probabilities["buckets"] = loops.logits(model, bucketed)[drawn]
 
-    said: dict[str, np.ndarray] = {}
+    probabilities: dict[str, np.ndarray] = {}
     speed = speeds_by_turns({"one_row": (alone, one_by_one), "buckets": (buckets, len(comments))}, rounds)
-    apart = np.abs(said["buckets"] - said["one_row"]).max()
+    apart = np.abs(probabilities["buckets"] - probabilities["one_row"]).max()
     if apart > 1e-4:
         sys.exit(f"bert.predict_vs_one_row is not recorded: logits differ by {apart:.1e}")
     data = f"the {len(comments):,} test rows of Jigsaw ({one_by_one} of them row by row), at most 512 tokens, "

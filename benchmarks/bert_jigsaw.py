@@ -102,7 +102,7 @@ def parsed() -> argparse.Namespace:
     return options
 
 
-def given(options: argparse.Namespace) -> str:
+def options_in_words(options: argparse.Namespace) -> str:
     """The options that a repetition needs, as they stand on a command line."""
     wanted = {name: getattr(options, name) for name in ("encoder", "pooling", "lr", "epochs", "cycles", "precision")}
     return " ".join([*["--gpu"] * options.gpu, *(f"--{name} {value}" for name, value in wanted.items())])
@@ -125,7 +125,7 @@ def main() -> None:
     bag = best_bag_of_words(rows[rows["role"] != "test"], test)
     both = expit((logit(probabilities.astype(float).clip(1e-7, 1 - 1e-7)) + logit(bag)) / 2)
     difference = evaluation.bootstrap("auc", test[LABELS], probabilities, baseline=bag).loc["mean"]
-    found = bag_of_words.interval(test, probabilities)
+    result = bag_of_words.interval(test, probabilities)
     parts = {f"valid_{name}": round(value, 5) for name, value in valid_auc.items()}
     parts |= {"bag_of_words": round(metrics.mean_auc(test[LABELS], bag), 5)}
     parts |= {f"difference_{name}": round(float(difference[name]), 5) for name in ("value", "low", "high")}
@@ -137,14 +137,14 @@ def main() -> None:
         parts |= {"train_rows_per_s": round(len(history) * len(train) / seconds, 1)}
     record(
         "jigsaw.bert_gpu" if options.gpu else "jigsaw.bert_auc",
-        found.pop("value"),
+        result.pop("value"),
         unit="",
         asked="minutes, rows a second, AUC" if options.gpu else ">= 0.988, aim 0.991, and above the best bag of words",
         data=f"Jigsaw train.csv: {len(train):,} rows to learn from, test rows 10,000-14,999; {options.encoder}",
-        command=f"{COMMAND} {given(options)}".strip(),
+        command=f"{COMMAND} {options_in_words(options)}".strip(),
         hardware_used=torch.cuda.get_device_name() if options.gpu else None,
         reading=chosen,
-        **found,
+        **result,
         **parts,
     )
 

@@ -20,15 +20,15 @@ def main() -> int:
     """Make the bundle, prove it, record its size; nothing is recorded for a bundle that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, help="a zip that is there (default: make one)")
-    given = parser.parse_args().bundle
-    if given is None:
+    arguments = parser.parse_args().bundle
+    if arguments is None:
         maker = [sys.executable, str(Path(make_bundle.__file__))]
         if subprocess.run(maker, check=False).returncode != 0:
             print("This benchmark fetches wheels, so it needs a network and a clone: or give a bundle with --bundle.")
             return NO_DATA
-    packed = (given or try_bundle.newest_bundle()).resolve()
+    packed = (arguments or try_bundle.newest_bundle()).resolve()
     try:
-        found = try_bundle.prove(packed, try_bundle.NOTEBOOKS)
+        result = try_bundle.prove(packed, try_bundle.NOTEBOOKS)
     except try_bundle.TrialError as error:
         print(f"The bundle fails: {error}")
         return 1
@@ -39,7 +39,7 @@ def main() -> int:
         asked="< 700",
         data="the zip: course, wheels (CPU), encoder; installed with no network, notebooks 01 and 04 run there",
         command="python benchmarks/bundle.py",
-        **found,
+        **result,
     )
     return 0
 

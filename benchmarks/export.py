@@ -55,7 +55,7 @@ def tagger_from(folder: str, n_labels: int) -> models.BertTagger:
 
 
 def teacher_of(options: argparse.Namespace, train: pd.DataFrame) -> models.SavedTagger:
-    """The teacher: given, or trained for a while."""
+    """The teacher: one that was trained already, or trained for a while."""
     tokenizer = models.load_encoder().tokenizer
     if options.teacher:
         tagger = tagger_from(options.teacher, len(LABELS))
@@ -130,7 +130,7 @@ def measure_int8(
             ratios |= {f"int8_ms_batch_{size}": 1000 * seconds["int8"] / count}
         parts = {name: round(value, 3) for name, value in ratios.items()}
         common = {
-            "command": f"{COMMAND}{given(options)}",
+            "command": f"{COMMAND}{options_in_words(options)}",
             "data": "Jigsaw train.csv, 1,000 comments at 128 tokens; packaged encoder",
         }
         speed = min(ratios["batch_1"], ratios["batch_32"])
@@ -152,16 +152,16 @@ def measure_int8(
 
 def score_int8(folder: Path, test: pd.DataFrame, options: argparse.Namespace) -> None:
     """What rounding costs in score."""
-    said = {
+    probabilities = {
         name: export.Predictor.load(folder / name).predict_proba(test["comment_text"])
         for name in ("torch", "onnx", "int8")
     }
-    apart = float(np.abs(said["onnx"] - said["torch"]).to_numpy().max())
+    apart = float(np.abs(probabilities["onnx"] - probabilities["torch"]).to_numpy().max())
     if apart > 1e-4:
         raise SystemExit(f"the float32 export differs by {apart}")
-    lost = evaluation.bootstrap("auc", test[LABELS], said["int8"], baseline=said["torch"]).loc["mean"]
+    lost = evaluation.bootstrap("auc", test[LABELS], probabilities["int8"], baseline=probabilities["torch"]).loc["mean"]
     parts = {"low": round(lost["low"], 5), "high": round(lost["high"], 5), "onnx_float32_differs_by": apart}
-    parts["float32"] = round(metrics.mean_auc(test[LABELS], said["torch"]), 5)
+    parts["float32"] = round(metrics.mean_auc(test[LABELS], probabilities["torch"]), 5)
     if options.sentiment:
         parts |= sentiment_int8(options.sentiment)
     record(
@@ -169,7 +169,7 @@ def score_int8(folder: Path, test: pd.DataFrame, options: argparse.Namespace) ->
         lost["value"],
         unit="",
         asked=">= -0.003",
-        command=f"{COMMAND}{given(options)}",
+        command=f"{COMMAND}{options_in_words(options)}",
         data="Jigsaw train.csv, test rows 10,000-14,999, 128 tokens; packaged encoder",
         **parts,
     )
@@ -181,16 +181,16 @@ def sentiment_int8(checkpoints: str) -> dict[str, float]:
     _, valid = train_test_split(known, test_size=imdb.VALID, stratify=known["positive"], random_state=0)
     cut = {"max_length": imdb.TOKENS, "keep": "tail"}
     saved = models.SavedTagger(tagger_from(checkpoints, 1), models.load_encoder().tokenizer, ["positive"], **cut)
-    found = {}
+    result = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, int8 in (("float32", False), ("int8", True)):
-            said = export.Predictor.load(export.to_onnx(saved, Path(folder, name), int8=int8)).predict_proba(
+            probabilities = export.Predictor.load(export.to_onnx(saved, Path(folder, name), int8=int8)).predict_proba(
                 valid["comment_text"]
             )
-            found[f"sentiment_{name}"] = round(
-                float(((said["positive"] >= 0.5) == valid["positive"].to_numpy()).mean()), 4
+            result[f"sentiment_{name}"] = round(
+                float(((probabilities["positive"] >= 0.5) == valid["positive"].to_numpy()).mean()), 4
             )
-    return found
+    return result
 
 
 def measure_pipeline(train: pd.DataFrame) -> None:
@@ -229,16 +229,16 @@ def measure_pipeline(train: pd.DataFrame) -> None:
             predictor.predict_proba(texts[:100])
         taken = {"pipeline": 0.0, "float32": 0.0, "int8": 0.0}
         for start in range(0, len(texts), 1_000):
-            part, said = texts[start : start + 1_000], {}
+            part, probabilities = texts[start : start + 1_000], {}
             first = start // 1_000 % len(taken)  # each in turn is the first
             for name in [*taken, *taken][first : first + len(taken)]:
                 time.sleep(0.5)
                 begun = time.perf_counter()
-                said[name] = (
+                probabilities[name] = (
                     by_pipeline(part, best) if name == "pipeline" else predictors[name].predict_proba(part).to_numpy()
                 )
                 taken[name] += time.perf_counter() - begun
-            if (apart := np.abs(said["float32"] - said["pipeline"]).max()) > 1e-4:
+            if (apart := np.abs(probabilities["float32"] - probabilities["pipeline"]).max()) > 1e-4:
                 raise SystemExit(f"Predictor and pipeline differ by {apart}")
     speeds = {f"{name}_rows_per_s": round(len(texts) / seconds, 1) for name, seconds in taken.items()}
     common = {"command": f"{COMMAND} --only export.pipeline", "unit": "x", "pipeline_batch_size": best, **speeds}
@@ -270,10 +270,12 @@ def measure_student(
         np.save(kept, said_by(saved.tagger, rows))
     layers = range(1, len(saved.tagger.layers()), 2)
     student = taught(export.keep_layers(saved.tagger, layers), rows, np.load(kept), options.folder)
-    said = {"teacher": said_by(saved.tagger, test), "student": said_by(student, test)}
-    auc = {name: metrics.mean_auc(test[LABELS], found) for name, found in said.items()}
-    lost = evaluation.bootstrap("auc", test[LABELS], said["student"], baseline=said["teacher"]).loc["mean"]
-    common = {"command": f"{COMMAND}{given(options)} --only export.student", "unit": "x"}
+    probabilities = {"teacher": said_by(saved.tagger, test), "student": said_by(student, test)}
+    auc = {name: metrics.mean_auc(test[LABELS], result) for name, result in probabilities.items()}
+    lost = evaluation.bootstrap("auc", test[LABELS], probabilities["student"], baseline=probabilities["teacher"]).loc[
+        "mean"
+    ]
+    common = {"command": f"{COMMAND}{options_in_words(options)} --only export.student", "unit": "x"}
     common["data"] = f"Jigsaw train.csv: {len(rows):,} rows to teach, test rows 10,000-14,999; packaged encoder"
     record(
         "export.student_auc",
@@ -285,11 +287,11 @@ def measure_student(
     )
     ways = {"teacher": _by_torch(saved.tagger), "student": _by_torch(student)}
     seconds = {size: medians(ways, padded_batches(rows, size, count)) for size, count in ((32, 20), (1, 200))}
-    ratio = {size: found["teacher"] / found["student"] for size, found in seconds.items()}
+    ratio = {size: result["teacher"] / result["student"] for size, result in seconds.items()}
     record("export.student_speed", ratio[32], asked=">= 1.9", **common, batch_1=round(ratio[1], 3))
 
 
-def given(options: argparse.Namespace) -> str:
+def options_in_words(options: argparse.Namespace) -> str:
     """The teacher and the sentiment tagger that a repetition needs, as they stand on a command line."""
     named = {"--teacher": options.teacher and "RUNS/cycle2", "--sentiment": options.sentiment and "IMDB_RUN"}
     return "".join(f" {name} {value}" for name, value in named.items() if value)

@@ -83,12 +83,12 @@ def logits(tagger: str) -> dict[str, dict[str, np.ndarray]]:
         partial = kept.with_suffix(".part.npz")
         np.savez(partial, **read_all(tagger, name))
         partial.replace(kept)
-    with np.load(kept) as found:
-        said: dict[str, dict[str, np.ndarray]] = {"bert": {}, "bag": {}, "all": {}}
-        for key in found.files:
+    with np.load(kept) as result:
+        probabilities: dict[str, dict[str, np.ndarray]] = {"bert": {}, "bag": {}, "all": {}}
+        for key in result.files:
             model, part = key.split("_")
-            said[model][part] = found[key]
-        return said
+            probabilities[model][part] = result[key]
+        return probabilities
 
 
 def read_parts() -> list[str]:
@@ -106,14 +106,14 @@ def winner() -> str:
 
 def read_all(tagger: str, name: str) -> dict[str, np.ndarray]:
     """Logits by model and part, as `bert_valid`."""
-    parts, found = rows(), {}
+    parts, result = rows(), {}
     model, tokenizer = tagger_from(tagger, len(LABELS)), models.load_encoder().tokenizer
     line = bag_of_words.linear_models()[name].fit(parts["train"], parts["train"][LABELS].to_numpy())
     for part in read_parts():
         tokens = loaders.tokenize(parts[part]["comment_text"], tokenizer, max_length=TOKENS)
-        found[f"bert_{part}"] = loops.logits(model, loaders.token_loader(tokens, batch_size=8))
-        found[f"bag_{part}"] = line.decision_function(parts[part])
-    return found | {"all_test": bag_of_words.fitted_logits([name], parts["known"], parts["test"])[name]}
+        result[f"bert_{part}"] = loops.logits(model, loaders.token_loader(tokens, batch_size=8))
+        result[f"bag_{part}"] = line.decision_function(parts[part])
+    return result | {"all_test": bag_of_words.fitted_logits([name], parts["known"], parts["test"])[name]}
 
 
 def mixed(said: dict[str, dict[str, np.ndarray]], part: str, share: float, bag: str = "bag") -> pd.DataFrame:
@@ -131,17 +131,17 @@ def chosen_share(said: dict[str, dict[str, np.ndarray]]) -> tuple[float, dict[st
 
 def measure_blend(tagger: str) -> None:
     """Is the average of both better than either?"""
-    said, truth = logits(tagger), rows()["test"][LABELS]
-    share, details = chosen_share(said)
+    probabilities, truth = logits(tagger), rows()["test"][LABELS]
+    share, details = chosen_share(probabilities)
     ways = {"blend": share, "bert": 1.0, "bag": 0.0, "plain_average": 0.5}
-    found = {name: mixed(said, "test", part, bag="all") for name, part in ways.items()}
-    own = evaluation.bootstrap("auc", truth, found["blend"]).loc["mean"]
+    result = {name: mixed(probabilities, "test", part, bag="all") for name, part in ways.items()}
+    own = evaluation.bootstrap("auc", truth, result["blend"]).loc["mean"]
     details |= {"share_of_bert": share, "low": own["low"], "high": own["high"]}
-    found["same_rows"] = mixed(said, "test", share)
+    result["same_rows"] = mixed(probabilities, "test", share)
     for name in ("bert", "bag", "plain_average", "same_rows"):
-        details[name] = metrics.mean_auc(truth, found[name])
+        details[name] = metrics.mean_auc(truth, result[name])
     for one, other in (("blend", "bert"), ("blend", "bag"), ("same_rows", "bert")):
-        difference = evaluation.bootstrap("auc", truth, found[one], baseline=found[other]).loc["mean"]
+        difference = evaluation.bootstrap("auc", truth, result[one], baseline=result[other]).loc["mean"]
         details |= {f"{one}_over_{other}_{end}": difference[end] for end in ("value", "low", "high")}
     asked = "above both, with paired intervals; aim 0.993"
     write("jigsaw.blend_auc", own["value"], unit="", asked=asked, data=TEST, **details)
@@ -149,9 +149,9 @@ def measure_blend(tagger: str) -> None:
 
 def measure_threshold_gain(tagger: str) -> None:
     """What a threshold for each label is worth on rows that did not choose it."""
-    said, parts = logits(tagger), rows()
-    share, _ = chosen_share(said)
-    here, there = (mixed(said, part, share) for part in ("valid", "test"))
+    probabilities, parts = logits(tagger), rows()
+    share, _ = chosen_share(probabilities)
+    here, there = (mixed(probabilities, part, share) for part in ("valid", "test"))
     truth, ids = parts["test"][LABELS], {part: parts[part]["id"] for part in ("valid", "test")}
     options = {"ids": ids["valid"], "test_targets": truth, "test_probabilities": there, "test_ids": ids["test"]}
     tuned = evaluation.tune_thresholds(parts["valid"][LABELS], here, **options)
@@ -167,12 +167,12 @@ def measure_threshold_gain(tagger: str) -> None:
 
 def measure_calibration(tagger: str) -> None:
     """How much of the calibration error is left."""
-    said, parts = logits(tagger), rows()
-    share, _ = chosen_share(said)
+    probabilities, parts = logits(tagger), rows()
+    share, _ = chosen_share(probabilities)
     known, truth = parts["valid"][LABELS], parts["test"][LABELS]
     details: dict[str, float | str] = {}
     for name, part in {"blend": share, "bert": 1.0, "bag": 0.0}.items():
-        here, there = mixed(said, "valid", part), mixed(said, "test", part)
+        here, there = mixed(probabilities, "valid", part), mixed(probabilities, "test", part)
         method = min(METHODS, key=lambda one: held_out_brier(known, here, one))
         fitted = quietly_fitted(known, here, method, ids=parts["valid"]["id"])
         after = fitted.apply(there, ids=parts["test"]["id"])
@@ -191,13 +191,13 @@ def other_errors(truth: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame)
         return evaluation.calibration_error(targets, probabilities).mean()
 
     change = evaluation.bootstrap(mean_error, truth, after, baseline=before, n_resamples=300).loc["value"]
-    found = {f"change_{end}": change[end] for end in ("value", "low", "high")}
+    result = {f"change_{end}": change[end] for end in ("value", "low", "high")}
     for name, p in (("before", before), ("after", after)):
-        found[f"mass_{name}"] = evaluation.calibration_error(truth, p, strategy="quantile").mean()
-        found[f"miscalibration_{name}"] = evaluation.brier(truth, p)["miscalibration"].mean()
+        result[f"mass_{name}"] = evaluation.calibration_error(truth, p, strategy="quantile").mean()
+        result[f"miscalibration_{name}"] = evaluation.brier(truth, p)["miscalibration"].mean()
     rng = np.random.default_rng(0)
     as_said = ((rng.random(after.shape) < after).astype(int) for _ in range(100))
-    return found | {"floor": np.mean([mean_error(drawn_truth, after) for drawn_truth in as_said])}
+    return result | {"floor": np.mean([mean_error(drawn_truth, after) for drawn_truth in as_said])}
 
 
 def quietly_fitted(
@@ -223,12 +223,12 @@ def measure_identity_bias(tagger: str) -> None:
     if "identity" not in rows():
         print("eval.identity_bias needs identity/bias_madlibs_77k.csv.zip beside jigsaw/: left out")
         return
-    said, sentences = logits(tagger), rows()["identity"]
-    share, _ = chosen_share(said)
+    probabilities, sentences = logits(tagger), rows()["identity"]
+    share, _ = chosen_share(probabilities)
     truth, groups = sentences["toxic"], pd.get_dummies(sentences["group"]).astype(bool)
     details: dict[str, float] = {}
     for name, part in {"blend": share, "bert": 1.0, "bag": 0.0}.items():
-        toxic = mixed(said, "identity", part)["toxic"]
+        toxic = mixed(probabilities, "identity", part)["toxic"]
         report = evaluation.bias_report(truth, toxic, groups)
         overall = float(roc_auc_score(truth, toxic))
         scored = report.dropna()  # occupations have too few sentences among those drawn
@@ -263,12 +263,12 @@ def measure_bootstrap_ratio(_: str) -> None:
     weights = np.hstack(list(evaluation.resample_weights(len(truth), 1_000)))
 
     def loop(columns: range) -> np.ndarray:
-        found = []
+        result = []
         for column in columns:
             again = np.repeat(np.arange(len(truth)), weights[:, column])
             scores = [roc_auc_score(truth[again], model[again], average=None) for model in (one, other)]
-            found.append(np.mean(scores[0] - scores[1]))
-        return np.array(found)
+            result.append(np.mean(scores[0] - scores[1]))
+        return np.array(result)
 
     taken: dict[str, list[float]] = {"loop": [], "ours": []}
     draws = []
@@ -277,9 +277,9 @@ def measure_bootstrap_ratio(_: str) -> None:
         draws.append(loop(range(200 * fifth, 200 * (fifth + 1))))
         taken["loop"].append(5 * (time.perf_counter() - start))
         start = time.perf_counter()
-        found = evaluation.bootstrap("auc", truth, one, baseline=other).loc["mean"]
+        result = evaluation.bootstrap("auc", truth, one, baseline=other).loc["mean"]
         taken["ours"].append(time.perf_counter() - start)
-    apart = np.abs(np.quantile(np.concatenate(draws), [0.025, 0.975]) - found[["low", "high"]].to_numpy(dtype=float))
+    apart = np.abs(np.quantile(np.concatenate(draws), [0.025, 0.975]) - result[["low", "high"]].to_numpy(dtype=float))
     if apart.max() > 1e-12:
         raise SystemExit(f"the intervals differ by {apart.max()}")
     medians = {name: statistics.median(times) for name, times in taken.items()}

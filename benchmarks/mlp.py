@@ -100,15 +100,15 @@ def tutorial_loader(counts: sparse.csr_array, labels: np.ndarray) -> DataLoader:
 
 def tutorial_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Any]) -> list[torch.Tensor]:
     """The tutorial's loop over some batches; the loss of each."""
-    criterion, found = nn.BCELoss(), []
+    criterion, result = nn.BCELoss(), []
     network.train()
     for inputs, targets in batches:
         optimizer.zero_grad()
         loss = criterion(network(inputs), targets)
         loss.backward()
         optimizer.step()
-        found.append(loss.detach())
-    return found
+        result.append(loss.detach())
+    return result
 
 
 def tutorial_optimizer(network: nn.Module, **options: bool) -> torch.optim.Adam:
@@ -125,19 +125,19 @@ def tutorial_run(counts: sparse.csr_array, labels: np.ndarray, *, seed: int = 0)
     return {"model": model, "train": loader, "loss": losses.bce, "optimizer": optimizer, "progress": False}
 
 
-def dense_road(counts: sparse.csr_array, labels: np.ndarray) -> Call:
+def dense_training(counts: sparse.csr_array, labels: np.ndarray) -> Call:
     """One epoch the tutorial's way."""
     loader, network = tutorial_loader(counts, labels), tutorial_network(counts.shape[1], labels.shape[1])
     optimizer = tutorial_optimizer(network)
     return lambda: tutorial_epoch(network, optimizer, loader)
 
 
-def fit_road(run: dict[str, Any]) -> Call:
+def fit_training(run: dict[str, Any]) -> Call:
     """One epoch our way."""
     return lambda: loops.fit(**run, epochs=1)
 
 
-def keras_road(counts: sparse.csr_array, labels: np.ndarray, folder: str) -> Call:
+def keras_training(counts: sparse.csr_array, labels: np.ndarray, folder: str) -> Call:
     """One epoch of Keras `fit` on torch over sparse rows, the tutorial's topology; `folder` takes Keras' own files."""
     os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": folder}
     import keras
@@ -155,7 +155,7 @@ def keras_road(counts: sparse.csr_array, labels: np.ndarray, folder: str) -> Cal
     return lambda: network.fit(rows, labels, batch_size=64, epochs=1, verbose=0)
 
 
-def bare_road(run: dict[str, Any]) -> Call:
+def bare_training(run: dict[str, Any]) -> Call:
     """One epoch of the shortest loop that does the same steps."""
     model, loss, optimizer = run["model"], run["loss"], run["optimizer"]
 
@@ -169,7 +169,7 @@ def bare_road(run: dict[str, Any]) -> Call:
     return epoch
 
 
-def quiet_bar_road(run: dict[str, Any]) -> Call:
+def quiet_bar_training(run: dict[str, Any]) -> Call:
     """One epoch our way with the progress bar drawn, into memory."""
 
     def epoch() -> None:
@@ -179,29 +179,29 @@ def quiet_bar_road(run: dict[str, Any]) -> Call:
     return epoch
 
 
-def times_by_turns(roads: dict[str, Call], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each road in each round, after one warm-up each."""
-    times: dict[str, list[float]] = {name: [] for name in roads}
+def times_by_turns(ways: dict[str, Call], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each way in each round, after one warm-up each."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for name in list(roads)[:: 1 if number % 2 else -1]:
+        for name in list(ways)[:: 1 if number % 2 else -1]:
             start = time.perf_counter()
-            roads[name]()
+            ways[name]()
             if number:
                 times[name].append(time.perf_counter() - start)
     return times
 
 
-def rows_per_second(roads: dict[str, Call], rows: int, rounds: int) -> dict[str, float]:
-    """Median throughput of each road."""
-    return {name: rows / statistics.median(times) for name, times in times_by_turns(roads, rounds).items()}
+def rows_per_second(ways: dict[str, Call], rows: int, rounds: int) -> dict[str, float]:
+    """Median throughput of each way."""
+    return {name: rows / statistics.median(times) for name, times in times_by_turns(ways, rounds).items()}
 
 
 def record_speed(table: Table, rounds: int, epochs: int, wanted: Sequence[str]) -> None:
     """Time the tutorial's way, ours at its batch, and ours with the course's settings, by turns; record the ratios."""
     some = table.some(slice(SPEED_ROWS))
     course = course_run(*some, epochs=rounds + 1)
-    roads = {"dense": dense_road(*some), "sparse": fit_road(tutorial_run(*some)), "course": fit_road(course)}
-    speed = rows_per_second(roads, SPEED_ROWS, rounds)
+    ways = {"dense": dense_training(*some), "sparse": fit_training(tutorial_run(*some)), "course": fit_training(course)}
+    speed = rows_per_second(ways, SPEED_ROWS, rounds)
     about = {"data": f"{SPEED_ROWS:,} real Jigsaw rows, {FEATURES:,} counted words", "command": COMMAND, "unit": "x"}
     parts = {name: round(value) for name, value in speed.items()}
     name = "mlp.sparse_vs_dense_b64"
@@ -220,7 +220,7 @@ def record_speed(table: Table, rounds: int, epochs: int, wanted: Sequence[str]) 
 def valid_auc(table: Table, epochs: int) -> dict[str, float]:
     """Mean AUC on the validation rows over three seeds, after training with either settings to the end."""
     (train, labels), (valid, truth) = table.some(table.role == "train"), table.some(table.role == "valid")
-    found: dict[str, list[float]] = {"course": [], "tutorial": []}
+    result: dict[str, list[float]] = {"course": [], "tutorial": []}
     for seed in range(SEEDS):
         sides = {
             "course": (course_run(train, labels, epochs=epochs, seed=seed), valid.log1p()),
@@ -229,17 +229,17 @@ def valid_auc(table: Table, epochs: int) -> dict[str, float]:
         for side, (run, rows) in sides.items():
             loops.fit(**run, epochs=epochs)
             scores = loops.evaluate(run["model"], loaders.sparse_loader(rows, truth), loss=losses.bce)
-            found[side].append(scores["auc"])
+            result[side].append(scores["auc"])
             print(f"validation AUC, {side}, seed {seed}: {scores['auc']:.5f}", flush=True)
-    return {side: statistics.mean(values) for side, values in found.items()}
+    return {side: statistics.mean(values) for side, values in result.items()}
 
 
 def record_keras(table: Table, rounds: int) -> None:
     """Time Keras and our loop by turns; record the ratio."""
     some = table.some(slice(SPEED_ROWS))
     with tempfile.TemporaryDirectory() as folder:
-        roads = {"keras": keras_road(*some, folder), "torch": fit_road(tutorial_run(*some))}
-        speed = rows_per_second(roads, SPEED_ROWS, rounds)
+        ways = {"keras": keras_training(*some, folder), "torch": fit_training(tutorial_run(*some))}
+        speed = rows_per_second(ways, SPEED_ROWS, rounds)
     data = f"{SPEED_ROWS:,} real Jigsaw rows, {FEATURES:,} counted words, batch 64"
     parts = {name: round(value) for name, value in speed.items()}
     ratio = speed["torch"] / speed["keras"]
@@ -248,23 +248,23 @@ def record_keras(table: Table, rounds: int) -> None:
 
 def record_overhead(table: Table, rounds: int) -> None:
     """Time our loop and the bare one by turns, at the course's batch and at 64; record the overhead in percent."""
-    found = {}
+    result = {}
     for batch, batches in OVERHEAD_BATCHES.items():
         some = table.some(slice(batch * batches))
         # The bare loop has no schedule, so ours has none here.
         run = tutorial_run(*some) if batch == 64 else course_run(*some, epochs=1) | {"scheduler": None}
         # Words that these rows lack would decay into denormal numbers, which a processor handles many times as slowly.
         run["optimizer"].param_groups[0]["weight_decay"] = 0.0
-        roads = {"bare": bare_road(run), "fit": fit_road(run), "fit_with_bar": quiet_bar_road(run)}
-        times = times_by_turns(roads, rounds)
+        ways = {"bare": bare_training(run), "fit": fit_training(run), "fit_with_bar": quiet_bar_training(run)}
+        times = times_by_turns(ways, rounds)
         for name in ("fit", "fit_with_bar"):
             ratios = [own / bare for own, bare in zip(times[name], times["bare"], strict=True)]
             for part, value in zip(("_from", "", "_to"), statistics.quantiles(ratios, n=4), strict=True):
-                found[f"{name}_b{batch}{part}"] = round(100 * (value - 1), 2)
-    value = found.pop("fit_b1024")
+                result[f"{name}_b{batch}{part}"] = round(100 * (value - 1), 2)
+    value = result.pop("fit_b1024")
     data = f"real Jigsaw rows, epochs of {' and '.join(f'{n} batches of {b:,}' for b, n in OVERHEAD_BATCHES.items())}"
     about = {"data": f"{data}, {FEATURES:,} counted words", "command": COMMAND}
-    record("loop.overhead", value, unit="%", asked="<= 3 %", **about, **found)
+    record("loop.overhead", value, unit="%", asked="<= 3 %", **about, **result)
 
 
 def record_memory(table: Table) -> None:
@@ -274,30 +274,30 @@ def record_memory(table: Table) -> None:
     starter = [sys.executable, "-c", "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"]
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:
-        for road in ("tiny", "sparse", "dense"):
+        for way in ("tiny", "sparse", "dense"):
             path = Path(folder, "counts.npz")
-            sparse.save_npz(path, table.counts[rows[: TINY_ROWS if road == "tiny" else None]])
-            command = [*starter, sys.executable, __file__, "--memory", road, str(path)]
-            peaks[road] = float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    above = {road: peaks[road] - peaks["tiny"] for road in ("sparse", "dense")}
+            sparse.save_npz(path, table.counts[rows[: TINY_ROWS if way == "tiny" else None]])
+            command = [*starter, sys.executable, __file__, "--memory", way, str(path)]
+            peaks[way] = float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    above = {way: peaks[way] - peaks["tiny"] for way in ("sparse", "dense")}
     data = f"{MEMORY_ROWS:,} rows (the {len(table.labels):,} real Jigsaw rows, repeated), {FEATURES:,} counted words"
-    parts = {f"{road}_MB": round(value, 1) for road, value in above.items()} | {"baseline_MB": round(peaks["tiny"], 1)}
+    parts = {f"{way}_MB": round(value, 1) for way, value in above.items()} | {"baseline_MB": round(peaks["tiny"], 1)}
     ratio = above["sparse"] / above["dense"]
     record("mlp.memory_ratio", ratio, unit="", asked="<= 1/20", data=data, command=COMMAND, **parts)
 
 
-def train_and_tell_peak(road: str, path: str) -> None:
+def train_and_tell_peak(way: str, path: str) -> None:
     """A process of `record_memory`: load, prepare, five steps, print the peak in MB (10**6 bytes)."""
     import resource
 
     counts = sparse.csr_array(sparse.load_npz(path))
     labels = np.zeros((counts.shape[0], len(LABELS)), dtype=np.float32)
-    if road == "dense":
+    if way == "dense":
         loader, network = tutorial_loader(counts, labels), tutorial_network(counts.shape[1], labels.shape[1])
         tutorial_epoch(network, tutorial_optimizer(network), islice(loader, STEPS))
     else:
         run = course_run(counts, labels, epochs=1)
-        bare_road(run)(islice(run["train"], STEPS))
+        bare_training(run)(islice(run["train"], STEPS))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6)
 

@@ -107,7 +107,7 @@ def train(features: np.ndarray, labels: np.ndarray, variant: str, *, seed: int) 
     """A net trained in one of the ways, and the mean loss of its last epoch."""
     size, loss = VARIANTS[variant]
     torch.manual_seed(seed)
-    model = models.MultiHead(heads={f"label {place}": size for place in range(LABELS)})
+    model = models.MultiHead(heads={f"label {index}": size for index in range(LABELS)})
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     loader = loaders.array_loader({"features": features}, labels, batch_size=BATCH, shuffle=True, seed=seed)
     done = loops.fit(model, loader, loss=loss, optimizer=optimizer, epochs=EPOCHS, progress=False)
@@ -142,28 +142,31 @@ def measure_table(seeds: int = SEEDS) -> dict[str, dict[str, list[float]]]:
         train_x, held_x, train_y, held_y = train_test_split(features, labels, test_size=0.2, random_state=seed)
         constant = np.tile(train_y.mean(axis=0), (len(held_y), 1))
         linear = OneVsRestClassifier(LogisticRegression(max_iter=1000)).fit(train_x, train_y)
-        for name, said in {"constant prior": constant, "logistic regression": linear.predict_proba(held_x)}.items():
-            rows.setdefault(name, []).append(scores(held_y, said))
+        for name, predictions in {
+            "constant prior": constant,
+            "logistic regression": linear.predict_proba(held_x),
+        }.items():
+            rows.setdefault(name, []).append(scores(held_y, predictions))
         for name in VARIANTS:
             _, loss = train(features[:TUTORIAL_ROWS], labels[:TUTORIAL_ROWS], name, seed=seed)
             model, _ = train(train_x, train_y, name, seed=seed)
-            found = {"train_loss": loss} | scores(held_y, probabilities(model, held_x, name))
-            rows.setdefault(name, []).append(found)
-            print(f"seed {seed}, {name}: {found}", flush=True)
+            result = {"train_loss": loss} | scores(held_y, probabilities(model, held_x, name))
+            rows.setdefault(name, []).append(result)
+            print(f"seed {seed}, {name}: {result}", flush=True)
     return {
-        name: {score: [round(row[score], 5) for row in found] for score in found[0]} for name, found in rows.items()
+        name: {score: [round(row[score], 5) for row in result] for score in result[0]} for name, result in rows.items()
     }
 
 
 def outside(table: dict[str, dict[str, list[float]]]) -> list[str]:
     """The figures that lie outside what is expected."""
-    found = []
+    result = []
     for variant, expected in EXPECTED.items():
         for name, (mean, sd) in expected.items():
             value, own_sd = statistics.mean(table[variant][name]), statistics.stdev(table[variant][name])
             if abs(value - mean) > max(3 * sd, 3 * min(own_sd, 0.015)):  # a spread of its own does not excuse all
-                found.append(f"{variant}, {name}: {value:.4f}, expected {mean} ± {sd}")
-    return found
+                result.append(f"{variant}, {name}: {value:.4f}, expected {mean} ± {sd}")
+    return result
 
 
 def record_table() -> None:
@@ -191,7 +194,7 @@ class HeadList(nn.Module):
         return [head(features) for head in self.heads]
 
 
-def list_road(model: HeadList, features: Tensor, labels: Tensor) -> Callable[[], Tensor]:
+def list_loss(model: HeadList, features: Tensor, labels: Tensor) -> Callable[[], Tensor]:
     """Forward, mean of the heads' losses, backward; the loss."""
     criterion = nn.BCEWithLogitsLoss()
     columns = labels.split(1, dim=1)
@@ -206,7 +209,7 @@ def list_road(model: HeadList, features: Tensor, labels: Tensor) -> Callable[[],
     return step
 
 
-def fused_road(model: models.MultiHead, features: Tensor, labels: Tensor) -> Callable[[], Tensor]:
+def fused_loss(model: models.MultiHead, features: Tensor, labels: Tensor) -> Callable[[], Tensor]:
     """The same, our way."""
 
     def step() -> Tensor:
@@ -218,15 +221,15 @@ def fused_road(model: models.MultiHead, features: Tensor, labels: Tensor) -> Cal
     return step
 
 
-def head_roads(heads: int, *, width: int = 256, rows: int = BATCH) -> dict[str, Callable[[], Tensor]]:
-    """Both roads over the same features, labels and weights."""
+def head_losses(heads: int, *, width: int = 256, rows: int = BATCH) -> dict[str, Callable[[], Tensor]]:
+    """Both ways over the same features, labels and weights."""
     torch.manual_seed(0)
     features = torch.randn(rows, width, requires_grad=True)
     labels = torch.randint(0, 2, (rows, heads)).float()
     separate = HeadList(width, heads)
-    named = {f"head {place}": head for place, head in enumerate(separate.heads)}
+    named = {f"head {index}": head for index, head in enumerate(separate.heads)}
     fused = models.MultiHead.from_linear_heads(_Unchanged(width), named)
-    return {"list": list_road(separate, features, labels), "fused": fused_road(fused, features, labels)}
+    return {"list": list_loss(separate, features, labels), "fused": fused_loss(fused, features, labels)}
 
 
 class _Unchanged(nn.Module):
@@ -251,8 +254,8 @@ class TutorialDataset(Dataset):
 
     def __getitem__(self, row: int) -> dict[str, Tensor]:
         sample = {"features": torch.tensor(self.features[row], dtype=torch.float32)}
-        for place in range(LABELS):
-            sample[f"label{place + 1}"] = torch.tensor(self.labels[row, place], dtype=torch.float32)
+        for index in range(LABELS):
+            sample[f"label{index + 1}"] = torch.tensor(self.labels[row, index], dtype=torch.float32)
         return sample
 
 
@@ -266,8 +269,8 @@ class TutorialNetwork(nn.Module):
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Probabilities (B, 1) of each head."""
-        found = self.backbone(features)
-        return [torch.sigmoid(head(found)) for head in (self.out1, self.out2, self.out3, self.out4, self.out5)]
+        result = self.backbone(features)
+        return [torch.sigmoid(head(result)) for head in (self.out1, self.out2, self.out3, self.out4, self.out5)]
 
 
 def tutorial_loader(features: np.ndarray, labels: np.ndarray) -> DataLoader:
@@ -282,7 +285,7 @@ def tutorial_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, loader:
     network.train()
     total = 0.0
     for batch in tqdm(loader):
-        targets = [batch[f"label{place + 1}"].unsqueeze(1) for place in range(LABELS)]
+        targets = [batch[f"label{index + 1}"].unsqueeze(1) for index in range(LABELS)]
         optimizer.zero_grad()
         outs = network(batch["features"])
         loss = sum(nn.BCELoss()(out, target) for out, target in zip(outs, targets, strict=True)) / LABELS
@@ -302,7 +305,7 @@ def quietly(call: Callable[[], Any]) -> Callable[[], Any]:
     return run
 
 
-def training_roads(epochs: int) -> dict[str, Callable[[], Any]]:
+def training_ways(epochs: int) -> dict[str, Callable[[], Any]]:
     """Some epochs of training, the tutorial's way and ours."""
     features, labels = (part[:TUTORIAL_ROWS] for part in data())
     torch.manual_seed(0)
@@ -311,7 +314,7 @@ def training_roads(epochs: int) -> dict[str, Callable[[], Any]]:
     arrays = loaders.array_loader({"features": features}, labels, batch_size=BATCH, shuffle=True)
 
     def ours(*, fused: bool) -> Callable[[], Any]:
-        model = models.MultiHead(heads={f"label {place}": 1 for place in range(LABELS)})
+        model = models.MultiHead(heads={f"label {index}": 1 for index in range(LABELS)})
         adam = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fused)
         return quietly(lambda: loops.fit(model, arrays, loss=losses.multi_head, optimizer=adam, epochs=epochs))
 
@@ -330,9 +333,9 @@ def record_ratio(
 
 
 def record_heads(rounds: int) -> None:
-    """Time both roads with 100 heads and with 1,000."""
-    times = times_by_turns(head_roads(100), 5 * rounds)
-    many = {way: statistics.median(values) for way, values in times_by_turns(head_roads(1000), rounds).items()}
+    """Time both ways with 100 heads and with 1,000."""
+    times = times_by_turns(head_losses(100), 5 * rounds)
+    many = {way: statistics.median(values) for way, values in times_by_turns(head_losses(1000), rounds).items()}
     about = f"100 binary heads on 256 features, batch {BATCH:,}; 1,000 heads beside"
     details = {"ratio_1000_heads": round(many["list"] / many["fused"], 1)}
     record_ratio("multihead.fused_vs_list", times, "list", "fused", ">= 6 x", about, **details)
@@ -343,16 +346,16 @@ def record_loading(rounds: int) -> None:
     features, labels = (part[:TUTORIAL_ROWS] for part in data())
     theirs = tutorial_loader(features, labels)
     ours = loaders.array_loader({"features": features}, labels, batch_size=BATCH, shuffle=True)
-    roads = {"tutorial": lambda: list(theirs), "course": lambda: list(ours)}
+    ways = {"tutorial": lambda: list(theirs), "course": lambda: list(ours)}
     about = f"{TUTORIAL_ROWS:,} rows of 12 features and {LABELS} labels, batch {BATCH:,}, shuffled"
-    record_ratio("multihead.loading", times_by_turns(roads, rounds), "tutorial", "course", ">= 200 x", about)
+    record_ratio("multihead.loading", times_by_turns(ways, rounds), "tutorial", "course", ">= 200 x", about)
 
 
 def record_training() -> None:
     """Time 100 epochs of each, 20 at a turn."""
     turn = EPOCHS // 5
     start = time.perf_counter()
-    times = times_by_turns(training_roads(turn), EPOCHS // turn)
+    times = times_by_turns(training_ways(turn), EPOCHS // turn)
     by_epoch = {way: [seconds / turn for seconds in values] for way, values in times.items()}
     about = f"{EPOCHS} epochs over {TUTORIAL_ROWS:,} rows on each side, {turn} at a turn; times are an epoch's"
     fused = statistics.median(times["tutorial"]) / statistics.median(times["course_fused"])

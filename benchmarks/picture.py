@@ -37,11 +37,11 @@ def newest(path: Path = FOLDER / "results.json") -> dict[str, dict[str, Any]]:
 
 def scores(figures: dict[str, dict[str, Any]], ax: Axes) -> None:
     """Mean AUC with its interval, a row a model."""
-    for place, key in enumerate(SCORES.values()):
+    for index, key in enumerate(SCORES.values()):
         value, details = figures[key]["value"], figures[key]["details"]
-        ax.plot([details["low"], details["high"]], [place, place], color=plots.PALETTE[0], linewidth=3, alpha=0.4)
-        ax.plot(value, place, "o", color=plots.PALETTE[0], markersize=9)
-        ax.annotate(f"{value:.4f}", (value, place), xytext=(0, 9), textcoords="offset points", ha="center")
+        ax.plot([details["low"], details["high"]], [index, index], color=plots.PALETTE[0], linewidth=3, alpha=0.4)
+        ax.plot(value, index, "o", color=plots.PALETTE[0], markersize=9)
+        ax.annotate(f"{value:.4f}", (value, index), xytext=(0, 9), textcoords="offset points", ha="center")
     ax.set_yticks(range(len(SCORES)), SCORES)
     ax.set_ylim(len(SCORES) - 0.4, -0.7)
     ax.set_xlabel("mean AUC over six labels, with its 95 % interval")

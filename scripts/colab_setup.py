@@ -34,10 +34,10 @@ class SetupError(RuntimeError):
 def installed() -> dict[str, str]:
     """Return the version of every package that this kernel sees, by its canonical name."""
     versions: dict[str, str] = {}
-    for found in importlib.metadata.distributions():
-        name = found.metadata["Name"]
-        if name and found.version:
-            versions.setdefault(canonicalize_name(name), found.version)
+    for result in importlib.metadata.distributions():
+        name = result.metadata["Name"]
+        if name and result.version:
+            versions.setdefault(canonicalize_name(name), result.version)
     return versions
 
 
@@ -82,11 +82,11 @@ def install() -> None:
     if done.returncode != 0 and "ResolutionImpossible" in done.stdout:
         done = pip_install(line for line in held if _never_changed(line.split("==")[0]))
     if done.returncode != 0:
-        said = "\n".join(done.stdout.strip().splitlines()[-ERROR_LINES:])
+        output = "\n".join(done.stdout.strip().splitlines()[-ERROR_LINES:])
         raise SetupError(
             f"the course's packages could not be installed (pip ended with {done.returncode}). If the network failed, "
             "run this cell again; else take a fresh machine by Runtime > Disconnect and delete runtime, and run it "
-            f"there. pip says:\n{said}"
+            f"there. pip says:\n{output}"
         )
 
 

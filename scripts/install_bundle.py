@@ -97,8 +97,10 @@ def check_files(bundle: Path) -> int:
             faults.append(f"{name} is damaged ({path.stat().st_size:,} bytes)")
     if faults:
         more = f"\n... and {len(faults) - 5} more" if len(faults) > 5 else ""
-        said = "\n".join(faults[:5]) + more
-        raise InstallError(f"the copy is not whole:\n{said}\nCopy the bundle again (unzip it again), then start anew.")
+        output = "\n".join(faults[:5]) + more
+        raise InstallError(
+            f"the copy is not whole:\n{output}\nCopy the bundle again (unzip it again), then start anew."
+        )
     return len(lines)
 
 

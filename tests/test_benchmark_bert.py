@@ -49,7 +49,7 @@ def test_trainer_and_our_loop_lose_the_same(tokens, labels):
     loader = loaders.token_loader(tokens, labels, batch_size=8, shuffle=True)
     stored = loader = DataLoader(bert.Stored(list(loader)), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
-        train, theirs = bert.trainer_road(loader, folder, steps=len(loader), with_dropout=False, as_published=True)
+        train, theirs = bert.trainer_training(loader, folder, steps=len(loader), with_dropout=False, as_published=True)
         train()
     ours = bert.losses_of_the_loop(stored)
     assert len(theirs) == len(ours) == 9

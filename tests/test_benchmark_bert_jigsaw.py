@@ -48,5 +48,5 @@ def test_the_command_that_is_recorded_repeats_the_run():
     options = argparse.Namespace(
         encoder="e", pooling="mean", lr=1e-4, epochs=1, cycles=2, precision="32-true", gpu=True
     )
-    said = bert_jigsaw.given(options)
+    said = bert_jigsaw.options_in_words(options)
     assert said == "--gpu --encoder e --pooling mean --lr 0.0001 --epochs 1 --cycles 2 --precision 32-true"

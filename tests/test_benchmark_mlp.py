@@ -1,4 +1,4 @@
-"""What benchmarks/mlp.py compares is the same net: the tutorial's dense road and ours over sparse rows."""
+"""What benchmarks/mlp.py compares is the same net: the tutorial's dense way and ours over sparse rows."""
 
 import mlp
 import numpy as np
@@ -45,9 +45,9 @@ def test_the_tutorials_dense_loop_and_ours_lose_the_same_on_the_same_batches(tab
 
 def test_the_bare_loop_does_the_steps_of_ours(table):
     weights = []
-    for road in (mlp.bare_road, mlp.fit_road):
+    for way in (mlp.bare_training, mlp.fit_training):
         run = mlp.course_run(*table, epochs=1) | {"scheduler": None}
-        road(run)()
+        way(run)()
         weights.append(run["model"].words.detach())
     assert torch.equal(*weights)
 

@@ -36,8 +36,8 @@ def test_the_other_losses_are_the_tutorials():
 
 @pytest.mark.parametrize("heads", [1, 100])
 def test_both_roads_of_the_heads_lose_the_same(heads):
-    roads = multi_head.head_roads(heads, rows=32)
-    torch.testing.assert_close(roads["list"](), roads["fused"](), atol=1e-6, rtol=1e-6)
+    ways = multi_head.head_losses(heads, rows=32)
+    torch.testing.assert_close(ways["list"](), ways["fused"](), atol=1e-6, rtol=1e-6)
 
 
 def test_both_loaders_give_the_same_rows():

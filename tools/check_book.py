@@ -54,21 +54,21 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the anchors, the addresses and the text of one element."""
-        given = {name: value or "" for name, value in attrs}
-        self.anchors |= {given[name] for name in ("id", "name") if given.get(name)}
+        slots = {name: value or "" for name, value in attrs}
+        self.anchors |= {slots[name] for name in ("id", "name") if slots.get(name)}
         self._style = tag == "style"
         self._titled = self._titled or tag == "title"
-        if tag == "html" and not given.get("lang"):
+        if tag == "html" and not slots.get("lang"):
             self.faults.append("the page does not say its language")
-        if tag == "img" and not given.get("alt", "").strip() and given.get("role") != "presentation":
-            self.faults.append(f"line {self.getpos()[0]}: a picture without a text: {given.get('src', '')[:60]}")
-        if tag in _LOADED and given.get(_LOADED[tag]):
-            self._add(given[_LOADED[tag]], loaded=True)
-        elif given.get("href"):
+        if tag == "img" and not slots.get("alt", "").strip() and slots.get("role") != "presentation":
+            self.faults.append(f"line {self.getpos()[0]}: a picture without a text: {slots.get('src', '')[:60]}")
+        if tag in _LOADED and slots.get(_LOADED[tag]):
+            self._add(slots[_LOADED[tag]], loaded=True)
+        elif slots.get("href"):
             self._add(
-                given["href"], loaded=tag == "link" and bool(_LOADED_RELATIONS & set(given.get("rel", "").split()))
+                slots["href"], loaded=tag == "link" and bool(_LOADED_RELATIONS & set(slots.get("rel", "").split()))
             )
-        self._add_css(given.get("style", ""))
+        self._add_css(slots.get("style", ""))
 
     def handle_data(self, data: str) -> None:
         """Note what a style sheet inside the page loads."""

@@ -32,10 +32,10 @@ def find() -> str:
     Raises:
         NoBrowserError: none of `NAMES` is on the PATH.
     """
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
+    result = next(filter(None, map(shutil.which, NAMES)), None)
+    if result is None:
         raise NoBrowserError(MISSING)
-    return found
+    return result
 
 
 @contextmanager

@@ -201,9 +201,9 @@ class LiveNotebook:
             self.until(lambda: cells.count() == number, seconds, f"not all of its {number} cells are in the page")
 
     def _listen(self, message: Any) -> None:  # noqa: ANN401
-        said = f"{message.text} ({message.location.get('url', '')})"
-        if message.type == "error" and not any(words in said for words in HARMLESS):
-            self.console.append(said)
+        output = f"{message.text} ({message.location.get('url', '')})"
+        if message.type == "error" and not any(words in output for words in HARMLESS):
+            self.console.append(output)
 
     def _has_kernel(self) -> bool:
         kernels = [s["kernel"] for s in self.lab.ask("sessions") if s["path"] == self.path]
@@ -261,10 +261,10 @@ class LiveNotebook:
         self.until(over, seconds, "still running")
 
     def _prompts(self, numbers: list[int]) -> list[str]:
-        found = self.page.locator(".jp-Notebook .jp-Cell").evaluate_all(
+        result = self.page.locator(".jp-Notebook .jp-Cell").evaluate_all(
             "cells => cells.map(cell => cell.querySelector('.jp-InputPrompt')?.textContent ?? '')"
         )
-        return [found[number - 1] for number in numbers]
+        return [result[number - 1] for number in numbers]
 
     def cell(self, number: int) -> "Locator":
         """Return a cell's place in the page."""
@@ -315,16 +315,16 @@ class LiveNotebook:
         A fault is an error or a red box where none belongs, a cell that did not run, a figure that is missing or wider
         than its place, a widget that never came, a dialog, an error in the browser's console.
         """
-        found: dict[int, list[str]] = {}
+        result: dict[int, list[str]] = {}
         for cells in self._screens(pictures):
             for number, cell in enumerate(cells, start=1):
-                found.setdefault(number, []).extend(fault for fault in cell.faults if fault not in found[number])
+                result.setdefault(number, []).extend(fault for fault in cell.faults if fault not in result[number])
         notebook, last = read_notebook(self.file), self.cells()
         for number, cell in run_cells(notebook):
-            found[number].extend(_contents(cell, last[number - 1]))
+            result[number].extend(_contents(cell, last[number - 1]))
         faults = [
             fault_at(number, notebook.cells[number - 1], message)
-            for number, messages in found.items()
+            for number, messages in result.items()
             for message in messages
         ]
         dialogs = self.page.locator(".jp-Dialog").all_inner_texts()
@@ -346,16 +346,16 @@ class LiveNotebook:
             old.unlink()
         pane = self.page.locator(".jp-Notebook .jp-WindowedPanel-outer")
         last = self.page.locator(".jp-Notebook .jp-Cell").last
-        place, count, more = 0, 0, True
+        position, count, more = 0, 0, True
         while more:
-            pane.evaluate("(pane, place) => { pane.scrollTop = place }", place)
+            pane.evaluate("(pane, place) => { pane.scrollTop = place }", position)
             self._settle()
             count += 1
             self.page.screenshot(path=pictures / f"{count:02}.png")
             yield self.cells()
             bottom = last.evaluate("cell => cell.getBoundingClientRect().bottom")
             more = bottom > pane.evaluate("pane => pane.getBoundingClientRect().bottom") + 1
-            place += pane.evaluate("pane => pane.clientHeight") - HEIGHT_SEEN_AGAIN
+            position += pane.evaluate("pane => pane.clientHeight") - HEIGHT_SEEN_AGAIN
 
 
 def _contents(cell: Any, shown: Cell) -> Iterator[str]:  # noqa: ANN401

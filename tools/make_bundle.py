@@ -91,8 +91,10 @@ def git(*arguments: str) -> bytes:
     except OSError as error:
         raise setup_env.SetupError(f"the bundle holds a commit, so git is needed: {error}") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise setup_env.SetupError(f"git {' '.join(arguments)} failed: {said}\nRun this in a clone of the repository.")
+        output = done.stderr.decode(errors="replace").strip()
+        raise setup_env.SetupError(
+            f"git {' '.join(arguments)} failed: {output}\nRun this in a clone of the repository."
+        )
     return done.stdout
 
 

@@ -178,12 +178,12 @@ def stamp_pyproject(text: str, address: Address | None) -> str:
     Raises:
         ValueError: the table [tool.counts-to-bert] is not written as `_TABLE` reads it.
     """
-    found = _TABLE.search(text)
-    if found is None:
+    result = _TABLE.search(text)
+    if result is None:
         raise ValueError('pyproject.toml: no table [tool.counts-to-bert] with repository = "" and branch = "main"')
     repository, branch = address or ("", "main")
-    table = text[found.start() : found.start(1)] + f'{repository}"\nbranch = "{branch}"'
-    return text[: found.start()] + table + text[found.end() :]
+    table = text[result.start() : result.start(1)] + f'{repository}"\nbranch = "{branch}"'
+    return text[: result.start()] + table + text[result.end() :]
 
 
 # ---------------------------------------------------------------- the files

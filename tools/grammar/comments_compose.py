@@ -219,11 +219,11 @@ class Composer:
     def comment(self, labels: Labels) -> str:
         """One comment that deserves the labels."""
         lexicon = self.lexicon
-        given = lexicon.scene()
+        slots = lexicon.scene()
         rude = bool(labels[0])
         target = self.length(RUDE_LENGTHS if rude else CLEAN_LENGTHS)
         room = max(12, int(target * (0.95 if target > 90 else 1.0)))
-        body = self.rude_body(given, room, labels) if any(labels) else self.clean_body(given, room)
+        body = self.rude_body(slots, room, labels) if any(labels) else self.clean_body(slots, room)
         body = typed(repair(body), lexicon, rude=rude)
-        text = dump_quotes(repair(self.layout(body, given, target, rude=rude)))
+        text = dump_quotes(repair(self.layout(body, slots, target, rude=rude)))
         return text[:MOST].strip()

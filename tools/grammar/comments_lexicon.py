@@ -93,15 +93,15 @@ class Lexicon(Grammar):
         """What stays the same through one comment: topic, article, the people spoken to and of, a group."""
         topic = self.pick("topic")
         kinds = ("noun", "nouns", "Noun", "Nouns", "adj", "verbed", "who", "fact", "kind")
-        given = {kind: f"{{{topic}_{kind}}}" for kind in kinds}
-        article = self.expand(self.pick("title"), **given)
-        given["article"] = f"[[{article}]]" if self.chance(0.05) else f'"{article}"' if self.chance(0.2) else article
-        given["user"] = self.expand("{username}")
-        given["other"] = self.expand("{username}")
-        given["USER"] = given["user"].upper()
+        slots = {kind: f"{{{topic}_{kind}}}" for kind in kinds}
+        article = self.expand(self.pick("title"), **slots)
+        slots["article"] = f"[[{article}]]" if self.chance(0.05) else f'"{article}"' if self.chance(0.2) else article
+        slots["user"] = self.expand("{username}")
+        slots["other"] = self.expand("{username}")
+        slots["USER"] = slots["user"].upper()
         which = self.below(len(self.rules["group"]))
-        given["group"], given["groups"] = self.rules["group"][which], self.rules["groups"][which]
-        return self.focused(given)
+        slots["group"], slots["groups"] = self.rules["group"][which], self.rules["groups"][which]
+        return self.focused(slots)
 
     def focused(self, given: dict[str, str]) -> dict[str, str]:
         """Add what the comment keeps coming back to: a noun, a place, a part of the article, a source."""

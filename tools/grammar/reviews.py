@@ -47,10 +47,10 @@ def review(grammar: Grammar, sentiment: str) -> str:
     """One review of the given sentiment, between 15 and 320 words."""
     number = grammar.random()
     size = next(name for name, limit in SIZES if number < limit)
-    given = cast(grammar) | sides(grammar, sentiment)
+    slots = cast(grammar) | sides(grammar, sentiment)
     text = ""
     while len(text.split()) < SHORTEST:
-        text = grammar.expand(vary(grammar, grammar.expand(grammar.pick(size), **given)), **given)
+        text = grammar.expand(vary(grammar, grammar.expand(grammar.pick(size), **slots)), **slots)
     text = polish(text)
     return rough(grammar, paragraphs(grammar, text), sentiment)
 
@@ -135,8 +135,8 @@ def rough(grammar: Grammar, text: str, sentiment: str) -> str:
 
 def words_of(text: str) -> list[re.Match[str]]:
     """Lower-case words of five letters or more that may be spoilt without changing what a review says."""
-    found = re.finditer(r"(?<![\w<'])[a-z]{5,}(?![\w'])", text)
-    return [match for match in found if match.group() not in KEEP]
+    result = re.finditer(r"(?<![\w<'])[a-z]{5,}(?![\w'])", text)
+    return [match for match in result if match.group() not in KEEP]
 
 
 def mistype(grammar: Grammar, text: str) -> str:

@@ -72,7 +72,7 @@ def make(seed: int = SEED, rows: int = ROWS) -> pd.DataFrame:
         while text.lower() in seen:
             text, topics = write(grammar, language, used)
         seen.add(text.lower())
-        noted = [topic for place, topic in enumerate(topics) if place == 0 or not grammar.chance(FORGOTTEN)]
+        noted = [topic for position, topic in enumerate(topics) if position == 0 or not grammar.chance(FORGOTTEN)]
         marks = [pd.NA if row < SINCE.get(label, 0) * rows // ROWS else int(label in noted) for label in LABELS]
         table.append((f"{language.upper()}-{row + 1:05}", text, *marks))
     return pd.DataFrame(table, columns=["ticket", "message", *LABELS]).astype(dict.fromkeys(LABELS, "Int8"))
@@ -92,9 +92,9 @@ def choose(grammar: Grammar, size: int) -> list[str]:
     """Topics of a message: the first by `FIRST`, each further one mostly out of the company that the last one keeps."""
     topics: list[str] = []
     while len(topics) < size:
-        company = partners(grammar, topics[-1]) if topics and grammar.chance(0.7) else []
-        company = [topic for topic in company if topic not in topics]
-        topic = weighted(grammar, {topic: FIRST[topic] for topic in company} if company else FIRST)
+        others = partners(grammar, topics[-1]) if topics and grammar.chance(0.7) else []
+        others = [topic for topic in others if topic not in topics]
+        topic = weighted(grammar, {topic: FIRST[topic] for topic in others} if others else FIRST)
         if topic not in topics:
             topics.append(topic)
     return topics
@@ -114,19 +114,19 @@ def partners(grammar: Grammar, topic: str) -> list[str]:
 
 def sentences(grammar: Grammar, topics: list[str], used: Counter[str]) -> list[str]:
     """A sentence a topic, or one for two neighbouring topics that have sentences of their own."""
-    found, place = [], 0
-    while place < len(topics):
-        here = topics[place]
-        pair = [f"both_{here}_{other}" for other in topics[place + 1 : place + 2]]
-        pair += [f"both_{other}_{here}" for other in topics[place + 1 : place + 2]]
+    result, position = [], 0
+    while position < len(topics):
+        here = topics[position]
+        pair = [f"both_{here}_{other}" for other in topics[position + 1 : position + 2]]
+        pair += [f"both_{other}_{here}" for other in topics[position + 1 : position + 2]]
         pair = [symbol for symbol in pair if symbol in grammar.rules]
         if pair and grammar.chance(0.6):
-            found.append(filled(grammar, grammar.pick(pair[0])))
-            place += 2
+            result.append(filled(grammar, grammar.pick(pair[0])))
+            position += 2
             continue
-        found.append(filled(grammar, grammar.pick(f"{tier(grammar, here, used)}_{here}")))
-        place += 1
-    return found
+        result.append(filled(grammar, grammar.pick(f"{tier(grammar, here, used)}_{here}")))
+        position += 1
+    return result
 
 
 def tier(grammar: Grammar, topic: str, used: Counter[str]) -> str:
@@ -142,8 +142,8 @@ def tier(grammar: Grammar, topic: str, used: Counter[str]) -> str:
 
 def filled(grammar: Grammar, sentence: str) -> str:
     """A sentence with its slots filled, every use of a slot that names one thing with the same words."""
-    given = {name: grammar.expand(f"{{{name}}}") for name in ("title", "author", "item", "kid")}
-    text = swapped(grammar, grammar.expand(sentence, **given))
+    slots = {name: grammar.expand(f"{{{name}}}") for name in ("title", "author", "item", "kid")}
+    text = swapped(grammar, grammar.expand(sentence, **slots))
     asks = re.match(r"(?:could you|would you|can you)\b", text, re.IGNORECASE)
     return f"{text.rstrip('.')}?" if asks and text.endswith(".") else text
 
@@ -164,8 +164,8 @@ def frame(grammar: Grammar, parts: list[str]) -> str:
     pieces = [grammar.expand("{greeting}")] if grammar.chance(0.45) else []
     if grammar.chance(0.28):
         pieces.append(grammar.expand("{before_it}"))
-    for place, part in enumerate(parts):
-        if place and grammar.chance(0.4):
+    for position, part in enumerate(parts):
+        if position and grammar.chance(0.4):
             pieces.append(grammar.expand("{link}"))
             part = part if part.startswith(("I ", "I'", "'")) else part[0].lower() + part[1:]
         pieces.append(part)
@@ -184,7 +184,7 @@ def joined(pieces: list[str]) -> list[str]:
 
 def lasts(pieces: list[str]) -> list[tuple[str, bool]]:
     """Each piece, and whether it is the last."""
-    return [(piece, place == len(pieces) - 1) for place, piece in enumerate(pieces)]
+    return [(piece, position == len(pieces) - 1) for position, piece in enumerate(pieces)]
 
 
 def rough(grammar: Grammar, text: str) -> str:
@@ -207,8 +207,8 @@ def abroad(grammar: Grammar, language: str, size: int) -> tuple[str, list[str]]:
     """A message in another language, and its topics."""
     topics = choose(grammar, size)
     pieces = [grammar.expand(f"{{{language}_greeting}}")] if grammar.chance(0.6) else []
-    for place, topic in enumerate(topics):
-        pieces += [grammar.expand(f"{{{language}_and}}")] if place else []
+    for position, topic in enumerate(topics):
+        pieces += [grammar.expand(f"{{{language}_and}}")] if position else []
         pieces.append(grammar.expand(f"{{{language}_{topic}}}"))
     pieces += [grammar.expand(f"{{{language}_after}}")] if grammar.chance(0.4) else []
     pieces += [grammar.expand(f"{{{language}_closing}}")] if grammar.chance(0.5) else []
