@@ -80,8 +80,6 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     assert datasets.label_distribution(parts).loc["rude", ["train", "valid", "test"]].sum() == positives
     assert len(datasets.downsample_negatives(frame, negatives=1, labels=["rude"])) == positives + 1
     assert len(plots.label_counts(frame, labels=["rude"]).patches) == 1
-    ticks = plots.lengths_by_label(frame, frame["body"].str.len(), unit="characters", labels=["rude"]).get_yticklabels()
-    assert ticks[-1].get_text() == f"rude (n={positives})"
     more = frame.assign(late=column.to_numpy())
     assert widgets.company(more, ["rude"], labels=["rude", "late"]).loc["late", "both"] == positives
     explorer = widgets.LabelExplorer(more, ["rude"], labels=["rude", "late"], text="body")
@@ -386,16 +384,6 @@ def test_group_names_in_another_order_than_the_rows_are_refused():
     parts = datasets.split(shuffled, valid=0.2, test=0.2, groups=authors[shuffled.index])
     sides = [set(authors[part["year"] - 2016]) for part in parts]
     assert sum(map(len, sides)) == 5
-
-
-def test_lengths_of_other_rows_are_refused():
-    frame = mails(KNOWN)
-    sizes = frame["body"].str.len()
-    with pytest.raises(NAMED, match="values has another index than the table"):
-        plots.lengths_by_label(frame.sample(frac=1, random_state=0), sizes, unit="characters", labels=["rude"])
-    with pytest.raises(ValueError, match=r"values \(9,\): expected one length per row of the table, \(10,\)"):
-        plots.lengths_by_label(frame, sizes.to_numpy()[:9], unit="characters", labels=["rude"])
-    plt.close("all")
 
 
 @pytest.mark.parametrize(

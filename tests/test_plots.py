@@ -51,24 +51,7 @@ def test_label_counts_draw_the_counts_in_order(comments):
 def test_a_given_ax_is_drawn_on_and_returned(comments):
     ax = plt.subplots()[1]
     assert plots.label_counts(comments, ax=ax) is ax
-    assert plots.columns(pd.Series([1, 2]), ax=ax) is ax
-
-
-def test_lengths_count_every_text_and_draw_the_cuts():
-    ax = plots.lengths(list(range(1, 101)), unit="tokens", cuts=(50, 90))
-    assert [text.strip() for text in texts(ax)] == ["50", "90"]
-    assert [line.get_xdata()[0] for line in ax.lines] == [50, 90]
-    assert ax.get_xscale() == "log"
-    assert "log axis" in ax.get_xlabel()
-    assert sum(bar.get_height() for bar in ax.patches) == 100
-
-
-def test_the_curve_of_what_is_cut_passes_through_its_marks():
-    ax = plots.share_longer(list(range(1, 1001)), unit="tokens", cuts=(250,))
-    assert texts(ax) == ["250: 75.0%"]
-    limits, shares = ax.lines[0].get_data()
-    assert np.interp(250, limits, shares) == pytest.approx(0.75, abs=0.01)
-    assert (np.diff(shares) <= 0).all()
+    assert plots.bars(pd.Series([1, 2]), ax=ax) is ax
 
 
 @pytest.fixture
@@ -84,17 +67,6 @@ def extents(ax):
 
 
 @pytest.mark.usefixtures("style")
-def test_the_names_of_limits_stand_at_their_points_and_do_not_meet():
-    sizes = np.random.default_rng(0).lognormal(4, 0.95, 4000).astype(int)
-    ax = plots.share_longer(sizes, unit="tokens", cuts=(128, 256, 512))
-    names = extents(ax)
-    assert not any(one.overlaps(other) for place, one in enumerate(names) for other in names[:place])
-    for text, name in zip(ax.texts, names, strict=True):
-        x, y = ax.transData.transform(text.xy)
-        assert 0 < name.x0 - x < 20 and -5 < name.y0 - y < 20
-
-
-@pytest.mark.usefixtures("style")
 @pytest.mark.parametrize("rows", [1, 2, 6])
 def test_the_name_of_the_target_stands_below_the_dots(rows):
     ax = plots.spread({str(row): np.linspace(-1, 1, 60) for row in range(rows)}, target=0, unit="off")
@@ -104,12 +76,15 @@ def test_the_name_of_the_target_stands_below_the_dots(rows):
     assert name.y1 < min(map(min, dots)) + 3
 
 
-def test_lengths_by_label_show_the_median(comments):
-    sizes = np.arange(1, 201)
-    ax = plots.lengths_by_label(comments, sizes, unit="words")
-    shown = dict(zip([t.get_text().split(" ")[0] for t in ax.get_yticklabels()], texts(ax), strict=True))
-    assert shown["toxic"] == f"{np.median(sizes[comments['toxic'] == 1]):.0f}"
-    assert next(iter(shown)) == "clean"
+@pytest.mark.parametrize("orientation", ["horizontal", "vertical"])
+def test_bars_are_as_long_as_their_values_and_carry_their_texts(orientation):
+    values = pd.Series([3, 1200], index=["same", "same"])
+    ax = plots.bars(values, orientation=orientation)
+    assert [max(bar.get_width(), bar.get_height()) for bar in ax.patches] == [3, 1200]
+    assert texts(ax) == ["3", "1,200"]
+    assert texts(plots.bars(values, texts=["a", "b"], orientation=orientation)) == ["a", "b"]
+    with pytest.raises(ValueError, match="orientation='up': expected 'horizontal' or 'vertical'"):
+        plots.bars(values, orientation="up")
 
 
 def test_heat_map_writes_every_number():
@@ -120,46 +95,17 @@ def test_heat_map_writes_every_number():
         plots.heat_map(table, number_format="zz")
 
 
-def test_marking_words_draw_the_strongest_on_top():
-    table = pd.DataFrame({"z": [3.0, 2.0, 1.0], "marked": [9, 5, 2], "others": [1, 2, 3]}, index=["x", "y", "z"])
-    ax = plots.distinctive_words(table, most=2)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["y", "x"]
-    assert texts(ax) == ["5 | 2", "9 | 1"]
-
-
 def test_spread_draws_every_draw_and_the_aim():
     ax = plots.spread({"random": [1, 5, 3], "stratified": [3, 3]}, target=3, unit="threats")
     assert [len(line.get_xdata()) for line in ax.lines[:2]] == [3, 2]
     assert ax.lines[2].get_xdata() == [3, 3]
 
 
-def test_the_road_greys_what_is_not_ready():
-    ax = plots.road([("00", "a"), ("01", "b"), ("02", "c")], ready=["00", "02"], per_row=2)
-    dots = [line.get_color() for line in ax.lines if line.get_marker() == "o"]
-    assert dots == [plots.PALETTE[0], plots.GREY, plots.PALETTE[0]]
-
-
 def test_no_function_shows_the_figure_itself(comments, monkeypatch):
     monkeypatch.setattr(plt, "show", lambda *a, **k: pytest.fail("plt.show() was called"))
     plots.use_style()
     plots.label_counts(comments)
-    plots.lengths([1, 2, 3], unit="words")
-
-
-def test_compare_draws_a_panel_for_each_score_and_a_bar_for_each_model():
-    table = pd.DataFrame({"accuracy": [0.9, 0.5], "recall": [0.0, 1.0]}, index=["a", "b"])
-    axes = plots.compare({"one": table, "two": 1 - table})
-    assert [ax.get_xlabel() for ax in axes] == ["accuracy", "recall"]
-    assert [bar.get_width() for bar in axes[1].patches] == pytest.approx([0.0, 1.0, 1.0, 0.0])
-    assert [text.get_text() for text in axes[0].figure.legends[0].get_texts()] == ["one", "two"]
-
-
-def test_learning_curves_mark_the_best_epoch():
-    history = pd.DataFrame({"train_loss": [3, 2, 1.0], "valid_loss": [2, 1, 1.5]}, index=[1, 2, 3])
-    ax = plots.learning_curves(history)
-    assert [text.strip() for text in texts(ax)] == ["train", "valid", "best"]
-    assert ax.lines[2].get_xdata() == [2, 2]
-    assert [t.strip() for t in texts(plots.learning_curves(history[["train_loss"]]))] == ["train"]
+    plots.histograms(pd.DataFrame({"words": [1, 2, 3]}))
 
 
 def test_roc_writes_the_area_of_each_label():
@@ -173,14 +119,6 @@ def test_precision_recall_draws_the_rates():
     curves = {"toxic": pd.DataFrame({"recall": [1, 0.5, 0], "precision": [0.2, 0.8, 1]})}
     ax = plots.precision_recall(curves, rates={"toxic": 0.2})
     assert ax.lines[1].get_ydata() == [0.2, 0.2]
-
-
-def test_confusion_counts_every_known_row():
-    targets = np.array([[0, 1], [1, np.nan], [1, 1.0]])
-    axes = plots.confusion(targets, np.array([[0, 0], [1, 1], [0, 1]]), ["a", "b"])
-    assert [texts(ax) for ax in axes] == [["1", "0", "1", "1"], ["0", "0", "1", "1"]]
-    with pytest.raises(ValueError, match="3 labels do not fit"):
-        plots.confusion(targets, targets, ["a", "b", "c"])
 
 
 def test_lines_are_named_at_their_ends_without_overlap():
@@ -228,7 +166,7 @@ def test_reliability_draws_the_diagonal_and_a_line_a_model():
 def test_heads_draw_a_box_a_layer_and_a_head_and_a_dot_a_logit():
     ax = plots.heads(["12", "256"], {"toxic": 1, "level": 3}, classes={"level": ["none", "mild", "severe"]})
     assert len(ax.patches) == 4
-    assert len(ax.lines) == 4
+    assert sum(line.get_marker() == "o" for line in ax.lines) == 4
     assert [words for words in texts(ax) if words] == [
         *("12", "256", "toxic", "level: none", "level: mild", "level: severe"),
     ]

@@ -1,7 +1,6 @@
-"""Charts for any numbers: bars, columns, heat maps, draws, the outline of the course."""
+"""Charts of any numbers (bars, heat maps, lines, intervals) and of scores (ROC, precision-recall, reliability)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,8 +9,17 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from helpers.arguments import as_numbers, check_count, check_list, check_mapping, check_number, check_table
-from helpers.plots.style import DARK, GREY, PALETTE, name_points, new_axes, plain, short
+from helpers.arguments import (
+    as_numbers,
+    check_choice,
+    check_count,
+    check_list,
+    check_mapping,
+    check_number,
+    check_table,
+)
+from helpers.datasets.labels import label_matrix, label_names
+from helpers.plots.style import DARK, GREY, PALETTE, label_colors, name_points, new_axes, plain, short
 
 
 def bars(
@@ -19,14 +27,16 @@ def bars(
     *,
     texts: Sequence[str] | None = None,
     colors: Sequence[str] | str | None = None,
+    orientation: str = "horizontal",
     ax: Axes | None = None,
 ) -> Axes:
-    """Horizontal bars that carry their numbers, first value at the bottom.
+    """Draw bars with their numbers beside them.
 
     Args:
-        values: N values, the index names the bars.
+        values: N values, the index names the bars; the first is at the bottom, or at the left.
         texts: (N,) what stands at the bars; None writes the values.
         colors: one colour or (N,) colours.
+        orientation: "horizontal", or "vertical" for values in an order of their own, such as counts 0, 1, 2.
         ax: where to draw; None draws on a new figure.
 
     Examples:
@@ -36,104 +46,52 @@ def bars(
         >>> [text.get_text() for text in ax.texts]
         ['38', '395', '766']
     """
-    names, heights, texts = _bars_of(values, texts)
-    ax = ax or new_axes()
-    drawn = ax.barh(np.arange(len(names)), heights, tick_label=names, color=colors or PALETTE[0])
-    ax.bar_label(drawn, labels=texts, padding=4, color=DARK)
-    ax.margins(x=0.3)
-    ax.grid(visible=False)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    return ax
-
-
-def columns(
-    values: pd.Series, *, texts: Sequence[str] | None = None, color: str | None = None, ax: Axes | None = None
-) -> Axes:
-    """Upright bars that carry their numbers, for values in an order of their own such as counts 0, 1, 2.
-
-    Args:
-        values: N values, the index names the bars.
-        texts: (N,) what stands on the bars; None writes the values.
-        color: of the bars.
-        ax: where to draw; None draws on a new figure.
-
-    Examples:
-        >>> import pandas as pd
-        >>> from helpers import plots
-        >>> ax = plots.columns(pd.Series([7190, 344, 466], index=[0, 1, 2]))
-        >>> ax.set_xlabel("labels of a comment").get_text()
-        'labels of a comment'
-    """
-    names, heights, texts = _bars_of(values, texts)
-    ax = ax or new_axes()
-    drawn = ax.bar(np.arange(len(names)), heights, tick_label=names, color=color or PALETTE[0])
-    ax.bar_label(drawn, labels=texts, padding=3, color=DARK)
-    ax.margins(y=0.12)
-    ax.grid(visible=False)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    return ax
-
-
-def _bars_of(values: pd.Series, texts: Sequence[str] | None) -> tuple[list[str], np.ndarray, list[str]]:
-    """Names (some may be equal), heights and texts of bars; ValueError for no Series, or for texts of other bars."""
     if not isinstance(values, pd.Series) or values.empty:
         raise ValueError(f"values is a {type(values).__name__}: expected a Series of numbers with at least one row")
     heights = as_numbers("values", values)
-    names = [plain(name) for name in values.index]
-    if texts is None:
-        return names, heights, [short(value) for value in heights]
-    return names, heights, [plain(text) for text in check_list("texts", texts, "texts, one per bar", size=len(names))]
+    texts = [short(value) for value in heights] if texts is None else texts
+    texts = [plain(text) for text in check_list("texts", texts, "texts, one per bar", size=len(heights))]
+    is_horizontal = check_choice("orientation", orientation, ("horizontal", "vertical")) == "horizontal"
+    ax = ax or new_axes()
+    draw, axis = (ax.barh, ax.xaxis) if is_horizontal else (ax.bar, ax.yaxis)
+    names = [plain(name) for name in values.index]  # at numbers, because some may be equal
+    drawn = draw(np.arange(len(names)), heights, tick_label=names, color=colors or PALETTE[0])
+    ax.bar_label(drawn, labels=texts, padding=4, color=DARK)
+    ax.margins(x=0.3 if is_horizontal else None, y=None if is_horizontal else 0.12)
+    ax.grid(visible=False)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    return ax
 
 
-def _checked_limits(limits: tuple[float, float]) -> tuple[float, float]:
-    pair = check_list("limits", limits, "numbers (lowest, highest)", size=2)
-    low = check_number("limits[0]", pair[0])
-    return low, check_number("limits[1]", pair[1], above=low)
-
-
-def compare(tables: dict[str, pd.DataFrame], *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
-    """Scores of several models beside each other: a panel for each score, a group of bars for each row.
+def label_counts(frame: pd.DataFrame, *, labels: Iterable[str] | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the rows of each label as bars with counts and shares, most frequent on top.
 
     Args:
-        tables: for each model the same (R, C) table of shares from 0 to 1; first row at the bottom.
-        axes: C axes to draw on; None draws on a new figure.
-
-    Returns:
-        The axes, one for each column.
+        frame: a table of comments.
+        labels: label columns; None takes those that the table carries.
+        ax: where to draw; None draws on a new figure.
 
     Examples:
-        >>> import pandas as pd
-        >>> from helpers import plots
-        >>> table = pd.DataFrame({"precision": [0.8, 0.6], "recall": [0.7, 0.3]}, index=["toxic", "threat"])
-        >>> axes = plots.compare({"counts": table, "BERT": table + 0.1})
-        >>> [ax.get_xlabel() for ax in axes]
-        ['precision', 'recall']
+        >>> from helpers import datasets, plots
+        >>> ax = plots.label_counts(datasets.load_comments())
+        >>> ax.get_yticklabels()[0].get_text()  # the rarest is at the bottom
+        'threat'
     """
-    first = check_table("tables", next(iter(check_mapping("tables", tables, keys="model").values())))
-    for name, table in tables.items():
-        if not (check_table(f"tables[{name!r}]", table, first.columns).index.equals(first.index)):
-            raise ValueError(f"tables[{name!r}] has the rows {list(table.index)}, the first table {list(first.index)}")
-        as_numbers(f"tables[{name!r}]", table)
-    axes = axes if axes is not None else plt.subplots(1, first.shape[1], figsize=(10.5, 4), sharey=True)[1]
-    height = 0.8 / len(tables)
-    for ax, column in zip(axes, first.columns, strict=True):
-        for index, (name, table) in enumerate(tables.items()):
-            ys = np.arange(len(table)) + (len(tables) / 2 - index - 0.5) * height
-            drawn = ax.barh(ys, table[column], height=height, color=PALETTE[index % len(PALETTE)], label=plain(name))
-            ax.bar_label(drawn, labels=[f"{v:.0%}" for v in table[column]], padding=3, fontsize=9, color=DARK)
-        ax.set_yticks(range(len(first)), [plain(name) for name in first.index])
-        ax.set_xlim(0, 1.15)
-        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
-        ax.set_xlabel(plain(column))
-        ax.grid(visible=False)
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(tables))
-    return axes
+    names = label_names(frame, labels)
+    values = pd.DataFrame(label_matrix(frame, names).astype(float), columns=names)
+    counts = values.sum().sort_values()
+    shares = values.mean()[counts.index]
+    texts = [f"{int(c):,}  ({s:.1%})" for c, s in zip(counts, shares, strict=True)]
+    colors = label_colors(names)
+    ax = bars(counts, texts=texts, colors=[colors[name] for name in counts.index], ax=ax)
+    ax.set_xlabel("comments")
+    return ax
 
 
 def heat_map(
     table: pd.DataFrame, *, number_format: str = ".2f", limits: tuple[float, float] = (0, 1), ax: Axes | None = None
 ) -> Axes:
-    """A table as coloured squares that carry their numbers.
+    """Draw a table as coloured squares that carry their numbers.
 
     Args:
         table: (R, C) numbers.
@@ -150,7 +108,8 @@ def heat_map(
         ['1.00', '0.40', '0.40', '1.00']
     """
     numbers = as_numbers("table", check_table("table", table))
-    low, high = _checked_limits(limits)
+    low, high = check_list("limits", limits, "numbers (lowest, highest)", size=2)
+    check_number("limits[1]", high, above=check_number("limits[0]", low))
     if np.isfinite(numbers).all() and all(map(pd.api.types.is_integer_dtype, table.dtypes)):
         numbers = numbers.astype(int)  # for formats of whole numbers
     try:
@@ -162,8 +121,7 @@ def heat_map(
     cmap = "vlag" if low < 0 else "Blues"
     sns.heatmap(table, annot=True, fmt=number_format, vmin=low, vmax=high, cmap=cmap, cbar=False, linewidths=1, ax=ax)
     ax.tick_params(axis="y", rotation=0)
-    names = [label.get_text() for label in ax.get_xticklabels()]
-    ax.set_xticks(ax.get_xticks(), names, rotation=30, ha="right")
+    plt.setp(ax.get_xticklabels(), rotation=30, ha="right")
     return ax
 
 
@@ -175,7 +133,7 @@ def lines(
     marker: str = "o",
     ax: Axes | None = None,
 ) -> Axes:
-    """One line a column over the table's index, each named at its last known point; names that meet are moved apart.
+    """Draw one line per column over the index, each named at its last known point; names that meet are moved apart.
 
     Args:
         table: (N, C) numbers, NaN where a line has no point.
@@ -209,7 +167,7 @@ def lines(
 def histograms(
     table: pd.DataFrame, *, log: bool = False, bins: int | Sequence[float] = 60, ax: Axes | None = None
 ) -> Axes:
-    """Histograms of several columns as outlines on each other, over the same bins.
+    """Draw histograms of several columns as outlines on each other, over the same bins.
 
     Args:
         table: (N, C) numbers; above 0 where `log`.
@@ -229,18 +187,16 @@ def histograms(
     if np.isnan(numbers).all() or (log and (numbers <= 0).any()):
         raise ValueError(f"table: expected known numbers{' above 0, because log=True' if log else ''}")
     ax = ax or new_axes()
-    low, high = np.nanmin(numbers), np.nanmax(numbers)
-    edges: Any = bins
-    if isinstance(bins, Sequence | np.ndarray) and not isinstance(bins, str | bytes):
-        edges = [check_number("bins", edge) for edge in check_list("bins", bins, "edges")]
-        if len(edges) < 2 or sorted(set(edges)) != edges:
-            raise ValueError(f"bins={edges!r:.200}: expected a number of bins, or at least two edges that rise")
+    if isinstance(bins, Sequence | np.ndarray):
+        edges = as_numbers("bins", bins)
+        if edges.ndim != 1 or len(edges) < 2 or not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+            raise ValueError(f"bins={bins!r:.200}: expected a number of bins, or at least two edges that rise")
     else:
-        bins = check_count("bins", bins)
-        edges = np.geomspace(low, high, bins + 1) if log else np.linspace(low, high, bins + 1)
+        spaced = np.geomspace if log else np.linspace
+        edges = spaced(np.nanmin(numbers), np.nanmax(numbers), check_count("bins", bins) + 1)
     for index, column in enumerate(table.columns):
         color = PALETTE[index % len(PALETTE)]
-        ax.hist(table[column], edges, histtype="step", linewidth=2, color=color, label=plain(column))
+        ax.hist(table[column], edges.tolist(), histtype="step", linewidth=2, color=color, label=plain(column))
     if log:
         ax.set_xscale("log")
     ax.legend(loc="best")
@@ -250,7 +206,7 @@ def histograms(
 def intervals(
     table: pd.DataFrame, *, colors: Sequence[str] | None = None, signed: bool = False, ax: Axes | None = None
 ) -> Axes:
-    """Values with their intervals as dots on bars, one row each, first row at the bottom, numbers at the right.
+    """Draw values with their confidence intervals, one row each, first row at the bottom, numbers at the right.
 
     Args:
         table: (N, ...) with the columns `value`, `low` and `high`, as `evaluation.bootstrap` gives them.
@@ -292,7 +248,7 @@ def intervals(
 def spread(
     values: dict[str, Sequence[float]], *, target: float, unit: str, name: str = "aim", ax: Axes | None = None
 ) -> Axes:
-    """Repeated draws as dots, one row for each way of drawing, with the value aimed at as a line.
+    """Draw repeated draws as dots, one row for each way of drawing, with the target value as a line.
 
     Args:
         values: draws by name.
@@ -327,38 +283,98 @@ def spread(
     return ax
 
 
-def road(
-    stops: Sequence[tuple[str, str]], *, ready: Sequence[str] | None = None, per_row: int = 6, ax: Axes | None = None
-) -> Axes:
-    """Stops of a road as numbered circles, row by row.
+def roc(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """Draw ROC curves, one per label, with the AUC in the legend and the diagonal of random scores.
 
     Args:
-        stops: (number, words) of each stop.
-        ready: numbers of the stops that are open, the others are grey; None for all.
-        per_row: stops in a row.
+        curves: by label, with the columns `fpr` and `tpr`, as `metrics.roc_points` gives them.
         ax: where to draw; None draws on a new figure.
 
     Examples:
-        >>> from helpers import plots
-        >>> ax = plots.road([("01", "the data"), ("02", "counts"), ("03", "heads")], ready=["01"])
-        >>> [text.get_text() for text in ax.texts][:2]
-        ['01', 'the data']
+        >>> from helpers import metrics, plots
+        >>> ax = plots.roc({"toxic": metrics.roc_points([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6])})
+        >>> ax.get_legend().get_texts()[0].get_text()
+        'toxic 0.750'
     """
-    stops = check_list("stops", stops, "pairs (number, words)")
-    if not stops or not all(isinstance(stop, Sequence) and len(stop) == 2 for stop in stops):
-        raise ValueError(f"stops={stops!r:.200}: expected a list of pairs (number, words), at least one")
-    rows = -(-len(stops) // check_count("per_row", per_row))
-    ax = ax or new_axes(1.55 * per_row, 1.75 * rows)
-    places = [(i % per_row, -(i // per_row)) for i in range(len(stops))]
-    for row in range(rows):
-        inside = [x for x, y in places if y == -row]
-        ax.plot([min(inside), max(inside)], [-row, -row], color="#CCCCCC", linewidth=6, zorder=1)
-    for (x, y), (number, words) in zip(places, stops, strict=True):
-        color = PALETTE[0] if ready is None or number in ready else GREY
-        ax.plot(x, y, "o", markersize=36, color=color, zorder=2)
-        ax.annotate(plain(number), (x, y), ha="center", va="center", color="white", weight="bold", zorder=3)
-        ax.annotate(plain(words), (x, y - 0.3), ha="center", va="top", color=DARK, fontsize=11)
-    ax.set_xlim(-0.6, per_row - 0.4)
-    ax.set_ylim(-rows + 0.2, 0.35)
-    ax.axis("off")
+    _check_curves(curves, ["fpr", "tpr"])
+    ax = ax or new_axes(5.5, 5)
+    colors = label_colors(list(curves))
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    for label, points in curves.items():
+        area = np.trapezoid(points["tpr"], points["fpr"])
+        ax.plot(points["fpr"], points["tpr"], color=colors[label], linewidth=2, label=f"{plain(label)} {area:.3f}")
+    ax.set_xlabel("share of the negatives flagged (false positive rate)")
+    ax.set_ylabel("share of the positives found (recall)")
+    ax.legend(loc="lower right")
     return ax
+
+
+def precision_recall(
+    curves: dict[str, pd.DataFrame], *, rates: Mapping[str, float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw precision-recall curves, one per label; the rate of a label, what random scores reach, as a dotted line.
+
+    Args:
+        curves: by label, with the columns `recall` and `precision`, as `metrics.precision_recall_points` gives them.
+        rates: share of the positives by label; None draws no lines.
+        ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import metrics, plots
+        >>> points = metrics.precision_recall_points([1, 0, 1, 0], [0.9, 0.2, 0.4, 0.6])
+        >>> ax = plots.precision_recall({"toxic": points}, rates={"toxic": 0.5})
+        >>> ax.get_legend().get_texts()[0].get_text()
+        'toxic'
+    """
+    _check_curves(curves, ["recall", "precision"])
+    rates = {} if rates is None else check_mapping("rates", rates, keys="label")
+    if rates and (missing := [label for label in curves if label not in rates]):
+        raise ValueError(f"rates: expected one per curve, found none for {missing}")
+    ax = ax or new_axes(5.5, 5)
+    colors = label_colors(list(curves))
+    for label, points in curves.items():
+        ax.step(
+            points["recall"], points["precision"], where="post", color=colors[label], linewidth=2, label=plain(label)
+        )
+        if rates:
+            ax.axhline(check_number(f"rates[{label!r}]", rates[label]), color=colors[label], linestyle=":", linewidth=1)
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.set_xlabel("share of the positives found (recall)")
+    ax.set_ylabel("share of the flagged that are positive (precision)")
+    ax.legend(loc="best")
+    return ax
+
+
+def reliability(curves: dict[str, pd.DataFrame], *, ax: Axes | None = None) -> Axes:
+    """Draw reliability diagrams, one line per model, dots as large as their bins are full; calibrated is the diagonal.
+
+    Args:
+        curves: by name, with the columns `predicted`, `observed` and `rows`, as `evaluation.reliability` gives them.
+        ax: where to draw; None draws on a new figure.
+
+    Examples:
+        >>> from helpers import evaluation, plots
+        >>> points = evaluation.reliability([0, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.8], n_bins=2)
+        >>> ax = plots.reliability({"as it is": points})
+        >>> ax.get_ylabel()
+        'share of positives among these rows'
+    """
+    _check_curves(curves, ["predicted", "observed", "rows"])
+    ax = ax or new_axes(5.5, 5)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+    for index, (name, points) in enumerate(curves.items()):
+        color = PALETTE[index % len(PALETTE)]
+        ax.plot(points["predicted"], points["observed"], color=color, linewidth=2, label=plain(name))
+        sizes = 12 + 200 * points["rows"] / points["rows"].sum()
+        ax.scatter(points["predicted"], points["observed"], s=sizes, color=color, zorder=3)
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    ax.set_xlabel("predicted probability")
+    ax.set_ylabel("share of positives among these rows")
+    ax.legend(loc="upper left")
+    return ax
+
+
+def _check_curves(curves: Mapping[str, pd.DataFrame], columns: Sequence[str]) -> None:
+    """ValueError where curves are no dict of tables with these columns."""
+    for name, points in check_mapping("curves", curves).items():
+        as_numbers(f"curves[{name!r}]", check_table(f"curves[{name!r}]", points, columns)[list(columns)])

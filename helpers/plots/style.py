@@ -12,7 +12,7 @@ from helpers.arguments import check_names
 from helpers.datasets.loading import JIGSAW_LABELS
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#555555")
-GREY, DARK, CLEAN = "#777777", "#333333", "#999999"
+GREY, DARK = "#777777", "#333333"
 
 
 def use_style() -> None:
