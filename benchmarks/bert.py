@@ -40,6 +40,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from helpers import config, datasets, loaders, loops, losses, models, text
+from helpers.loaders.row_order import EpochBatchSampler
+from helpers.loaders.tokens import TokenRows, Tokens
 
 COMMAND = "python benchmarks/bert.py --data FOLDER"
 LABELS = list(datasets.JIGSAW_LABELS)
@@ -78,10 +80,10 @@ def run_of(model: models.BertTagger, loader: DataLoader, *, steps: int | None = 
     return parts | {"clip_norm": 1.0, "progress": False}
 
 
-class Padded(loaders.TokenRows):
+class Padded(TokenRows):
     """The same rows, all padded to one length."""
 
-    def __init__(self, tokens: loaders.Tokens, labels: np.ndarray, length: int) -> None:
+    def __init__(self, tokens: Tokens, labels: np.ndarray, length: int) -> None:
         super().__init__(tokens, labels)
         self.length = length
 
@@ -91,9 +93,9 @@ class Padded(loaders.TokenRows):
         return {name: nn.functional.pad(part, (0, missing)) for name, part in inputs.items()}, labels
 
 
-def padded_loader(tokens: loaders.Tokens, labels: np.ndarray, length: int, batch_size: int) -> DataLoader:
+def padded_loader(tokens: Tokens, labels: np.ndarray, length: int, batch_size: int) -> DataLoader:
     """Batches in the same shuffled order for all lengths."""
-    order = loaders.EpochBatchSampler(len(labels), batch_size, shuffle=True)
+    order = EpochBatchSampler(len(labels), batch_size, shuffle=True)
     return DataLoader(Padded(tokens, labels, length), batch_sampler=order, collate_fn=lambda batch: batch)
 
 
@@ -157,7 +159,7 @@ def matmul_peak() -> float:
     return best
 
 
-def useful_flops(tokens: loaders.Tokens, encoder: nn.Module) -> float:
+def useful_flops(tokens: Tokens, encoder: nn.Module) -> float:
     """Operations of forward and backward over all tokens, as the module's docstring counts them."""
     result = encoder.config
     weights = sum(weight.numel() for name, weight in encoder.encoder.named_parameters() if weight.ndim == 2)

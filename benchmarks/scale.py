@@ -208,7 +208,7 @@ for batch in loader:
     losses.bce(model(**batch[0]), batch[1]).backward()
     optimizer.step()
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-size = sum(path.stat().st_size for path in tokens.files)
+size = tokens.path.stat().st_size
 once = bool((rows == 1).all())
 print(json.dumps([len(rows), once, made - start, time.perf_counter() - made, peak, size / 1e9]))
 """

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from helpers import datasets, loaders, tagging
+from helpers.loaders.tokens import TokenRows
 
 ROWS = 37  # of the test set: neither batches nor processes divide it
 
@@ -66,7 +67,7 @@ def main(folder, encoder):
     torch.manual_seed(0)
     tagger = tagging.CommentTagger(data.labels, encoder=encoder)
     tokens, labels, place = data.tokens["test"], test[data.labels], {"rank": rank, "world_size": processes}
-    rows = loaders.TokenRows(tokens, labels)
+    rows = TokenRows(tokens, labels)
     plain = {"batch_size": 5, "collate_fn": joined}
     given = {
         "module": (False, data),
@@ -93,7 +94,7 @@ def main(folder, encoder):
 
 def refused(processes, tagger, data, plain):
     """The messages of what is refused, one per line."""
-    rows = loaders.TokenRows(data.tokens["train"], data.sources["train"][data.labels])
+    rows = TokenRows(data.tokens["train"], data.sources["train"][data.labels])
     few = {"use_distributed_sampler": False, "limit_predict_batches": 2}
     attempts = [
         lambda: tagging.predict_proba(trainer(processes, **few), tagger, data),

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from helpers import datasets, loaders, loops, models, text
+from helpers.loaders.tokens import TokenRows
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def labels(tokens):
 def test_the_count_of_operations_is_torchs(tokens):
     encoder = models.load_encoder().model
     encoder.set_attn_implementation("eager")  # the counter does not see into the fused one
-    inputs, _ = loaders.TokenRows(tokens).__getitems__([int(tokens.lengths.argmax())])
+    inputs, _ = TokenRows(tokens).__getitems__([int(tokens.lengths.argmax())])
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         encoder.encoder(encoder.embeddings(inputs["input_ids"]))
     one = loaders.tokenize(["word " * 100], text.load_tokenizer(), max_length=48)

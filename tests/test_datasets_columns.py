@@ -12,6 +12,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from helpers import datasets, evaluation, loaders, metrics, models, plots, text, widgets
+from helpers.loaders.batches import ArrayRows, SparseRows
+from helpers.loaders.tokens import TokenRows
 
 NAMED = datasets.DataError
 CELLS = [1, 0, None, 0, 1, None, 1, 0, 0, 0]
@@ -94,9 +96,9 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
         evaluation.bootstrap("auc", plain, scores, n_resamples=20),
     )
     for rows in (
-        loaders.ArrayRows({"features": np.zeros((10, 1))}, truth),
-        loaders.SparseRows(np.eye(10), truth),
-        loaders.TokenRows(loaders.tokenize(frame["body"], text.load_tokenizer()), truth),
+        ArrayRows({"features": np.zeros((10, 1))}, truth),
+        SparseRows(np.eye(10), truth),
+        TokenRows(loaders.tokenize(frame["body"], text.load_tokenizer()), truth),
     ):
         np.testing.assert_array_equal(rows.labels, expected[:, None])
     assert models.CountTagger(min_df=1).fit(frame["body"], truth).labels == ["rude"]

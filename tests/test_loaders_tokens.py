@@ -12,6 +12,8 @@ from hypothesis import given, settings, strategies as st
 from transformers import ByT5Tokenizer
 
 from helpers import datasets, loaders, loops, text
+from helpers.loaders.row_order import EpochBatchSampler
+from helpers.loaders.tokens import TokenRows
 
 TEXTS = ["goat", "", "a long text " * 40, "You are a goat.", "word " * 20, "née à Zürich 😀"]
 
@@ -29,7 +31,7 @@ def test_ids_are_the_tokenizers_own(tokenizer, batch_size):
     assert found == expected
     assert tokens.cut == 2
     assert tokens.text.tolist() == list(range(6))
-    assert tokens.nbytes == 4 * len(tokens.ids) + 8 * (7 + 6)
+    assert (tokens.ids.dtype, tokens.offsets.dtype, tokens.text.dtype) == (np.int32, np.int64, np.int64)
 
 
 def test_windows_overlap_and_lose_nothing(tokenizer):
@@ -59,13 +61,13 @@ def test_windows_are_pooled_by_text(tokenizer):
 def test_a_batch_is_padded_to_its_longest_as_the_tokenizer_pads(tokenizer):
     tokens = loaders.tokenize(TEXTS, tokenizer, max_length=16)
     labels = np.arange(12).reshape(6, 2)
-    inputs, targets = loaders.TokenRows(tokens, labels).__getitems__([3, 0, 1])
+    inputs, targets = TokenRows(tokens, labels).__getitems__([3, 0, 1])
     expected = tokenizer([TEXTS[3], TEXTS[0], TEXTS[1]], padding=True, return_tensors="pt")
     assert torch.equal(inputs["input_ids"], expected["input_ids"])
     assert torch.equal(inputs["attention_mask"], expected["attention_mask"])
     assert targets.tolist() == [[6, 7], [0, 1], [2, 3]]
     windows = loaders.tokenize(TEXTS, tokenizer, max_length=16, windows=True, overlap=4)
-    rows = loaders.TokenRows(windows, labels)
+    rows = TokenRows(windows, labels)
     np.testing.assert_array_equal(rows.labels, labels[windows.text])
 
 
@@ -118,7 +120,7 @@ def test_few_rows_of_different_lengths_meet_new_company_too():
 def test_batches_are_skipped_once():
     for sampler in (
         loaders.LengthBatchSampler([5] * 20, 4, shuffle=True),
-        loaders.EpochBatchSampler(20, 4, shuffle=True),
+        EpochBatchSampler(20, 4, shuffle=True),
     ):
         sampler.start(0, skip=3)
         assert [len(list(sampler)) for _ in range(2)] == [2, 5]
@@ -126,7 +128,7 @@ def test_batches_are_skipped_once():
 
 def test_minus_one_and_nan_are_unknown(tokenizer):
     tokens = loaders.tokenize(["a", "b"], tokenizer)
-    rows = loaders.TokenRows(tokens, [[-1, 1], [np.nan, 0]])
+    rows = TokenRows(tokens, [[-1, 1], [np.nan, 0]])
     np.testing.assert_array_equal(rows.labels, [[np.nan, 1], [np.nan, 0]])
 
 
@@ -169,10 +171,10 @@ def test_what_does_not_fit_is_refused(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "model_max_length", int(1e30))  # as transformers has it where a folder does not say
     assert loaders.tokenize(["a"], tokenizer, max_length=600).lengths.tolist() == [3]
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="max_length=600, and the encoder reads 512 at most: lower it"):
+    with pytest.raises(ValueError, match="max_length=600: expected a whole number, from 3 to 512"):
         loaders.tokenize(["a"], tokenizer, max_length=600)
     tokens = loaders.tokenize(["a", "b"], tokenizer)
-    with pytest.raises(ValueError, match=r"labels \(3, 1\) for 2 texts"):
+    with pytest.raises(ValueError, match=r"2 texts, labels \(3, 1\)"):
         loaders.token_loader(tokens, np.zeros((3, 1)))
     with pytest.raises(ValueError, match="pool=0"):
         loaders.LengthBatchSampler([1, 2], 2, shuffle=True, pool=0)
@@ -190,11 +192,14 @@ def test_a_text_may_keep_its_tail(tokenizer):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"keep": "tail", "windows": True}, "keep='tail', windows=True: windows read whole texts and truncate none"),
+        (
+            {"keep": "tail", "windows": True},
+            "keep='tail', windows=True: windows read the whole text, so nothing is kept or lost",
+        ),
         ({"keep": "middle"}, "keep='middle': expected 'head' or 'tail'"),
         ({"keep": None}, "keep=None: expected"),
         ({"windows": "no"}, "windows='no': expected True or False"),
-        ({"max_length": 2}, "max_length=2: expected a whole number, at least 3"),
+        ({"max_length": 2}, "max_length=2: expected a whole number, from 3 to 512"),
         ({"max_length": 64.5}, "max_length=64.5: expected a whole number"),
         ({"max_length": np.nan}, "max_length=nan: expected a whole number"),
         ({"max_length": 10, "windows": True, "overlap": 8}, "overlap=8: expected a whole number, from 0 to 7"),

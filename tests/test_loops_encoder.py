@@ -8,6 +8,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from helpers import loaders, loops, losses, models
+from helpers.loaders.tokens import Tokens
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -23,7 +24,7 @@ def batches(*, shuffle=True):
     rng = np.random.default_rng(0)
     lengths = rng.integers(3, 12, 60)
     ids = rng.integers(1, 50, lengths.sum()).astype(np.int32)
-    tokens = loaders.Tokens(ids, np.append(0, lengths.cumsum()), np.arange(60), 60, 0, 0)
+    tokens = Tokens(ids, np.append(0, lengths.cumsum()), np.arange(60), 60, 0, 0)
     return loaders.token_loader(tokens, rng.integers(0, 2, (60, 2)), batch_size=8, shuffle=shuffle)
 
 

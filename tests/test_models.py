@@ -4,7 +4,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from helpers import loaders, models
+from helpers import models
+from helpers.loaders.batches import SparseRows
 
 
 def sparse_rows(rows=7, features=30, seed=0):
@@ -19,7 +20,7 @@ def test_sparse_rows_give_what_dense_rows_give_gradients_too():
     torch.manual_seed(0)
     counts = sparse_rows()
     model = models.CountMLP(30, 4, dropout=0.0)
-    inputs, _ = loaders.SparseRows(counts, np.zeros((7, 4))).__getitems__(range(7))
+    inputs, _ = SparseRows(counts, np.zeros((7, 4))).__getitems__(range(7))
     grads = []
     for given in (inputs, {"counts": torch.tensor(counts.toarray(), dtype=torch.float32)}):
         model.zero_grad()

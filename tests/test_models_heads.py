@@ -9,6 +9,7 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from helpers import loaders, loops, losses, models
+from helpers.loaders.batches import SparseRows
 
 HEADS = {"toxic": 1, "level": 3, "insult": 1, "topic": 20}
 
@@ -164,7 +165,7 @@ def test_counts_without_a_last_layer_are_a_backbone():
     backbone = models.CountMLP(30, None, hidden=(16, 8)).eval()
     assert backbone.width == 8
     counts = sparse.random(7, 30, density=0.3, format="csr", random_state=0)
-    inputs, _ = loaders.SparseRows(counts, np.zeros((7, 4))).__getitems__(range(7))
+    inputs, _ = SparseRows(counts, np.zeros((7, 4))).__getitems__(range(7))
     model = models.MultiHead(backbone, heads=HEADS).eval()
     features = backbone(**inputs)
     assert (features >= 0).all()

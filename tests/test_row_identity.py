@@ -31,14 +31,16 @@ from transformers import PreTrainedTokenizerFast
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from helpers import loaders, loops, text
-from helpers.loaders.batches import row_numbers
+from helpers.loaders.batches import ArrayRows, BatchLoader, SparseRows
+from helpers.loaders.row_order import EpochBatchSampler, check_batch, in_row_order, row_numbers
+from helpers.loaders.tokens import TokenRows, Tokens
 from helpers.loops.prediction import resolve_device
 
 
 def id_rows(n_rows, **options):
     """Rows whose only feature is their number."""
     ids = np.arange(n_rows)[:, None]
-    return loaders.ArrayRows({"ids": ids}, ids % 2, **options)
+    return ArrayRows({"ids": ids}, ids % 2, **options)
 
 
 def ids_of(batch):
@@ -78,7 +80,7 @@ def test_a_batch_of_other_parts_is_refused():
 def test_the_loader_stamps_positions_in_its_data_set(workers):
     order = np.random.default_rng(0).permutation(23)
     rows = Subset(Subset(id_rows(30), order.tolist()), list(range(20, 3, -1)))
-    sampler = loaders.EpochBatchSampler(len(rows), 4, shuffle=True)
+    sampler = EpochBatchSampler(len(rows), 4, shuffle=True)
     options = {"persistent_workers": True} if workers else {}
     loader = loaders.loader_of(rows, sampler, num_workers=workers, **options)
     expected = order[20:3:-1]
@@ -92,11 +94,11 @@ def test_the_loader_stamps_positions_in_its_data_set(workers):
 
 def test_a_loader_that_is_built_again_over_its_data_set_stamps_once():
     rows = id_rows(5)
-    loader = loaders.loader_of(rows, loaders.EpochBatchSampler(5, 2, shuffle=False))
+    loader = loaders.loader_of(rows, EpochBatchSampler(5, 2, shuffle=False))
     assert loader.dataset is rows
-    again = loaders.BatchLoader(loader.dataset, batch_sampler=loader.batch_sampler)
+    again = BatchLoader(loader.dataset, batch_sampler=loader.batch_sampler)
     assert [batch.rows.tolist() for batch in again] == [[0, 1], [2, 3], [4]]
-    part = loaders.loader_of(Subset(loader.dataset, [3, 1]), loaders.EpochBatchSampler(2, 2, shuffle=False))
+    part = loaders.loader_of(Subset(loader.dataset, [3, 1]), EpochBatchSampler(2, 2, shuffle=False))
     assert [(ids_of(batch).tolist(), batch.rows.tolist()) for batch in part] == [([3, 1], [0, 1])]
 
 
@@ -111,8 +113,8 @@ def test_row_numbers_of_any_integer_type(dtype):
     numbers = np.array([127, 3], dtype=dtype)
     assert row_numbers(numbers, 128).tolist() == [127, 3]
     assert row_numbers(torch.tensor([5, 6]), 8).dtype == np.int64
-    tokens = loaders.Tokens(np.arange(200, dtype=np.int32), np.arange(201), np.arange(200), 200, 0, 0)
-    assert loaders.TokenRows(tokens).__getitems__(numbers)[0]["input_ids"].ravel().tolist() == [127, 3]
+    tokens = Tokens(np.arange(200, dtype=np.int32), np.arange(201), np.arange(200), 200, 0, 0)
+    assert TokenRows(tokens).__getitems__(numbers)[0]["input_ids"].ravel().tolist() == [127, 3]
 
 
 @pytest.mark.parametrize("numbers", [[-1], [5], [0.0, 1.0], [True], [[0, 1]]])
@@ -130,15 +132,15 @@ def test_data_sets_that_give_no_whole_batches_are_refused():
             return {"ids": torch.tensor(row)}, torch.zeros(1)
 
     with pytest.raises(ValueError, match=r"gives whole batches by __getitems__.*got Single"):
-        loaders.loader_of(Single(), loaders.EpochBatchSampler(4, 2, shuffle=False))
+        loaders.loader_of(Single(), EpochBatchSampler(4, 2, shuffle=False))
 
-    class Short(loaders.ArrayRows):
+    class Short(ArrayRows):
         def __getitems__(self, rows):
             return super().__getitems__(rows[:-1])
 
     short = Short({"ids": np.zeros((4, 1))}, np.zeros((4, 1)))
     with pytest.raises(ValueError, match="Short: asked for 3 rows, got 2 rows of labels"):
-        next(iter(loaders.loader_of(short, loaders.EpochBatchSampler(4, 3, shuffle=False))))
+        next(iter(loaders.loader_of(short, EpochBatchSampler(4, 3, shuffle=False))))
 
 
 FILES = {}
@@ -151,12 +153,12 @@ def token_rows(ids, lengths):
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     flat = np.full(offsets[-1], 7, dtype=np.int32)
     flat[offsets[:-1]] = ids
-    return loaders.TokenRows(loaders.Tokens(flat, offsets, np.arange(len(ids)), len(ids), 0, 0))
+    return TokenRows(Tokens(flat, offsets, np.arange(len(ids)), len(ids), 0, 0))
 
 
 def sparse_rows(ids, lengths):
     """Each row holds its id as its only count; id 0 has none."""
-    return loaders.SparseRows(sparse.csr_array(np.asarray(ids)[:, None]), np.zeros((len(ids), 1)))
+    return SparseRows(sparse.csr_array(np.asarray(ids)[:, None]), np.zeros((len(ids), 1)))
 
 
 @cache
@@ -187,7 +189,7 @@ def file_rows(ids, lengths):
 
 # One line per kind of data set: rows with these ids and lengths, which give whole batches by __getitems__.
 SOURCES = {
-    "arrays": lambda ids, lengths: loaders.ArrayRows({"ids": np.asarray(ids)[:, None]}, np.zeros((len(ids), 2))),
+    "arrays": lambda ids, lengths: ArrayRows({"ids": np.asarray(ids)[:, None]}, np.zeros((len(ids), 2))),
     "files": file_rows,
     "sparse": sparse_rows,
     "tokens": token_rows,
@@ -253,7 +255,7 @@ def loader_of_case(case, rank=0, world_size=1, **options):
     if case["bucket"]:
         sampler = loaders.LengthBatchSampler(lengths, case["batch_size"], **order, pool=2)
     else:
-        sampler = loaders.EpochBatchSampler(len(ids), case["batch_size"], **order)
+        sampler = EpochBatchSampler(len(ids), case["batch_size"], **order)
     sampler.set_epoch(case["epoch"])
     return loaders.loader_of(rows, sampler, **options), ids
 
@@ -274,7 +276,7 @@ def test_ids_of_predictions_equal_ids_of_rows(case):
     parts = [loops.predict_proba_share(model, share) for share in shares if any(len(labels) for _, labels in share)]
     places, probabilities = zip(*parts, strict=True)
     assert sorted(np.concatenate(places)) == list(range(len(ids)))
-    together = loaders.in_row_order(places, probabilities, n_rows=len(ids))
+    together = in_row_order(places, probabilities, n_rows=len(ids))
     np.testing.assert_array_equal(first_column(together), first_column(expected))
     if len(places[0]) < len(ids):
         with pytest.raises(ValueError, match=rf"got {len(places[0])} of {len(ids)} rows; the first one missing is row"):
@@ -372,7 +374,7 @@ def test_the_order_does_not_matter_to_scores(name):
 
 def test_rows_that_are_missing_are_counted():
     model, rows = TellsIds("column"), id_rows(10)
-    resumed = loaders.loader_of(rows, loaders.EpochBatchSampler(10, 3, shuffle=True))
+    resumed = loaders.loader_of(rows, EpochBatchSampler(10, 3, shuffle=True))
     resumed.batch_sampler.start(0, skip=2)
     for call in (loops.predict_proba, partial(loops.evaluate, loss=nn.functional.mse_loss)):
         with pytest.raises(ValueError, match=r"got 4 of 10 rows; .* not the middle of an epoch"):
@@ -381,7 +383,7 @@ def test_rows_that_are_missing_are_counted():
     fewer = DataLoader(Singles(), batch_size=4, sampler=SequentialSampler(range(7)))
     with pytest.raises(ValueError, match="got 7 of 10 rows; the first one missing is row 7"):
         loops.predict_proba(model, fewer)
-    batches = list(loaders.loader_of(rows, loaders.EpochBatchSampler(10, 3, shuffle=False)))
+    batches = list(loaders.loader_of(rows, EpochBatchSampler(10, 3, shuffle=False)))
     with pytest.raises(ValueError, match="got 7 of 10 rows; the first one missing is row 3"):
         loops.predict_proba(model, [batches[0], *batches[2:]])
     with pytest.raises(ValueError, match="the loader gives no row"):
@@ -392,7 +394,7 @@ def test_rows_that_come_twice_count_once():
     """As distributed samplers fill their last batch."""
     rows = id_rows(10)
 
-    class Padded(loaders.EpochBatchSampler):
+    class Padded(EpochBatchSampler):
         def __iter__(self):
             yield from super().__iter__()
             yield np.array([0, 1])
@@ -417,13 +419,13 @@ def test_scores_do_not_depend_on_the_order():
 def test_shares_are_put_in_order_by_one_function(type_of):
     rows = [torch.tensor([3, 0]), torch.tensor([1, 2, 3])]
     values = [type_of([30.0, 0.0]), type_of([10.0, 20.0, 30.01])]  # rounding depends on the batch
-    found = loaders.in_row_order(rows, values)
+    found = in_row_order(rows, values)
     assert type(found) is type(values[0])
     assert found.tolist() == [0, 10, 20, 30]
-    heads = loaders.in_row_order(rows, [{"a": part, "b": part[:, None]} for part in values], n_rows=4)
+    heads = in_row_order(rows, [{"a": part, "b": part[:, None]} for part in values], n_rows=4)
     assert heads["a"].tolist() == [0, 10, 20, 30] and heads["b"].shape == (4, 1)
-    assert loaders.in_row_order([1, 0], [5, 6]).tolist() == [6, 5]
-    assert loaders.in_row_order(np.array([1, 0], dtype=np.int8), type_of([5, 6])).tolist() == [6, 5]
+    assert in_row_order([1, 0], [5, 6]).tolist() == [6, 5]
+    assert in_row_order(np.array([1, 0], dtype=np.int8), type_of([5, 6])).tolist() == [6, 5]
 
 
 @pytest.mark.parametrize(
@@ -446,7 +448,7 @@ def test_shares_are_put_in_order_by_one_function(type_of):
 def test_shares_that_do_not_fit_are_refused(rows, values, n_rows, message):
     rows = rows and [None if part is None else np.array(part) for part in rows]
     with pytest.raises(ValueError, match=message):
-        loaders.in_row_order(rows, [np.array(part) for part in values], n_rows=n_rows)
+        in_row_order(rows, [np.array(part) for part in values], n_rows=n_rows)
 
 
 @pytest.mark.parametrize(
@@ -472,7 +474,7 @@ def test_outputs_that_are_not_one_per_row_are_refused(out, message):
         def forward(self, ids):
             return out(ids)
 
-    loader = loaders.loader_of(id_rows(8), loaders.EpochBatchSampler(8, 4, shuffle=False))
+    loader = loaders.loader_of(id_rows(8), EpochBatchSampler(8, 4, shuffle=False))
     for call in (loops.predict_proba, partial(loops.evaluate, loss=nn.functional.mse_loss)):
         with pytest.raises(ValueError, match=message):
             call(Model(), loader)
@@ -498,17 +500,17 @@ def test_outputs_that_are_not_one_per_row_are_refused(out, message):
 )
 def test_batches_of_another_form_are_refused_with_the_line_that_helps(batch, message):
     with pytest.raises(ValueError, match=message):
-        loaders.check_batch(batch)
+        check_batch(batch)
     with pytest.raises(ValueError, match=message):
         loops.predict_proba(TellsIds(), [batch])
 
 
 def test_data_sets_that_give_batches_of_another_form_are_refused_by_the_same_words():
-    class Dicts(loaders.ArrayRows):
+    class Dicts(ArrayRows):
         def __getitems__(self, rows):
             return {"input_ids": torch.zeros(len(rows), 2), "labels": torch.zeros(len(rows))}
 
-    order = loaders.EpochBatchSampler(6, 6, shuffle=False)
+    order = EpochBatchSampler(6, 6, shuffle=False)
     dicts = Dicts({"x": np.zeros((6, 1))}, np.zeros((6, 1)))
     for rows, message in ((dicts, "a dict"), (Subset(Singles(), range(6)), "a list")):
         with pytest.raises(ValueError, match=rf"expected a batch \(inputs, labels\).*got {message}"):
@@ -517,7 +519,7 @@ def test_data_sets_that_give_batches_of_another_form_are_refused_by_the_same_wor
 
 def test_batches_that_lost_their_rows_are_refused():
     rows = id_rows(4)
-    order = loaders.EpochBatchSampler(4, 2, shuffle=False)
+    order = EpochBatchSampler(4, 2, shuffle=False)
     with pytest.raises(ValueError, match="its batches lost their rows on the way"):
         loops.predict_proba(TellsIds(), loaders.loader_of(rows, order, collate_fn=tuple))
     batches = list(loaders.loader_of(rows, order))
@@ -554,14 +556,14 @@ class Nested(nn.Module):
 def test_each_module_keeps_its_own_mode(call, fail, mode):
     model = Nested(fail).train(mode)
     model.frozen.train(not mode)
-    loader = loaders.loader_of(id_rows(8), loaders.EpochBatchSampler(8, 4, shuffle=False))
+    loader = loaders.loader_of(id_rows(8), EpochBatchSampler(8, 4, shuffle=False))
     with pytest.raises(RuntimeError, match="out of order") if fail else nullcontext():
         call(model, loader)
     assert (model.training, model.frozen.training, model.head.training) == (mode, not mode, mode)
 
 
 def test_the_device_is_the_models():
-    loader = loaders.loader_of(id_rows(4), loaders.EpochBatchSampler(4, 4, shuffle=False))
+    loader = loaders.loader_of(id_rows(4), EpochBatchSampler(4, 4, shuffle=False))
     assert resolve_device(nn.Linear(1, 1, device="meta"), None).type == "meta"
     assert resolve_device(nn.BatchNorm1d(3, affine=False, device="meta"), None).type == "meta"  # it has buffers only
     assert resolve_device(TellsIds(), None).type == "cpu"

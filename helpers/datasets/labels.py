@@ -172,11 +172,14 @@ def label_matrix(
     return np.column_stack([label_values(frame[name], name, allow_unknown=allow_unknown) for name in names])
 
 
-def label_values(column: pd.Series, name: object, *, place: str = "", allow_unknown: bool = False) -> np.ndarray:
+def label_values(
+    column: pd.Series, name: object, *, place: str = "", first: int = 0, allow_unknown: bool = False
+) -> np.ndarray:
     """Return a label column of any type as (N,) float32 of 0, 1 and NaN.
 
     Raises:
-        DataError: another value; the message begins with `place`, the name of a file, and names row and column.
+        DataError: another value; the message begins with `place`, the name of a file, and names row and column, the
+            rows being counted from `first`.
     """
     missing = column.isna().to_numpy(dtype=bool)
     if is_numeric(column):
@@ -191,7 +194,7 @@ def label_values(column: pd.Series, name: object, *, place: str = "", allow_unkn
         hint = "; pass allow_unknown=True if it marks an unknown label" if unknown[bad[0]] else ""
         result = str(column.iloc[bad[0]]).strip()
         raise DataError(
-            f"{place}{rows_in_words(bad)}: column {name} holds {result!r} where a label is 0 or 1{hint}. "
+            f"{place}{rows_in_words(bad + first)}: column {name} holds {result!r} where a label is 0 or 1{hint}. "
             f"If {name} is no label, name the label columns with labels=[...]"
         )
     return np.where(missing | unknown, np.nan, values).astype(np.float32)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from helpers import losses
 from helpers.arguments import check_count, check_number
-from helpers.loaders import check_batch
+from helpers.loaders.row_order import check_batch
 from helpers.models.bert import BertTagger
 
 

@@ -1,124 +1,128 @@
-"""Rows of sparse matrices and of whole arrays, a batch at a time."""
+"""Loaders that give whole batches, `(inputs, labels)`, and the rows that other loaders give."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import repeat
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    default_collate,
+    default_convert,
+)
 
 from helpers.arguments import as_numbers, check_mapping
-from helpers.loaders.samplers import EpochBatchSampler
+from helpers.loaders.row_order import Batch, EpochBatchSampler, check_batch, row_numbers
+
+Array: TypeAlias = ArrayLike | Tensor
+Sparse: TypeAlias = sparse.spmatrix | sparse.sparray
 
 
-class Batch(tuple[dict[str, Tensor], Tensor]):
-    """A batch that unpacks as `(inputs, labels)` and knows which rows it holds.
+class Rows(Dataset[Batch]):
+    """N rows with labels (N, L), given as whole batches by `__getitems__`; a class for each kind of inputs."""
 
-    The loaders of this package set `rows`; `loops.predict_proba` restores the data set's order from it. It survives
-    worker processes, pinning and `to`, which Lightning calls; a batch that is rebuilt by other code has `rows=None`.
+    labels: Any  # a float tensor (N, L)
 
-    Args:
-        pair: inputs, a dict of tensors for `model(**inputs)`, and labels, a float tensor (B, L).
-        rows: int64 tensor (B,) on the CPU, the positions of the batch's rows in `loader.dataset`; None where unknown.
+    def inputs_of(self, numbers: np.ndarray) -> dict[str, Tensor]:
+        """Return the inputs of a batch of rows."""
+        raise NotImplementedError
 
-    Raises:
-        ValueError: `pair` does not hold two things.
+    def __len__(self) -> int:
+        return len(self.labels)
 
-    Examples:
-        >>> import torch
-        >>> from helpers import loaders
-        >>> loader = loaders.array_loader({"features": torch.zeros(5, 2)}, torch.zeros(5, 1), batch_size=3)
-        >>> [batch.rows.tolist() for batch in loader]
-        [[0, 1, 2], [3, 4]]
-        >>> inputs, labels = loaders.Batch(({"features": torch.zeros(3, 2)}, torch.zeros(3, 1)))
-        >>> tuple(labels.shape)
-        (3, 1)
-    """
+    def __getitems__(self, rows: Sequence[int]) -> Batch:
+        numbers = row_numbers(rows, len(self))
+        return Batch((self.inputs_of(numbers), self.labels.index_select(0, torch.from_numpy(numbers))))
 
-    rows: Tensor | None
-
-    def __new__(cls, pair: Iterable[Any], rows: Tensor | None = None) -> "Batch":
-        """Take a pair, as `tuple` takes its parts: code that rebuilds tuples makes a batch too."""
-        batch = super().__new__(cls, pair)
-        if len(batch) != 2:
-            raise ValueError(f"expected a pair (inputs, labels), got {len(batch)} parts")
-        batch.rows = rows
-        return batch
-
-    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> "Batch":
-        """The same batch with inputs and labels on a device; `rows` stays on the CPU."""
-        inputs, labels = self
-        moved = {name: part.to(device, non_blocking=non_blocking) for name, part in inputs.items()}
-        return Batch((moved, labels.to(device, non_blocking=non_blocking)), self.rows)
-
-    def pin_memory(self) -> "Batch":
-        """The same batch in page-locked memory, as `DataLoader(pin_memory=True)` asks for it."""
-        inputs, labels = self
-        return Batch(({name: part.pin_memory() for name, part in inputs.items()}, labels.pin_memory()), self.rows)
+    def __getitem__(self, row: int) -> Batch:
+        return self.__getitems__([row])
 
 
-class SparseRows(Dataset[Batch]):
+class SparseRows(Rows):
     """Rows of a sparse matrix with their labels, sliced a batch at a time and never made dense.
 
     Args:
         counts: (N, F) sparse matrix; it is stored by rows (CSR).
         labels: (N, L), NaN or negative where unknown, which becomes NaN.
 
-    Raises:
-        ValueError: different numbers of rows, or labels that are no table.
-
     Examples:
         >>> from scipy import sparse
-        >>> from helpers import loaders
-        >>> rows = loaders.SparseRows(sparse.csr_array([[0, 2, 0], [1, 0, 3]]), [[1], [-1]])
+        >>> from helpers.loaders.batches import SparseRows
+        >>> rows = SparseRows(sparse.csr_array([[0, 2, 0], [1, 0, 3]]), [[1], [-1]])
         >>> inputs, labels = rows[1]  # a batch of one row
         >>> {name: part.tolist() for name, part in inputs.items()}, labels.tolist()
         ({'indices': [0, 2], 'offsets': [0], 'values': [1.0, 3.0]}, [[nan]])
     """
 
-    def __init__(self, counts: sparse.spmatrix | sparse.sparray, labels: ArrayLike) -> None:
-        targets = as_numbers("labels", labels).astype(np.float32)
-        if targets.ndim != 2 or counts.shape[0] != len(targets):
-            raise ValueError(f"counts have shape {counts.shape}, labels {targets.shape}: (N, F) and (N, L) are needed")
+    def __init__(self, counts: Sparse, labels: ArrayLike) -> None:
+        self.labels = as_targets(labels, counts.shape[0], f"counts have shape {counts.shape}")
         self.counts = sparse.csr_array(counts, dtype=np.float32)
-        self.labels = torch.from_numpy(np.where(targets < 0, np.float32(np.nan), targets))
 
-    def __len__(self) -> int:
-        return self.counts.shape[0]
-
-    def __getitems__(self, rows: Sequence[int]) -> Batch:
-        numbers = row_numbers(rows, len(self))
+    def inputs_of(self, numbers: np.ndarray) -> dict[str, Tensor]:
+        """Return the positions and values of the entries that are not zero, as `nn.EmbeddingBag` takes them."""
         part = self.counts[numbers]
-        inputs = {
-            "indices": torch.from_numpy(part.indices),
-            "offsets": torch.from_numpy(part.indptr[:-1]),
-            "values": torch.from_numpy(part.data),
-        }
-        return Batch((inputs, self.labels[torch.from_numpy(numbers)]))
+        arrays = {"indices": part.indices, "offsets": part.indptr[:-1], "values": part.data}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def __getitem__(self, row: int) -> Batch:
-        return self.__getitems__([row])
+
+class ArrayRows(Rows):
+    """Rows of whole arrays with their labels, taken a batch at a time: one indexing per array, whatever the batch.
+
+    Args:
+        inputs: {name: (N, ...)}, the names those of the model's arguments. float64 becomes float32; whole numbers and
+            bool stay what they are.
+        labels: (N, L), NaN or negative where unknown, which becomes NaN; class numbers for categorical heads.
+    """
+
+    def __init__(self, inputs: Mapping[str, Array], labels: Array) -> None:
+        check_mapping("inputs", inputs)
+        self.inputs = {name: _own_tensor(f"input {name!r}", values) for name, values in inputs.items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.inputs.items()}
+        rows = {shape[0] if shape else 0 for shape in shapes.values()}
+        self.labels = as_targets(labels, rows.pop() if len(rows) == 1 else -1, f"inputs {shapes}")
+
+    def inputs_of(self, numbers: np.ndarray) -> dict[str, Tensor]:
+        """Return a part of each array."""
+        return {name: tensor.index_select(0, torch.from_numpy(numbers)) for name, tensor in self.inputs.items()}
+
+
+def as_targets(labels: Array, n_rows: int, source: str) -> Tensor:
+    """Return labels as float32 (N, L), NaN where negative or missing; ValueError where they do not fit the rows."""
+    table = as_numbers("labels", labels)
+    if table.ndim != 2 or len(table) != n_rows:
+        raise ValueError(f"{source}, labels {table.shape}: expected the same number of rows N, and labels (N, L)")
+    return torch.from_numpy(np.where(table < 0, np.nan, table).astype(np.float32))
+
+
+def _own_tensor(name: str, values: Array) -> Tensor:
+    """Return a copy as a tensor on the CPU, so that neither side sees the other's changes."""
+    if isinstance(values, Tensor):
+        tensor = values.detach().cpu().clone()
+    else:
+        array = np.array(values, order="C")
+        tensor = torch.from_numpy(array if array.dtype.kind in "biufc" else as_numbers(name, array))
+    return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
 
 
 def sparse_loader(
-    counts: sparse.spmatrix | sparse.sparray,
-    labels: ArrayLike,
-    *,
-    batch_size: int = 1024,
-    shuffle: bool = False,
-    seed: int = 0,
+    counts: Sparse, labels: ArrayLike, *, batch_size: int = 1024, shuffle: bool = False, seed: int = 0
 ) -> DataLoader[Batch]:
-    """A loader over sparse counts; every row once an epoch.
+    """Load sparse counts in batches; every row once an epoch.
 
     Args:
         counts: (N, F) sparse matrix, such as CountVectorizer gives.
         labels: (N, L) with NaN where unknown.
-        batch_size: rows a batch.
+        batch_size: rows per batch.
         shuffle: a new order each epoch, for training.
         seed: of the orders.
 
@@ -137,67 +141,19 @@ def sparse_loader(
         [0, 2] [1.0, 0.0]
         [0] [0.0]
     """
-    return _in_order(SparseRows(counts, labels), batch_size, shuffle=shuffle, seed=seed)
-
-
-class ArrayRows(Dataset[Batch]):
-    """Rows of whole arrays with their labels, taken a batch at a time: one indexing an array, whatever the batch.
-
-    Args:
-        inputs: {name: (N, ...)}, the names those of the model's arguments. float64 becomes float32; whole numbers and
-            bool stay what they are.
-        labels: (N, L), NaN or negative where unknown, which becomes NaN; class numbers for categorical heads.
-
-    Raises:
-        ValueError: no input, different numbers of rows, labels that are no table, or values that are no numbers.
-
-    Examples:
-        >>> import numpy as np
-        >>> from helpers import loaders
-        >>> rows = loaders.ArrayRows({"features": np.zeros((3, 12))}, [[1, 0], [0, -1], [0, 1]])
-        >>> inputs, labels = rows[1]  # a batch of one row
-        >>> tuple(inputs["features"].shape), labels.tolist()  # -1 was unknown
-        ((1, 12), [[0.0, nan]])
-    """
-
-    def __init__(self, inputs: Mapping[str, ArrayLike | Tensor], labels: ArrayLike | Tensor) -> None:
-        check_mapping("inputs", inputs)
-        self.inputs = {name: _own_tensor(f"input {name!r}", values) for name, values in inputs.items()}
-        self.labels = torch.from_numpy(as_numbers("labels", labels).astype(np.float32))
-        shapes = {name: tuple(tensor.shape) for name, tensor in self.inputs.items()}
-        rows = {shape[0] if shape else 0 for shape in shapes.values()}
-        if self.labels.ndim != 2 or rows != {len(self.labels)}:
-            raise ValueError(
-                f"inputs {shapes} and labels {tuple(self.labels.shape)}: (N, ...) each and (N, L) are needed"
-            )
-        self.labels[self.labels < 0] = torch.nan
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitems__(self, rows: Sequence[int]) -> Batch:
-        chosen = torch.from_numpy(row_numbers(rows, len(self)))
-        inputs = {name: tensor.index_select(0, chosen) for name, tensor in self.inputs.items()}
-        return Batch((inputs, self.labels.index_select(0, chosen)))
-
-    def __getitem__(self, row: int) -> Batch:
-        return self.__getitems__([row])
+    rows = SparseRows(counts, labels)
+    return loader_of(rows, EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed))
 
 
 def array_loader(
-    inputs: Mapping[str, ArrayLike | Tensor],
-    labels: ArrayLike | Tensor,
-    *,
-    batch_size: int = 1024,
-    shuffle: bool = False,
-    seed: int = 0,
+    inputs: Mapping[str, Array], labels: Array, *, batch_size: int = 1024, shuffle: bool = False, seed: int = 0
 ) -> DataLoader[Batch]:
-    """A loader over whole arrays; every row once an epoch.
+    """Load whole arrays in batches; every row once an epoch.
 
     Args:
-        inputs: {name: (N, ...)}, as `ArrayRows` takes them.
-        labels: (N, L), NaN or negative where unknown.
-        batch_size: rows a batch.
+        inputs: {name: (N, ...)}, the names those of the model's arguments; float64 becomes float32.
+        labels: (N, L), NaN or negative where unknown; class numbers for categorical heads.
+        batch_size: rows per batch.
         shuffle: a new order each epoch, for training.
         seed: of the orders.
 
@@ -214,10 +170,7 @@ def array_loader(
         >>> [len(labels) for inputs, labels in loader]  # no row is dropped
         [2, 2, 1]
     """
-    return _in_order(ArrayRows(inputs, labels), batch_size, shuffle=shuffle, seed=seed)
-
-
-def _in_order(rows: SparseRows | ArrayRows, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader[Batch]:
+    rows = ArrayRows(inputs, labels)
     return loader_of(rows, EpochBatchSampler(len(rows), batch_size, shuffle=shuffle, seed=seed))
 
 
@@ -225,40 +178,34 @@ class BatchLoader(DataLoader[Batch]):
     """A loader whose batches know their rows, and which knows how many of its epoch it has given.
 
     Each iteration of a shuffled loader is a new epoch, beginning with epoch 0; `set_epoch` chooses the next one.
-    It is what `torchdata` and Lightning call stateful: a run can be resumed in the middle of an epoch. Its batch
-    sampler is an `EpochBatchSampler`.
+    It is what `torchdata` and Lightning call stateful: a run can be resumed in the middle of an epoch.
 
     Args:
         dataset: gives whole batches by `__getitems__`.
-        options: of torch's DataLoader: `batch_sampler`, `num_workers` and others.
-
-    Raises:
-        ValueError: a data set that gives single rows.
+        options: of torch's DataLoader: `batch_sampler`, an `EpochBatchSampler`, `num_workers` and others.
 
     Examples:
-        >>> import numpy as np
+        >>> import torch
         >>> from helpers import loaders
-        >>> loader = loaders.array_loader({"features": np.arange(6.0)[:, None]}, np.zeros((6, 1)), batch_size=2)
-        >>> batches = iter(loader)
-        >>> _ = next(batches)
-        >>> state = loader.state_dict()  # after one batch
-        >>> again = loaders.array_loader({"features": np.arange(6.0)[:, None]}, np.zeros((6, 1)), batch_size=2)
-        >>> again.load_state_dict(state)
-        >>> [inputs["features"].flatten().tolist() for inputs, labels in again]
-        [[2.0, 3.0], [4.0, 5.0]]
+        >>> features, labels = {"features": torch.arange(6)[:, None]}, torch.zeros(6, 1)
+        >>> loader, again = (loaders.array_loader(features, labels, batch_size=2) for _ in range(2))
+        >>> _ = next(iter(loader))
+        >>> again.load_state_dict(loader.state_dict())  # after one batch
+        >>> [batch.rows.tolist() for batch in again]
+        [[2, 3], [4, 5]]
     """
 
     batch_sampler: Any  # an EpochBatchSampler, or what Lightning wraps one in
-    position = ("place",)  # names of what an iteration changes
-    place = (0, 0)  # epoch of the iteration that gave the last batch, and the number of its batches so far
+    position = ("progress",)  # names of what an iteration changes
+    progress = (0, 0)  # epoch of the iteration that gave the last batch, and the number of its batches so far
 
     def __init__(self, dataset: Dataset[Batch], **options: Any) -> None:  # noqa: ANN401
         if not callable(getattr(dataset, "__getitems__", None)):
             raise ValueError(
-                f"expected a data set that gives whole batches by __getitems__, such as loaders.ArrayRows, got "
-                f"{type(dataset).__name__}; for one that gives single rows use torch's DataLoader"
+                "expected a data set that gives whole batches by __getitems__, such as helpers.loaders.batches."
+                f"ArrayRows, got {type(dataset).__name__}; for one that gives single rows use torch's DataLoader"
             )
-        super().__init__(dataset, **{"collate_fn": as_it_is} | options)
+        super().__init__(dataset, **{"collate_fn": _as_it_is} | options)
 
     def _get_iterator(self) -> Any:  # noqa: ANN401
         # torch calls it for each iteration, and its workers copy the data set from here.
@@ -268,10 +215,9 @@ class BatchLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # a generator does all that is asked of it
         # What stands here runs when the first batch is asked for, as in the sampler.
-        epoch, given = self.batch_sampler.epoch, self.batch_sampler.skip
-        for batch in super().__iter__():
-            given += 1
-            self.place = epoch, given
+        epoch, skip = self.batch_sampler.epoch, self.batch_sampler.skip
+        for number, batch in enumerate(super().__iter__(), skip + 1):
+            self.progress = epoch, number
             yield batch
 
     def set_epoch(self, epoch: int) -> None:
@@ -279,12 +225,12 @@ class BatchLoader(DataLoader[Batch]):
         self.batch_sampler.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, its batches that were given, and what their order depends on."""
+        """Return the epoch, the number of its batches that were given, and what their order depends on."""
         sampler = self.batch_sampler
-        epoch, given = (sampler.epoch, sampler.skip) if sampler.chosen else self.place
-        if given >= len(self):
-            epoch, given = epoch + 1, 0
-        return {"epoch": epoch, "batches": given} | sampler.identity()
+        epoch, batches = (sampler.epoch, sampler.skip) if sampler.chosen else self.progress
+        if batches >= len(self):
+            epoch, batches = epoch + 1, 0
+        return {"epoch": epoch, "batches": batches} | sampler.identity()
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Make the next iteration begin where `state_dict` was called.
@@ -292,23 +238,14 @@ class BatchLoader(DataLoader[Batch]):
         Raises:
             ValueError: the state is that of other batches.
         """
-        refuse_other_batches(state, self.batch_sampler.identity())
         if not {"epoch", "batches"} <= state.keys():
             raise ValueError(f"expected a state with `epoch` and `batches`, got {sorted(state)}")
+        changed = {name: own for name, own in self.batch_sampler.identity().items() if state.get(name, own) != own}
+        if changed:
+            other = [f"{name} was {state[name]} and is {own}" for name, own in changed.items()]
+            way = f"{', '.join(other)}. Set them back, or begin anew"
+            raise ValueError(f"the run cannot be resumed in the middle of an epoch: {way}")
         self.batch_sampler.start(state["epoch"], skip=state["batches"])
-
-
-@contextmanager
-def same_epoch(loader: Any) -> Iterator[None]:  # noqa: ANN401
-    """Leave a loader at its place in its run: iterations within cost no epoch."""
-    sampler = getattr(loader, "batch_sampler", None)
-    parts = [part for part in (loader, sampler) if isinstance(part, BatchLoader | EpochBatchSampler)]
-    before = [{name: getattr(part, name) for name in part.position} for part in parts]
-    try:
-        yield
-    finally:
-        for part, values in zip(parts, before, strict=True):
-            vars(part).update(values)
 
 
 class _Positioned(Dataset[Batch]):
@@ -318,47 +255,27 @@ class _Positioned(Dataset[Batch]):
         self.source = source
 
     def __getitems__(self, rows: Sequence[int]) -> Any:  # noqa: ANN401
-        source = self.source
-        numbers = row_numbers(rows, len(source))
-        batch = source.__getitems__(numbers)
+        numbers = row_numbers(rows, len(self.source))
+        batch = self.source.__getitems__(numbers)
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             return batch  # `check_batch` says what it should be
-        inputs, labels = batch
-        if len(labels) != len(numbers):
-            raise ValueError(
-                f"{type(source).__name__}: asked for {len(numbers)} rows, got {len(labels)} rows of labels"
-            )
-        return Batch((inputs, labels), torch.from_numpy(numbers))
+        if (n_labels := len(batch[1])) != len(numbers):
+            kind = type(self.source).__name__
+            raise ValueError(f"{kind}: asked for {len(numbers)} rows, got {n_labels} rows of labels")
+        return Batch(batch, torch.from_numpy(numbers))
 
 
-def row_numbers(rows: ArrayLike | Tensor, n_rows: int) -> np.ndarray:
-    """A new int64 array (B,) of row numbers of any integer type.
-
-    Raises:
-        IndexError: no whole numbers, or one outside 0 to `n_rows - 1`.
-    """
-    numbers = np.asarray(rows)
-    if numbers.size == 0:
-        return np.zeros(0, dtype=np.int64)
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= n_rows:
-        shown = f"{numbers.dtype} numbers of shape {numbers.shape}, from {numbers.min()} to {numbers.max()}"
-        raise IndexError(f"expected whole row numbers (B,) from 0 to {n_rows - 1}, got {shown}")
-    return numbers.astype(np.int64)
-
-
-def refuse_other_batches(state: dict[str, int], own: dict[str, int]) -> None:
-    """ValueError that names what differs between a saved state and a loader."""
-    if other := {name: (state[name], own[name]) for name in own if state.get(name, own[name]) != own[name]}:
-        words = ", ".join(f"{name} was {before} and is {now}" for name, (before, now) in other.items())
-        raise ValueError(f"the run cannot be resumed in the middle of an epoch: {words}. Set them back, or begin anew")
+def _as_it_is(batch: Batch) -> Batch:
+    """Return what a data set gave: it is a batch already."""
+    return batch
 
 
 def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) -> BatchLoader:  # noqa: ANN401
-    """A loader that asks a dataset for whole batches, in the order of a sampler; each batch knows its `rows`.
+    """Load any data set that gives whole batches, in the order of a sampler; each batch knows its `rows`.
 
     Args:
-        rows: gives whole batches by `__getitems__`: `ArrayRows`, `SparseRows`, `TokenRows`, a `Subset` of them.
-        order: of the rows; its numbers are positions in `rows`.
+        rows: gives whole batches by `__getitems__`, such as `loader.dataset` of a loader of ours, or a `Subset` of it.
+        order: of the rows, such as a `LengthBatchSampler`; its numbers are positions in `rows`.
         options: of torch's DataLoader, such as `num_workers`.
 
     Raises:
@@ -366,11 +283,12 @@ def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) ->
 
     Examples:
         >>> import numpy as np
+        >>> from torch.utils.data import Subset
         >>> from helpers import loaders
-        >>> rows = loaders.ArrayRows({"features": np.zeros((5, 12))}, np.zeros((5, 2)))
-        >>> loader = loaders.loader_of(rows, loaders.EpochBatchSampler(5, batch_size=3, shuffle=False))
-        >>> [len(labels) for inputs, labels in loader]
-        [3, 2]
+        >>> rows = loaders.array_loader({"features": np.zeros((9, 12))}, np.zeros((9, 2))).dataset
+        >>> order = loaders.LengthBatchSampler([7, 3, 5, 4, 6], batch_size=3, shuffle=False)
+        >>> [batch.rows.tolist() for batch in loaders.loader_of(Subset(rows, range(4, 9)), order)]
+        [[0, 4, 2], [3, 1]]
     """
     held = len(rows)  # type: ignore[arg-type]  # those that give whole batches have a length
     if (drawn := getattr(order, "rows", held)) != held:
@@ -381,19 +299,102 @@ def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) ->
     return BatchLoader(rows, **{"batch_sampler": order, "generator": torch.Generator()} | options)
 
 
-def _own_tensor(what: str, values: ArrayLike | Tensor) -> Tensor:
-    """A copy as a tensor on the CPU, so that neither side sees the other's changes; ValueError names what is none."""
-    if isinstance(values, Tensor):
-        tensor = values.detach().cpu().clone()
-    else:
-        array = np.array(values, order="C")
-        try:
-            tensor = torch.from_numpy(array.astype(np.float32) if array.dtype == object else array)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} of type {array.dtype} is no array of numbers: {error}") from error
-    return tensor.to(torch.float32) if tensor.dtype == torch.float64 else tensor
+@contextmanager
+def same_epoch(loader: Any) -> Iterator[None]:  # noqa: ANN401
+    """Leave a loader at its place in its run: iterations within cost no epoch."""
+    parts: list[Any] = [loader, getattr(loader, "batch_sampler", None)]
+    parts = [part for part in parts if hasattr(part, "position")]
+    before = [{name: getattr(part, name) for name in part.position} for part in parts]
+    try:
+        yield
+    finally:
+        for part, values in zip(parts, before, strict=True):
+            vars(part).update(values)
 
 
-def as_it_is(batch: Batch) -> Batch:
-    """What a dataset gave is a batch already."""
-    return batch
+def numbered(loader: Iterable[Any], *, ordered: bool = True) -> Iterator[Batch]:
+    """Check the batches of a loader and number their rows: of one of ours, a DataLoader, a list, an iterator.
+
+    ValueError for another form of a batch; where the order cannot be known, or, if not `ordered`, `rows=None`.
+    """
+    if not isinstance(loader, Iterable):
+        raise ValueError(f"expected a loader of batches (inputs, labels), got a {type(loader).__name__}")
+    unknown, start, lost = _why_unknown(loader), 0, None
+    is_foreign = isinstance(loader, DataLoader) and not isinstance(loader, BatchLoader)
+    sampler = getattr(loader, "batch_sampler", None) if is_foreign and _keeps_order(loader) else None
+    drawn: Iterable[Any] = copy.copy(sampler) if isinstance(sampler, EpochBatchSampler) else repeat(None)
+    for batch, numbers in zip(loader, drawn, strict=False):
+        inputs, labels = check_batch(batch)
+        rows = getattr(batch, "rows", None) if numbers is None else torch.from_numpy(np.array(numbers))
+        if lost not in (None, rows is None):
+            raise ValueError("some batches know their rows and others do not: their order is unknown")
+        lost = rows is None
+        if rows is None and unknown is None:
+            rows = torch.arange(start, start + len(labels))
+        if rows is None and ordered:
+            raise ValueError(
+                f"the order of the rows cannot be known: {unknown}. Make it with loaders.array_loader, token_loader or "
+                "loader_of, whose batches know their rows, or as DataLoader(..., shuffle=False, drop_last=False)"
+            )
+        if ordered and not start:
+            refuse_reordered(loader, rows, inputs, labels)
+        if rows is not None and len(rows) != len(labels):
+            raise ValueError(f"a batch has {len(labels)} rows of labels, and knows {len(rows)} rows")
+        start += len(labels)
+        yield Batch((inputs, labels), rows)
+
+
+def refuse_reordered(loader: Any, rows: Any, inputs: Mapping[str, Tensor], labels: Tensor) -> None:  # noqa: ANN401
+    """Refuse a loader whose collate function gives the rows of a batch in another order than it gets them.
+
+    Its first batch is made once more, row by row.
+    """
+    if isinstance(loader, BatchLoader) or not isinstance(loader, DataLoader) or loader.batch_sampler is None:
+        return
+    collate, data = loader.collate_fn, loader.dataset
+    if collate in (default_collate, default_convert):
+        return
+    try:
+        samples = [data.__getitems__([row]) if hasattr(data, "__getitems__") else [data[row]] for row in rows.tolist()]
+        single = [collate(sample) for sample in samples]
+        pairs = [(labels, [batch[1][0] for batch in single])]
+        pairs += [(part, [batch[0][name][0] for batch in single]) for name, part in inputs.items()]
+        # The bytes of each row without its padding of zeros.
+        contents = [[[row[row != 0].cpu().numpy().tobytes() for row in part] for part in pair] for pair in pairs]
+    except Exception:  # a collate function or a data set that takes whole batches only
+        return
+    if any(together != alone and sorted(together) == sorted(alone) for together, alone in contents):
+        raise ValueError(
+            "the order of the rows cannot be known: the collate function gives the rows of a batch in another "
+            "order than it gets them. Let it keep their order, and sort them in the model where that is needed"
+        )
+
+
+def count_rows(loader: Any) -> int | None:  # noqa: ANN401
+    """Return the number of rows of a loader's data set; None where it cannot be known."""
+    data: Any = loader.dataset if isinstance(loader, DataLoader) and loader.batch_sampler is not None else None
+    return None if isinstance(data, IterableDataset) or not hasattr(data, "__len__") else len(data)
+
+
+def _keeps_order(loader: Any) -> bool:  # noqa: ANN401
+    return loader.num_workers == 0 or getattr(loader, "in_order", True)
+
+
+def _why_unknown(loader: Any) -> str | None:  # noqa: ANN401
+    """Say what makes the order of batches that do not know their rows unknown; None where they come in order."""
+    if isinstance(loader, list | tuple):
+        return None
+    if isinstance(loader, BatchLoader):
+        return "its batches lost their rows on the way (a collate function, or code that rebuilds tuples)"
+    if not isinstance(loader, DataLoader):
+        return f"a {type(loader).__name__} of batches has no known order (a list is taken as it stands)"
+    if isinstance(loader.dataset, IterableDataset):
+        return "its data set is an IterableDataset (list(loader) is taken as it stands)"
+    batches: Any = loader.batch_sampler
+    if batches is not None and type(batches) is not BatchSampler:
+        return f"its batches are drawn by a {type(batches).__name__}"
+    if batches is not None and batches.drop_last:
+        return "drop_last=True leaves rows out"
+    if type(sampler := loader.sampler if batches is None else batches.sampler) is not SequentialSampler:
+        return f"its rows are drawn by a {type(sampler).__name__}"
+    return None if _keeps_order(loader) else "in_order=False gives batches as they are ready"

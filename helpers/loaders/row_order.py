@@ -1,31 +1,63 @@
-"""Restore a data set's order from batches that know their rows, and check the form of a batch."""
+"""The order of rows: samplers that draw it, batches that know it, and how the data set's order is restored."""
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    IterableDataset,
-    SequentialSampler,
-    default_collate,
-    default_convert,
-)
+from torch.utils.data import Sampler
 
 from helpers.arguments import check_count
-from helpers.loaders.batches import Batch, BatchLoader
-from helpers.loaders.samplers import EpochBatchSampler
 
-FORM = "expected a batch (inputs, labels): a dict of tensors for model(**inputs), and a float tensor (B, L)"
-WAY_OUT = (
-    "Make it with loaders.array_loader, token_loader or loader_of, whose batches know their rows, or as "
-    "DataLoader(..., shuffle=False, drop_last=False)"
-)
+_FORM = "expected a batch (inputs, labels): a dict of tensors for model(**inputs), and a float tensor (B, L)"
+
+
+class Batch(tuple[dict[str, Tensor], Tensor]):
+    """A batch that unpacks as `(inputs, labels)` and knows which rows it holds.
+
+    The loaders of this package set `rows`; `loops.predict_proba` restores the data set's order from it. It survives
+    worker processes, pinning and `to`, which Lightning calls; a batch that is rebuilt by other code has `rows=None`.
+
+    Args:
+        pair: inputs, a dict of tensors for `model(**inputs)`, and labels, a float tensor (B, L).
+        rows: int64 tensor (B,) on the CPU, the positions of the batch's rows in `loader.dataset`; None where unknown.
+
+    Raises:
+        ValueError: `pair` does not hold two things.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loaders
+        >>> loader = loaders.array_loader({"features": torch.zeros(5, 2)}, torch.zeros(5, 1), batch_size=3)
+        >>> [batch.rows.tolist() for batch in loader]
+        [[0, 1, 2], [3, 4]]
+        >>> inputs, labels = loaders.Batch(({"features": torch.zeros(3, 2)}, torch.zeros(3, 1)))
+        >>> tuple(labels.shape)
+        (3, 1)
+    """
+
+    rows: Tensor | None
+
+    def __new__(cls, pair: Iterable[Any], rows: Tensor | None = None) -> "Batch":
+        """Take a pair, as `tuple` takes its parts: code that rebuilds tuples makes a batch too."""
+        batch = super().__new__(cls, pair)
+        if len(batch) != 2:
+            raise ValueError(f"expected a pair (inputs, labels), got {len(batch)} parts")
+        batch.rows = rows
+        return batch
+
+    def to(self, device: str | torch.device, *, non_blocking: bool = False) -> "Batch":
+        """Move inputs and labels to a device; `rows` stays on the CPU."""
+        inputs, labels = self
+        moved = {name: part.to(device, non_blocking=non_blocking) for name, part in inputs.items()}
+        return Batch((moved, labels.to(device, non_blocking=non_blocking)), self.rows)
+
+    def pin_memory(self) -> "Batch":
+        """Copy the batch into page-locked memory, as `DataLoader(pin_memory=True)` asks for it."""
+        inputs, labels = self
+        return Batch(({name: part.pin_memory() for name, part in inputs.items()}, labels.pin_memory()), self.rows)
 
 
 def check_batch(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:  # noqa: ANN401
@@ -39,37 +71,190 @@ def check_batch(batch: Any) -> tuple[Mapping[str, Tensor], Tensor]:  # noqa: ANN
 
     Examples:
         >>> import torch
-        >>> from helpers import loaders
-        >>> inputs, labels = loaders.check_batch(({"features": torch.zeros(4, 2)}, torch.zeros(4, 1)))
-        >>> loaders.check_batch((torch.zeros(4, 2), torch.zeros(4, 1)))
+        >>> from helpers.loaders.row_order import check_batch
+        >>> inputs, labels = check_batch(({"features": torch.zeros(4, 2)}, torch.zeros(4, 1)))
+        >>> check_batch((torch.zeros(4, 2), torch.zeros(4, 1)))
         Traceback (most recent call last):
             ...
         ValueError: expected a batch ... inputs are a Tensor: name it, as in ({'features': inputs}, labels)
     """
+    if wrong := _wrong_form(batch):
+        raise ValueError(f"{_FORM}, {wrong}")
+    inputs, labels = batch
+    return inputs, labels
+
+
+def _wrong_form(batch: Any) -> str | None:  # noqa: ANN401
+    """Say what is wrong with a batch's form, and the line that helps; None where nothing is."""
+    kind = type(batch).__name__
     if isinstance(batch, Mapping):
         label = next((name for name in ("labels", "label", "targets") if name in batch), None)
         labels = f"batch[{label!r}].float()" if label else "torch.zeros(B, 0)"
         inputs = f"{{name: part for name, part in batch.items() if name != {label!r}}}" if label else "batch"
-        raise ValueError(
-            f"{FORM}, got a dict with {list(batch)}. Return ({inputs}, {labels}) from the collate function"
-        )
+        return f"got a dict with {list(batch)}. Return ({inputs}, {labels}) from the collate function"
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        parts = f" of {len(batch)} parts" if isinstance(batch, tuple | list) else ""
-        raise ValueError(f"{FORM}, got a {type(batch).__name__}{parts}")
+        return f"got a {kind}" + (f" of {len(batch)} parts" if isinstance(batch, tuple | list) else "")
     inputs, labels = batch
     if not isinstance(inputs, Mapping):
-        kind = type(inputs).__name__
-        raise ValueError(f"{FORM}, and its inputs are a {kind}: name it, as in ({{'features': inputs}}, labels)")
-    for name, part in inputs.items():
-        if not isinstance(name, str) or not isinstance(part, Tensor):
-            raise ValueError(f"{FORM}, and its input {name!r} is a {type(part).__name__}, not a tensor")
+        return f"and its inputs are a {type(inputs).__name__}: name it, as in ({{'features': inputs}}, labels)"
+    if wrong := [name for name, part in inputs.items() if not isinstance(name, str) or not isinstance(part, Tensor)]:
+        return f"and its input {wrong[0]!r} is a {type(inputs[wrong[0]]).__name__}, not a tensor"
     if not isinstance(labels, Tensor):
-        kind = type(labels).__name__
-        raise ValueError(f"{FORM}, and its labels are a {kind}: torch.zeros(B, 0) stands for rows without labels")
+        return f"and its labels are a {type(labels).__name__}: torch.zeros(B, 0) stands for rows without labels"
     if labels.ndim != 2:
         way = "labels[:, None] is one column" if labels.ndim == 1 else "one column per label is needed"
-        raise ValueError(f"{FORM}, and its labels have shape {tuple(labels.shape)}: {way}")
-    return inputs, labels
+        return f"and its labels have shape {tuple(labels.shape)}: {way}"
+    return None
+
+
+def row_numbers(rows: ArrayLike | Tensor, n_rows: int) -> np.ndarray:
+    """Return row numbers of any integer type as a new int64 array (B,).
+
+    Raises:
+        IndexError: no whole numbers, or one outside 0 to `n_rows - 1`.
+    """
+    numbers = np.asarray(rows)
+    if numbers.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or numbers.min() < 0 or numbers.max() >= n_rows:
+        shown = f"{numbers.dtype} numbers of shape {numbers.shape}, from {numbers.min()} to {numbers.max()}"
+        raise IndexError(f"expected whole row numbers (B,) from 0 to {n_rows - 1}, got {shown}")
+    return numbers.astype(np.int64)
+
+
+class EpochBatchSampler(Sampler[np.ndarray]):
+    """Row numbers batch by batch; the order depends on the seed and the epoch alone, so a run can be resumed anywhere.
+
+    Each iteration is a new epoch, as with torch's samplers; the first one is epoch 0. An iteration takes its epoch
+    when its first batch is asked for, so an iterator that is never used costs no epoch. `set_epoch` and `start` choose
+    the epoch of the next iteration.
+
+    Where several processes train together, each takes every `world_size`-th row of the same batches: what they do
+    together is what one process would do, with any number of them, and each row is seen by one of them once an epoch.
+
+    Args:
+        rows: number of rows, N.
+        batch_size: rows per batch, of all processes together; the last one may be smaller, no row is dropped.
+        shuffle: a new order each epoch; False keeps the rows' order.
+        seed: of the orders, 0 or more.
+        rank: number of this process, from 0.
+        world_size: number of processes. One that gets no row of a small last batch gets an empty array.
+
+    Raises:
+        ValueError: no rows, a batch size below 1, a negative seed, a rank that is none of the processes.
+
+    Examples:
+        >>> from helpers.loaders.row_order import EpochBatchSampler
+        >>> sampler = EpochBatchSampler(5, batch_size=2, shuffle=False)
+        >>> [batch.tolist() for batch in sampler]
+        [[0, 1], [2, 3], [4]]
+        >>> sampler.start(epoch=1, skip=2)  # as a resumed run does
+        >>> [batch.tolist() for batch in sampler]
+        [[4]]
+        >>> second = EpochBatchSampler(5, batch_size=2, shuffle=False, rank=1, world_size=2)
+        >>> [batch.tolist() for batch in second]
+        [[1], [3], []]
+    """
+
+    position = ("epoch", "skip", "chosen")  # names of what an iteration changes
+
+    def __init__(
+        self, rows: int, batch_size: int, *, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.rows, self.batch_size = check_count("rows", rows), check_count("batch_size", batch_size)
+        self.seed, self.shuffle = check_count("seed", seed, at_least=0), shuffle
+        self.world_size = check_count("world_size", world_size)
+        self.rank = check_count("rank", rank, at_least=0, at_most=self.world_size - 1)
+        self.epoch, self.skip, self.chosen = 0, 0, True
+
+    def start(self, epoch: int, *, skip: int = 0) -> None:
+        """Make the next iteration that of an epoch, without its first `skip` batches; those after it skip none.
+
+        Raises:
+            ValueError: a negative epoch, or more batches to skip than there are.
+        """
+        self.epoch = check_count("epoch", epoch, at_least=0)
+        self.skip, self.chosen = check_count("skip", skip, at_least=0, at_most=len(self)), True
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the next iteration that of an epoch; where it is another one than before, nothing is skipped."""
+        self.start(epoch, skip=self.skip if epoch == self.epoch else 0)
+
+    def identity(self) -> dict[str, int]:
+        """Return what the order of the batches depends on, beside the epoch."""
+        own = {"rows": self.rows, "batch_size": self.batch_size, "seed": self.seed}
+        return own | {"shuffle": int(self.shuffle), "pool": getattr(self, "pool", 0)}
+
+    @property
+    def sampler(self) -> "EpochBatchSampler":
+        """Itself: Lightning and accelerate look here, one attribute deeper, for `set_epoch`."""
+        return self
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        # A generator: what stands here runs when the first batch is asked for.
+        epoch, skip = self.epoch, self.skip
+        self.epoch, self.skip, self.chosen = epoch + 1, 0, False
+        order, batches = self._order(np.random.default_rng([self.seed, epoch]))
+        for number in batches[skip:]:
+            yield order[number * self.batch_size : (number + 1) * self.batch_size][self.rank :: self.world_size]
+
+    def _order(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the order of the rows, and that of the batches into which it is cut."""
+        return rng.permutation(self.rows) if self.shuffle else np.arange(self.rows), np.arange(len(self))
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+
+class LengthBatchSampler(EpochBatchSampler):
+    """Row numbers batch by batch, rows of a batch about equally long, so that little is padded.
+
+    Shuffled, each epoch draws a new order, sorts each stretch of `pool` batches by length give or take a twentieth
+    (without that noise, which AllenNLP's bucket sampler has too, a row of a rare length would meet the same rows in
+    each epoch), cuts it into batches, and shuffles the batches: every row once an epoch, in batches of ever new
+    composition. Not shuffled, all rows are sorted, the longest first, so that memory that does not suffice shows at
+    once; `loops.predict_proba` puts its results back into the data set's order.
+
+    Args:
+        lengths: (N,) whole numbers, tokens of each row.
+        batch_size: rows per batch, of all processes together; the last one drawn may be smaller, no row is dropped.
+        shuffle: a new order each epoch; False sorts all rows.
+        seed: of the orders, 0 or more.
+        pool: batches that are sorted together; more pad less and mix less.
+        rank: number of this process, from 0.
+        world_size: number of processes; each takes every `world_size`-th row of each batch.
+
+    Raises:
+        ValueError: no rows, lengths that are no whole numbers (N,), a batch size or pool below 1, a negative seed, a
+            rank that is none of the processes.
+
+    Examples:
+        >>> from helpers import loaders
+        >>> sampler = loaders.LengthBatchSampler([3, 90, 4, 80], batch_size=2, shuffle=False)
+        >>> [batch.tolist() for batch in sampler]  # long texts meet long ones
+        [[1, 3], [2, 0]]
+    """
+
+    def __init__(
+        self, lengths: ArrayLike, batch_size: int, *, shuffle: bool, pool: int = 50, seed: int = 0, **process: int
+    ) -> None:
+        result = np.asarray(lengths)
+        if result.ndim != 1 or (result.dtype.kind not in "iu" and result.size):
+            raise ValueError(f"lengths of shape {result.shape} and type {result.dtype}: expected whole numbers (N,)")
+        # Negative numbers must exist: the longest come first. int32 and int64 stay as they are, to save memory.
+        self.lengths = result if result.dtype in (np.int32, np.int64) else result.astype(np.int64)
+        super().__init__(len(result), batch_size, shuffle=shuffle, seed=seed, **process)
+        self.pool = check_count("pool", pool)
+
+    def _order(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        if not self.shuffle:
+            return np.argsort(-self.lengths, kind="stable"), np.arange(len(self))
+        order, stretch = rng.permutation(self.rows), self.pool * self.batch_size
+        noisy = self.lengths * rng.uniform(0.95, 1.05, self.rows)
+        for start in range(0, self.rows, stretch):
+            rows = order[start : start + stretch]
+            order[start : start + stretch] = rows[np.argsort(-noisy[rows], kind="stable")]
+        return order, rng.permutation(len(self))
 
 
 def in_row_order(rows: Any, values: Any, *, n_rows: int | None = None) -> Any:  # noqa: ANN401
@@ -91,26 +276,25 @@ def in_row_order(rows: Any, values: Any, *, n_rows: int | None = None) -> Any:  
 
     Examples:
         >>> import numpy as np
-        >>> from helpers import loaders
+        >>> from helpers.loaders.row_order import in_row_order
         >>> ranks = [np.array([0, 2]), np.array([1, 0])]  # positions; row 0 was repeated to fill the last batch
-        >>> loaders.in_row_order(ranks, [np.array([0.1, 0.3]), np.array([0.2, 0.1])], n_rows=3)
+        >>> in_row_order(ranks, [np.array([0.1, 0.3]), np.array([0.2, 0.1])], n_rows=3)
         array([0.1, 0.2, 0.3])
-        >>> loaders.in_row_order(ranks[0], np.array([0.1, 0.3]), n_rows=3)
+        >>> in_row_order(ranks[0], np.array([0.1, 0.3]), n_rows=3)
         Traceback (most recent call last):
             ...
         ValueError: got 2 of 3 rows; the first one missing is row 1. ...
     """
     numbers = joined_rows(rows)
     first = first_places(numbers, n_rows)
-    if isinstance(values, list | tuple):
-        values = joined(values)
+    values = joined(values) if isinstance(values, list | tuple) else values
     if isinstance(values, Mapping):
         return {name: _chosen(part, numbers, first, f"{name!r}: ") for name, part in values.items()}
     return _chosen(values, numbers, first)
 
 
 def joined_rows(rows: Any) -> np.ndarray:  # noqa: ANN401
-    """One int64 array of positions from one or many; ValueError where a batch does not know its rows."""
+    """Join positions of one or many batches to one int64 array; ValueError where a batch does not know its rows."""
     several = isinstance(rows, list | tuple) and any(part is None or np.ndim(part) for part in rows)
     parts = list(rows) if several else [rows]
     if any(part is None for part in parts):
@@ -122,11 +306,7 @@ def joined_rows(rows: Any) -> np.ndarray:  # noqa: ANN401
 
 
 def joined(parts: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Concatenate tensors, arrays, or dicts of them.
-
-    Raises:
-        ValueError: no part, or parts of different shapes or names.
-    """
+    """Concatenate tensors, arrays, or dicts of them; ValueError for no part, or other shapes or names in one part."""
     if not parts:
         raise ValueError("no batch: nothing to put in order")
     first = parts[0]
@@ -137,154 +317,33 @@ def joined(parts: Sequence[Any]) -> Any:  # noqa: ANN401
     if not np.ndim(first):
         return np.asarray(parts)
     if len(shapes := {tuple(np.shape(part)[1:]) for part in parts}) > 1:
-        raise ValueError(
-            f"outputs of different shapes per row, {sorted(shapes)}: each batch must give the same columns"
-        )
+        raise ValueError(f"outputs of different shapes per row, {sorted(shapes)}: expected the same in each batch")
     return torch.cat(list(parts)) if isinstance(first, Tensor) else np.concatenate(parts)
 
 
 def first_places(numbers: np.ndarray, n_rows: int | None) -> np.ndarray:
     """(N,) where each row of the data set came first; ValueError where one is missing or there are too many."""
-    n_rows = None if n_rows is None else check_count("n_rows", n_rows, at_least=0)
     result, first = np.unique(numbers, return_index=True)
-    total = int(result[-1]) + 1 if n_rows is None and len(result) else n_rows or 0
-    if len(result) and (result[0] < 0 or result[-1] >= total):
-        outside = result[0] if result[0] < 0 else result[-1]
-        raise ValueError(f"row {outside} is not one of the {total} rows of the data set, 0 to {total - 1}")
+    total = len(result) and int(result[-1]) + 1 if n_rows is None else check_count("n_rows", n_rows, at_least=0)
+    if outside := [int(row) for row in result[[0, -1]] if not 0 <= row < total] if len(result) else []:
+        raise ValueError(f"row {outside[0]} is not one of the {total} rows of the data set, 0 to {total - 1}")
     if len(result) < total:
-        missing = int(np.argmax(np.append(result, total) != np.arange(len(result) + 1)))
+        missing = np.setdiff1d(np.arange(total), result)[0]
         raise ValueError(
             f"got {len(result)} of {total} rows; the first one missing is row {missing}. Each row must come: "
-            "world_size=1, no drop_last, no sampler that leaves rows out, not the middle of an epoch. For the shares "
-            "of several processes use loops.predict_proba_share in each of them, then loaders.in_row_order"
+            "world_size=1, no drop_last, no sampler that leaves rows out, not the middle of an epoch. The shares of "
+            "several processes are put together by helpers.loaders.row_order.in_row_order"
         )
     return first
 
 
 def _chosen(values: Any, numbers: np.ndarray, first: np.ndarray, name: str = "") -> Any:  # noqa: ANN401
-    """The values of each row's first place, where the other places do not contradict it."""
+    """Take the values of each row's first place, where the other places do not contradict it."""
     values = values if isinstance(values, Tensor) else np.asarray(values)
     if values.ndim == 0 or len(values) != len(numbers):
         raise ValueError(f"{name}values of shape {tuple(values.shape)} for {len(numbers)} rows: expected one per row")
-
-    def at(places: np.ndarray) -> Any:  # noqa: ANN401
-        return values[torch.from_numpy(places).to(values.device) if isinstance(values, Tensor) else places]
-
     if len(again := np.setdiff1d(np.arange(len(numbers)), first)):
-        one, other = (torch.as_tensor(at(places)).double() for places in (again, first[numbers[again]]))
+        one, other = (torch.as_tensor(values[index]).double() for index in (again, first[numbers[again]]))
         if not torch.allclose(one, other, rtol=0.05, atol=0.05, equal_nan=True):  # rounding depends on the batch
             raise ValueError(f"{name}a row came twice with different values: are all positions in one data set?")
-    return at(first)
-
-
-def numbered(loader: Iterable[Any], *, ordered: bool = True) -> Iterator[Batch]:
-    """Check the batches of a loader and number their rows, whatever the loader is.
-
-    Args:
-        loader: one of ours; a DataLoader; batches, as a list or as they come.
-        ordered: refuse a loader whose order cannot be known; else its batches have `rows=None`.
-
-    Raises:
-        ValueError: the form of a batch, an unknown order, or a loader that gives a part of its rows only.
-    """
-    if not isinstance(loader, Iterable):
-        raise ValueError(f"expected a loader of batches (inputs, labels), got a {type(loader).__name__}")
-    unknown, start, lost = _why_unknown(loader), 0, None
-    for batch, numbers in zip(loader, _drawn(loader), strict=False):
-        inputs, labels = check_batch(batch)
-        rows = getattr(batch, "rows", None) if numbers is None else torch.from_numpy(np.array(numbers))
-        if lost not in (None, rows is None):
-            raise ValueError("some batches know their rows and others do not: their order is unknown")
-        lost = rows is None
-        if rows is None and unknown is None:
-            rows = torch.arange(start, start + len(labels))
-        if rows is None and ordered:
-            raise ValueError(f"the order of the rows cannot be known: {unknown}. {WAY_OUT}")
-        if ordered and not start and rows is not None:
-            refuse_reordered(loader, rows, inputs, labels)
-        if rows is not None and len(rows) != len(labels):
-            raise ValueError(f"a batch has {len(labels)} rows of labels, and knows {len(rows)} rows")
-        start += len(labels)
-        yield Batch((inputs, labels), rows)
-
-
-def refuse_reordered(loader: Any, rows: Tensor, inputs: Mapping[str, Tensor], labels: Tensor) -> None:  # noqa: ANN401
-    """Refuse a loader whose collate function gives the rows of a batch in another order than it gets them.
-
-    Raises:
-        ValueError: the batch holds its rows in another order.
-    """
-    if _is_reordered(loader, rows, inputs, labels):
-        raise ValueError(
-            "the order of the rows cannot be known: the collate function gives the rows of a batch in another "
-            "order than it gets them. Let it keep their order, and sort them in the model where that is needed"
-        )
-
-
-def _is_reordered(loader: Any, rows: Tensor, inputs: Mapping[str, Tensor], labels: Tensor) -> bool:  # noqa: ANN401
-    """Whether a batch of torch's DataLoader holds its rows, taken one by one, in another order."""
-    if isinstance(loader, BatchLoader) or not isinstance(loader, DataLoader) or loader.batch_sampler is None:
-        return False
-    data, collate = loader.dataset, loader.collate_fn
-    if collate in (default_collate, default_convert):
-        return False
-    try:
-        samples = [data.__getitems__([row]) if hasattr(data, "__getitems__") else [data[row]] for row in rows.tolist()]
-        alone = [collate(sample) for sample in samples]
-        pairs = [(labels, [one[1] for one in alone])] + [
-            (part, [one[0][key] for one in alone]) for key, part in inputs.items()
-        ]
-        for together, single in pairs:
-            own, wanted = list(map(_content, together)), [_content(part[0]) for part in single]
-            if own != wanted and sorted(own) == sorted(wanted):
-                return True
-    except Exception:  # a collate function or a data set that takes whole batches only
-        return False
-    return False
-
-
-def _content(row: Tensor) -> bytes:
-    """A row without its padding of zeros."""
-    return row[row != 0].cpu().numpy().tobytes()
-
-
-def count_rows(loader: Any) -> int | None:  # noqa: ANN401
-    """Number of rows of a loader's data set; None where it cannot be known. A loader may tell it as `n_rows`."""
-    if (told := getattr(loader, "n_rows", None)) is not None:
-        return int(told)
-    if not isinstance(loader, DataLoader) or loader.batch_sampler is None:
-        return None
-    data: Any = loader.dataset
-    return None if isinstance(data, IterableDataset) or not hasattr(data, "__len__") else len(data)
-
-
-def _in_order(loader: DataLoader[Any]) -> bool:
-    return loader.num_workers == 0 or getattr(loader, "in_order", True)
-
-
-def _drawn(loader: Any) -> Iterable[np.ndarray | None]:  # noqa: ANN401
-    """The rows of each batch where one of our samplers serves another loader; else None for each."""
-    ours = isinstance(loader, DataLoader) and isinstance(loader.batch_sampler, EpochBatchSampler)
-    if ours and not isinstance(loader, BatchLoader) and _in_order(loader):
-        return copy.copy(loader.batch_sampler)
-    return repeat(None)
-
-
-def _why_unknown(loader: Any) -> str | None:  # noqa: ANN401
-    """What makes the order of batches that do not know their rows unknown; None where they come in order."""
-    if isinstance(loader, list | tuple):
-        return None
-    if isinstance(loader, BatchLoader):
-        return "its batches lost their rows on the way (a collate function, or code that rebuilds tuples)"
-    if not isinstance(loader, DataLoader):
-        return f"a {type(loader).__name__} of batches has no known order (a list is taken as it stands)"
-    if isinstance(loader.dataset, IterableDataset):
-        return "its data set is an IterableDataset (list(loader) is taken as it stands)"
-    batches: Any = loader.batch_sampler
-    if batches is not None and type(batches) is not BatchSampler:
-        return f"its batches are drawn by a {type(batches).__name__}"
-    if batches is not None and batches.drop_last:
-        return "drop_last=True leaves rows out"
-    if type(sampler := loader.sampler if batches is None else batches.sampler) is not SequentialSampler:
-        return f"its rows are drawn by a {type(sampler).__name__}"
-    return None if _in_order(loader) else "in_order=False gives batches as they are ready"
+    return values[first]

@@ -29,7 +29,7 @@ _COLUMN = (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)
 _CONTENT = (*_SIMPLE, Sequence, Set, Mapping, np.ndarray, Tensor, pd.DataFrame, *_COLUMN, Path)
 # Where a part stands or how it computes, in contrast to what it is set to.
 _MODULE_STATE = {"training", "gradient_checkpointing", "name_or_path", "warnings_issued"}
-_ORDER_STATE = {"epoch", "skip", "given", "generator", "data_source"}
+_ORDER_STATE = {"epoch", "skip", "unreleased", "generator", "data_source"}
 _SCHEDULE_STATE = {"last_epoch", "_step_count", "_last_lr", "_get_lr_called_within_step", "_is_initial", "base_lrs"}
 _SCHEDULE_STATE |= {"verbose", "optimizer", "T_cur", "T_i", "best", "num_bad_epochs", "cooldown_counter"}
 

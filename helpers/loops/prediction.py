@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from helpers import metrics, models
 from helpers.arguments import check_choice
-from helpers.loaders.batches import same_epoch
-from helpers.loaders.row_order import count_rows, first_places, in_row_order, joined, joined_rows, numbered
+from helpers.loaders.batches import count_rows, numbered, same_epoch
+from helpers.loaders.row_order import first_places, in_row_order, joined, joined_rows
 from helpers.metrics.checks import decide
 from helpers.metrics.classification import mean_head_auc
 
@@ -121,7 +121,7 @@ def predict_proba_share(
 ) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
     """Positions (B,) and probabilities (B, L) of the rows that a loader gives: one process's share of a data set.
 
-    `loaders.in_row_order` puts the shares of all processes together.
+    `helpers.loaders.row_order.in_row_order` puts the shares of all processes together.
 
     Args:
         model: as `predict_proba`.
@@ -135,14 +135,15 @@ def predict_proba_share(
     Examples:
         >>> import torch
         >>> from helpers import loaders, loops, models
+        >>> from helpers.loaders.row_order import EpochBatchSampler, in_row_order
         >>> model = models.MLP(4, hidden=(8, 2))
-        >>> rows = loaders.ArrayRows({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
+        >>> rows = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2)).dataset
         >>> shares = []
         >>> for rank in range(2):  # each in its own process, usually
-        ...     order = loaders.EpochBatchSampler(5, batch_size=2, shuffle=False, rank=rank, world_size=2)
+        ...     order = EpochBatchSampler(5, batch_size=2, shuffle=False, rank=rank, world_size=2)
         ...     shares.append(loops.predict_proba_share(model, loaders.loader_of(rows, order)))
         >>> places, probabilities = zip(*shares)
-        >>> [share.tolist() for share in places], loaders.in_row_order(places, probabilities, n_rows=5).shape
+        >>> [share.tolist() for share in places], in_row_order(places, probabilities, n_rows=5).shape
         ([[0, 2, 4], [1, 3]], (5, 2))
     """
     rows, result, _ = _outputs(model, loader, resolve_device(model, device), precision)

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from helpers import loops
 from helpers.arguments import check_number
-from helpers.loaders.row_order import refuse_reordered
+from helpers.loaders.batches import refuse_reordered
 
 _LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")
 _CHATTER = (

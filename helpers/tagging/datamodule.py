@@ -15,6 +15,9 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from helpers import config, datasets, loaders, text as texts
 from helpers.arguments import check_count, check_number
 from helpers.datasets.labels import TEXT, as_stored, comment_texts, label_values, named
+from helpers.loaders.files import TokenFiles, label_columns
+from helpers.loaders.row_order import in_row_order
+from helpers.loaders.tokens import Tokens
 from helpers.tagging.module import CommentTagger
 
 Source = pd.DataFrame | str | list[str]
@@ -109,7 +112,7 @@ class CommentDataModule(pl.LightningDataModule):
         for name in ("train", "valid"):
             if isinstance(self.sources[name], pd.DataFrame):
                 _check_known(name, self.sources[name][self._label_columns()])
-        self.tokens: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
+        self.tokens: dict[str, Tokens | TokenFiles] = {}
 
     @property
     def in_memory(self) -> bool:
@@ -154,7 +157,7 @@ class CommentDataModule(pl.LightningDataModule):
         if self.columns is not None:
             return self.columns
         ignore = self.file_options["ignore"]
-        return loaders.label_columns(self.sources["train"], text=self.text, labels=None, ignore=ignore)
+        return label_columns(self.sources["train"], text=self.text, labels=None, ignore=ignore)
 
     def prepare_data(self) -> None:
         """Make the token ids of files, in one process, once."""
@@ -168,7 +171,7 @@ class CommentDataModule(pl.LightningDataModule):
         if self.tokens:
             return
         tokenizer = texts.load_tokenizer(self.encoder)
-        made: dict[str, loaders.Tokens | loaders.TokenFiles] = {}
+        made: dict[str, Tokens | TokenFiles] = {}
         for name, source in self.sources.items():
             if isinstance(source, pd.DataFrame):
                 made[name] = loaders.tokenize(source[self.text], tokenizer, max_length=self.max_length)
@@ -176,7 +179,7 @@ class CommentDataModule(pl.LightningDataModule):
                 made[name] = self._from_files(source, tokenizer)
         self.tokens = made
 
-    def _from_files(self, source: list[str], tokenizer: Any) -> loaders.TokenFiles:  # noqa: ANN401
+    def _from_files(self, source: list[str], tokenizer: Any) -> TokenFiles:  # noqa: ANN401
         options: dict[str, Any] = {"labels": self.labels, "max_length": self.max_length, "text": self.text}
         options |= self.file_options
         return loaders.tokenize_files(source, tokenizer, **options)
@@ -207,7 +210,7 @@ class CommentDataModule(pl.LightningDataModule):
             raise ValueError(f"batch_size={batch_size} is the rows of all {share['world_size']} processes together")
         options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **share}
         options["bucket"] = self.bucket if bucket is None else bucket
-        if isinstance(tokens, loaders.TokenFiles):
+        if isinstance(tokens, TokenFiles):
             return loaders.file_loader(tokens, **options)
         return loaders.token_loader(tokens, source[self._label_columns()], **options)
 
@@ -350,4 +353,4 @@ def predict_proba(
         shares = gather_all_tensors(rows.to(device)), gather_all_tensors(result.to(device))
     dataset: Any = loader.dataset
     places, values = ([part.cpu() for part in parts] for parts in shares)
-    return loaders.in_row_order(places, values, n_rows=len(dataset)).numpy()
+    return in_row_order(places, values, n_rows=len(dataset)).numpy()

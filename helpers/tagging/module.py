@@ -11,8 +11,9 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from helpers import config, loaders, loops, losses, models
+from helpers import config, loops, losses, models
 from helpers.arguments import check_choice, check_count, check_number
+from helpers.loaders.row_order import check_batch
 from helpers.models.encoders import build_encoder, longest_input
 from helpers.tagger_settings import checked_thresholds
 from helpers.tagging.callbacks import KnownMean, LabelAUROC, check_finite, check_monitors, rows_of
@@ -163,7 +164,7 @@ class CommentTagger(ResumableModule):
         Raises:
             ValueError: no batch `(inputs, labels)`.
         """
-        self._batch_known = int((loaders.check_batch(batch)[1] >= 0).sum())
+        self._batch_known = int((check_batch(batch)[1] >= 0).sum())
         return batch
 
     def training_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
