@@ -44,6 +44,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold
 
 from helpers import datasets, evaluation, loaders, loops, metrics, models, text
+from helpers.evaluation.calibration import Calibration
+from helpers.evaluation.intervals import resample_weights
 
 COMMAND = "python benchmarks/honest_evaluation.py --data FOLDER --tagger RUNS/cycle2"
 LABELS = bag_of_words.LABELS
@@ -202,7 +204,7 @@ def other_errors(truth: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame)
 
 def quietly_fitted(
     targets: pd.DataFrame, probabilities: pd.DataFrame, method: str, ids: pd.Series | None = None
-) -> evaluation.Calibration:
+) -> Calibration:
     """A calibration; a fold without a positive leaves that label as it is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -260,7 +262,7 @@ def measure_threshold_seconds(_: str) -> None:
 def measure_bootstrap_ratio(_: str) -> None:
     """A loop over scikit-learn against sums of weights."""
     truth, one, other = drawn(5_000)
-    weights = np.hstack(list(evaluation.resample_weights(len(truth), 1_000)))
+    weights = np.hstack(list(resample_weights(len(truth), 1_000)))
 
     def loop(columns: range) -> np.ndarray:
         result = []

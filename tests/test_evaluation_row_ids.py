@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers import evaluation, metrics, text
-from helpers.evaluation.row_ids import refuse_shared, texts_of
+from helpers.metrics.checks import id_texts, refuse_shared
 
 
 @pytest.mark.parametrize(
@@ -25,23 +25,23 @@ from helpers.evaluation.row_ids import refuse_shared, texts_of
     ids=lambda ids: type(ids).__name__,
 )
 def test_an_id_is_the_same_in_every_type(ids):
-    assert texts_of("ids", ids, 2) == ["7", "8"]
+    assert id_texts("ids", ids, 2) == ["7", "8"]
 
 
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (5, "mine of type int and size none for 2 rows"),
-        ("ab", "mine of type str"),
-        ([1], "mine of type list and size 1 for 2 rows"),
-        (np.ones((2, 1)), r"mine of type ndarray and size \(2, 1\)"),
+        (5, "mine is a int: expected a list of 2 ids"),
+        ("ab", "mine is a str"),
+        ([1], "mine=.*: expected a list of 2 ids, found 1"),
+        (np.ones((2, 1)), "mine is a ndarray"),
         (["a", None], r"mine: row 1 \(from 0\) has none"),
         ([float("nan"), 1.0], r"mine: row 0 \(from 0\) has none"),
     ],
 )
 def test_what_is_not_an_id_a_row_is_refused(ids, message):
     with pytest.raises(ValueError, match=message):
-        texts_of("mine", ids, 2)
+        id_texts("mine", ids, 2)
 
 
 def test_shared_ids_are_named_in_the_order_of_the_others():

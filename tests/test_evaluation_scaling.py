@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from helpers import evaluation, metrics
+from helpers.evaluation.calibration import Calibration
 
 METHODS = ["temperature", "platt", "isotonic"]
 LINES = ["temperature", "platt"]
@@ -268,7 +269,7 @@ def test_a_saved_calibration_is_the_same(method):
     targets[:, 2] = 1
     with pytest.warns(UserWarning, match="one class only"):
         fitted = evaluation.fit_calibration(targets, scores, method=method, ids=np.arange(50))
-    again = evaluation.Calibration.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
+    again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
     assert again == fitted
     assert again.apply(scores, ids=np.arange(50, 100)).tolist() == fitted.apply(scores).tolist()
     pd.testing.assert_frame_equal(again.table(), fitted.table())
@@ -282,7 +283,7 @@ def test_a_torn_file_is_refused():
     for change, message in [
         ({"method": "beta"}, "method='beta': expected 'temperature' or 'platt' or 'isotonic'"),
         ({"labels": [0, 1]}, r"3 curves for the labels \[0, 1\]"),
-        ({"labels": [0, 1, 1]}, "one for each"),
+        ({"labels": [0, 1, 1]}, "expected one per label"),
         ({"curves": [{**saved["curves"][0], "slope": -1.0}] * 3}, "the slope must be above 0"),
         ({"curves": [{**saved["curves"][0], "intercept": float("nan")}] * 3}, "both finite"),
         ({"curves": [{**saved["curves"][0], "y": [0.5]}] * 3}, "as many of both"),
@@ -291,10 +292,10 @@ def test_a_torn_file_is_refused():
         ({"version": 2}, "unexpected keyword"),
     ]:
         with pytest.raises(ValueError, match=f"not a saved calibration: .*{message}"):
-            evaluation.Calibration.from_dict({**saved, **change})
+            Calibration.from_dict({**saved, **change})
     del saved["ids"]
     with pytest.raises(ValueError, match="not a saved calibration: KeyError: 'ids'"):
-        evaluation.Calibration.from_dict(saved)
+        Calibration.from_dict(saved)
 
 
 def test_rows_of_the_fit_are_refused():
@@ -313,11 +314,11 @@ def test_rows_of_the_fit_are_refused():
     numbered = evaluation.fit_calibration(targets, scores, ids=np.arange(20.0))
     with pytest.raises(ValueError, match="20 of these rows were fitted"):
         numbered.apply(scores, ids=torch.arange(20))
-    with pytest.raises(ValueError, match="ids of type list and size 3 for 20 rows"):
+    with pytest.raises(ValueError, match=r"ids=.*: expected a list of 20 ids, found 3"):
         fitted.apply(scores, ids=ids[:3])
-    with pytest.raises(ValueError, match="ids of type str and size 20 for 20 rows"):
+    with pytest.raises(ValueError, match="ids is a str: expected a list of 20 ids"):
         evaluation.fit_calibration(targets, scores, ids="a" * 20)
-    with pytest.raises(ValueError, match=r"ids of type DataFrame and size .* for 20 rows"):
+    with pytest.raises(ValueError, match="ids is a DataFrame: expected a list of 20 ids"):
         evaluation.fit_calibration(targets, scores, ids=pd.DataFrame({"id": ids}))
     with pytest.raises(ValueError, match=r"ids: row 2 \(from 0\) has none"):
         evaluation.fit_calibration(targets, scores, ids=["a", "b", None, *ids[3:]])

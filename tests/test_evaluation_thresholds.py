@@ -363,13 +363,13 @@ T, P = made(300, seed=1)
         ({"objective": "f_beta", "beta": np.nan}, "beta=nan"),
         ({"objective": "f_beta", "beta": np.inf}, "beta=inf"),
         ({"beta": 2}, "beta=2 goes with objective='f_beta'"),
-        ({"costs": (1, 2)}, r"costs=\(1, 2\) go with 'cost', not with 'f1'"),
+        ({"costs": (1, 2)}, r"costs=\(1, 2\) goes with objective='cost', not with 'f1'"),
         ({"objective": "cost", "costs": (1, -1)}, r"costs\[1\]=-1: expected a number, at least 0"),
         ({"objective": "cost", "costs": (0, 0)}, "at least one of them must be above 0"),
         ({"objective": "cost", "costs": (np.nan, 1)}, r"costs\[0\]=nan"),
         ({"objective": "cost", "costs": (np.inf, 1)}, r"costs\[0\]=inf"),
         ({"objective": "cost", "costs": 5}, "costs is a int: expected a list of 2 numbers"),
-        ({"objective": "precision_at"}, "'precision_at' needs min_precision=, the precision to reach"),
+        ({"objective": "precision_at"}, "min_precision=None: expected a number, above 0 and at most 1"),
         ({"objective": "recall_at", "min_recall": 0}, "min_recall=0: expected a number, above 0 and at most 1"),
         ({"objective": "recall_at", "min_recall": 1.1}, "min_recall=1.1: expected a number"),
         ({"objective": "recall_at", "min_recall": 90}, "min_recall=90: expected a number"),
@@ -380,24 +380,30 @@ T, P = made(300, seed=1)
         (with_rows(ids=None), "to report on test rows, give ids too: ids tell that they are other rows"),
         ({"test_ids": range(3)}, "give ids, test_targets, test_probabilities too"),
         (with_rows(test_probabilities=None), "give test_probabilities too"),
-        (with_rows(ids=range(399)), "^ids of type range and size 399 for 400 rows: give one a row"),
-        (with_rows(test_ids=list(range(301))), "^test_ids of type list and size 301 for 300 rows"),
-        (with_rows(test_ids="x" * 300), "^test_ids of type str"),
-        (with_rows(test_ids=pd.DataFrame({"id": range(300)})), r"^test_ids of type DataFrame and size \(300, 1\)"),
+        (with_rows(ids=range(399)), "^ids=.*: expected a list of 400 ids, found 399"),
+        (with_rows(test_ids=list(range(301))), "^test_ids=.*: expected a list of 300 ids, found 301"),
+        (with_rows(test_ids="x" * 300), "^test_ids is a str: expected a list of 300 ids"),
+        (with_rows(test_ids=pd.DataFrame({"id": range(300)})), "^test_ids is a DataFrame: expected a list of 300 ids"),
         (with_rows(ids=[*range(1000, 1399), None]), r"^ids: row 399 \(from 0\) has none"),
         (with_rows(test_ids=[np.nan, *range(299)]), r"^test_ids: row 0 \(from 0\) has none"),
-        (with_rows(test_targets=T + 3), "^test rows: targets: row 0, label 0"),
-        (with_rows(test_targets=T[:5]), r"^test rows: .*\(5, 3\).*\(300, 3\)"),
-        (with_rows(test_targets=T[:, :2], test_probabilities=P[:, :2]), r"^test rows: .*\(labels: those of the valid"),
+        (with_rows(test_targets=T + 3), "^test_targets: row 0, label 0"),
+        (with_rows(test_targets=T[:5]), r"^test_targets \(5, 3\) and test_probabilities \(300, 3\)"),
+        (
+            with_rows(test_targets=T[:, :2], test_probabilities=P[:, :2]),
+            r"expected a list of 2 different names .labels: those of the valid",
+        ),
         (
             with_rows(test_targets=frame(T, ["b", "a", "c"]), labels=NAMES),
-            r"^test rows: .*\['b', 'a', 'c'\].*\['a', 'b'",
+            r"^test_targets are for \['b', 'a', 'c'\], labels for \['a', 'b'",
         ),
-        (with_rows(test_probabilities=frame(P, NAMES[::-1]), labels=NAMES), r"^test rows: .*\['c', 'b', 'a'\]"),
-        (with_rows(test_targets=frame(T, NAMES)), r"^test rows: .*\['a', 'b', 'c'\].*\[0, 1, 2\]"),
+        (
+            with_rows(test_probabilities=frame(P, NAMES[::-1]), labels=NAMES),
+            r"^test_probabilities are for \['c', 'b', 'a'\]",
+        ),
+        (with_rows(test_targets=frame(T, NAMES)), r"^test_targets are for \['a', 'b', 'c'\], labels for \[0, 1, 2\]"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_said(changes, message):
+def test_bad_input_is_refused_before_any_warning(changes, message):
     targets, scores = made()
     targets[:, 0] = 0  # one class only: would warn
     with pytest.raises(ValueError, match=message), warnings.catch_warnings(record=True) as caught:

@@ -63,7 +63,6 @@ CALLS = {
     evaluation.bias_score: {
         "report": evaluation.bias_report(**CURVE, groups=GROUPS, min_support=1),
         "overall_auc": 0.9,
-        "power": -5,
     },
     evaluation.bootstrap: {
         **NAMED,
@@ -76,10 +75,8 @@ CALLS = {
     evaluation.brier: NAMED,
     evaluation.calibration_error: {**BOTH, "n_bins": 5, "strategy": "uniform"},
     evaluation.fit_calibration: {**NAMED, "method": "platt", "shared": False, "ids": list(range(40))},
-    evaluation.generalized_mean: {"values": [0.5, 0.6], "power": -5},
     evaluation.mentions: {"texts": ["a b", "c"], "terms": {"g": ["a"]}},
     evaluation.reliability: {**CURVE, "n_bins": 5, "strategy": "quantile"},
-    evaluation.resample_weights: {"rows": 4, "n_resamples": 3, "seed": 0},
     evaluation.tune_thresholds: {**NAMED, "objective": "f1", "ids": list(range(40)), "beta": 1.0, "costs": (1.0, 1.0)},
     plots.bars: {"values": SERIES, "texts": ["1", "2"], "orientation": "vertical"},
     plots.heads: {"layers": ["1", "2"], "sizes": {"a": 1, "b": 3}, "classes": {"b": ["x", "y", "z"]}},
@@ -149,7 +146,7 @@ def raised_on_purpose(error):
 def test_every_public_function_is_called():
     for module in (metrics, losses, evaluation, plots, widgets):
         public = {getattr(module, name) for name in module.__all__}
-        made_by_others = {evaluation.Calibration, widgets.Ranked, plots.use_style}
+        made_by_others = {widgets.Ranked, plots.use_style}
         assert {found for found in public if callable(found)} - made_by_others <= set(CALLS)
 
 

@@ -6,18 +6,20 @@ the insult. The overall AUC hardly shows it, since few rows name any group.
 
 import unicodedata
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import regex
+from scipy import stats
 
-from helpers.arguments import as_numbers, check_count, check_list, check_names, check_number, check_table
+from helpers.arguments import as_numbers, check_count, check_list, check_mapping, check_names, check_number, check_table
 from helpers.metrics import auc_by_label
-from helpers.metrics.checks import Table, check_same_rows, checked, decide
+from helpers.metrics.checks import Table, check_same_rows, checked_label, decide, refuse_cells
 from helpers.text import UNSPACED, as_texts
 
 AREAS = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
+POWER = -5  # of the competition: the lower the power, the more the lowest AUCs decide
 
 
 def bias_report(
@@ -71,71 +73,32 @@ def bias_report(
         false_positive_rate     1.0
         false_positive_gap      1.0
     """
-    truth, scores = _checked_rows(targets, probabilities)
+    truth, scores = checked_label(targets, probabilities)
     inside = _checked_groups(groups, len(truth))
     check_same_rows(targets=targets, probabilities=probabilities, groups=groups)
     check_count("min_support", min_support)
-    flagged = None if threshold is None else decide(scores[:, None], threshold, pd.Index(["threshold"]))[:, 0]
+    flagged = None if threshold is None else decide(scores, threshold, pd.Index(["threshold"]))
     table = [_scores_of_group(truth, scores, member, min_support, flagged) for member in inside.T]
     return pd.DataFrame(table, index=pd.Index(groups.columns, name="group"))
 
 
-def generalized_mean(values: Table, power: float = -5) -> float:
-    """The power mean of numbers: (mean of values ** power) ** (1 / power).
-
-    With power 1 it is the usual mean; the lower the power, the more the lowest values decide. At -5, that of the
-    competition, one group that is served badly cannot hide behind many that are served well.
-
-    Source: Hardy, Littlewood and Polya 1934, Inequalities, chapter 2.
-
-    Args:
-        values: (K,) of 0 or more; one 0 makes the mean 0 where the power is not above 0.
-        power: 0 stands for its limit, the geometric mean, -inf for the lowest value, inf for the highest.
-
-    Raises:
-        ValueError: no values, a value that is negative, infinite or NaN, power NaN.
-
-    Examples:
-        >>> from helpers import evaluation
-        >>> round(evaluation.generalized_mean([0.9, 0.9, 0.5], power=1), 3)
-        0.767
-        >>> round(evaluation.generalized_mean([0.9, 0.9, 0.5]), 3)
-        0.61
-    """
-    numbers = as_numbers("values", values)
-    if numbers.ndim != 1 or not numbers.size:
-        raise ValueError(f"values {numbers.shape}: give a row of at least one number")
-    if (bad := ~((numbers >= 0) & np.isfinite(numbers))).any():
-        index = int(np.argmax(bad))
-        raise ValueError(f"values: number {index} (from 0) is {numbers[index]}; each must be 0 or more, and known")
-    power = _checked_power(power)
-    scale = numbers.max() if power > 0 else numbers.min()  # what decides: no power of the others can overflow
-    if scale == 0 or np.isinf(power):
-        return float(scale)
-    with np.errstate(divide="ignore"):
-        logs = np.log(numbers / scale)
-    if abs(power) < 1e-15:
-        return float(scale * np.exp(logs.mean()))
-    return float(scale * np.exp(np.log1p(np.expm1(power * logs).mean()) / power))
-
-
-def bias_score(report: pd.DataFrame, overall_auc: float, *, power: float = -5) -> float:
+def bias_score(report: pd.DataFrame, overall_auc: float) -> float:
     """One number for quality and fairness, the final metric of Kaggle's Jigsaw Unintended Bias competition.
 
-    It is a quarter of the overall AUC and a quarter of each `generalized_mean` over the groups of `subgroup_auc`,
-    `bpsn_auc` and `bnsp_auc`. All three means are over the same groups: one for which any of them is NaN is left out,
-    and a UserWarning names it.
+    It is a quarter of the overall AUC and a quarter of each power mean over the groups of `subgroup_auc`, `bpsn_auc`
+    and `bnsp_auc`, with the power -5 (`scipy.stats.pmean`): one group that is served badly cannot hide behind many that
+    are served well. All three means are over the same groups: one for which any of them is NaN is left out, and a
+    UserWarning names it.
 
     Args:
         report: by group, as `bias_report` gives it; other columns do not matter.
         overall_auc: of all rows, whether they are in a group or not, such as `metrics.mean_auc` of the one label.
-        power: of the generalized means.
 
     Returns:
         From 0 to 1; NaN where no group has all three.
 
     Raises:
-        ValueError: a column is missing, no row, a value or `overall_auc` outside [0, 1], power NaN.
+        ValueError: a column is missing, no row, a value or `overall_auc` outside [0, 1].
 
     Examples:
         >>> import pandas as pd
@@ -146,20 +109,16 @@ def bias_score(report: pd.DataFrame, overall_auc: float, *, power: float = -5) -
         0.827
     """
     check_table("report (of evaluation.bias_report)", report, AREAS)
-    overall_auc, power = check_number("overall_auc", overall_auc, at_least=0, at_most=1), _checked_power(power)
-    areas = pd.DataFrame(as_numbers("report", report[list(AREAS)]), index=report.index, columns=list(AREAS))
-    if (bad := areas.lt(0) | areas.gt(1)).any(axis=None):
-        row, column = np.argwhere(bad.to_numpy())[0]
-        result = areas.iloc[row, column]
-        raise ValueError(f"report: {AREAS[column]} of {report.index[row]!r} is {result}; it must lie in [0, 1]")
-    scored = areas.notna().all(axis=1)
+    check_number("overall_auc", overall_auc, at_least=0, at_most=1)
+    areas = as_numbers("report", report[list(AREAS)])
+    refuse_cells("report", areas, (areas < 0) | (areas > 1), "in [0, 1], or NaN", AREAS)
+    scored = ~np.isnan(areas).any(axis=1)
     if not scored.all():
         left_out = f"bias_score leaves out {report.index[~scored].tolist()}, of which an AUC is NaN"
         warnings.warn(f"{left_out}; groups counted: {scored.sum()}", UserWarning, stacklevel=2)
     if not scored.any():
         return float("nan")
-    means = [generalized_mean(areas.loc[scored, name], power) for name in AREAS]
-    return float(np.mean([overall_auc, *means]))
+    return float(np.mean([overall_auc, *stats.pmean(areas[scored], POWER)]))
 
 
 def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") -> pd.DataFrame:
@@ -193,43 +152,24 @@ def mentions(texts: Iterable[str], terms: "Mapping[str, str | Sequence[str]] | S
     rows = texts.index if isinstance(texts, pd.Series) else None
     folded = [_folded(text) for text in as_texts(texts)]
     result = {group: _mentioned(folded, spellings) for group, spellings in words.items()}
-    table = pd.DataFrame(result, index=rows, dtype=bool)
-    return table.rename_axis(columns="group")
-
-
-def _checked_power(power: float) -> float:
-    """A number or one of the two infinities."""
-    infinite = isinstance(power, float) and np.isinf(power)
-    return power if infinite else check_number("power", power)
-
-
-def _checked_rows(targets: Table, probabilities: Table) -> tuple[np.ndarray, np.ndarray]:
-    truth, scores = as_numbers("targets", targets), as_numbers("probabilities", probabilities)
-    if truth.ndim != 1 or truth.shape != scores.shape:
-        raise ValueError(f"targets {truth.shape} and probabilities {scores.shape}: both must be (N,), of one label")
-    checked(truth[:, None], scores[:, None])
-    return truth, scores
+    return pd.DataFrame(result, index=rows, dtype=bool).rename_axis(columns="group")
 
 
 def _checked_groups(groups: pd.DataFrame, rows: int) -> np.ndarray:
     """(N, G) of 1, 0 and NaN."""
-    if not isinstance(groups, pd.DataFrame):
-        raise ValueError(f"groups of type {type(groups).__name__}: give a DataFrame, one column per group")
-    if groups.shape[1] == 0 or len(groups) != rows:
-        raise ValueError(f"groups {groups.shape} must be ({rows}, G), a row for each target and at least one group")
-    if not groups.columns.is_unique:
-        raise ValueError(f"groups: {groups.columns[groups.columns.duplicated()].tolist()} appear more than once")
+    check_table("groups", groups)
+    check_names("columns of groups", groups.columns)
+    if len(groups) != rows:
+        raise ValueError(f"groups {groups.shape} must be ({rows}, G), one row per target")
     inside = as_numbers("groups", groups)
-    if (bad := ~np.isin(inside, (0, 1)) & ~np.isnan(inside)).any():
-        row, column = np.argwhere(bad)[0]
-        name, result = groups.columns[column], inside[row, column]
-        raise ValueError(f"groups: row {row} (from 0), group {name!r} is {result}; must be 0, 1, a bool or NaN")
+    bad = ~np.isin(inside, (0, 1)) & ~np.isnan(inside)
+    refuse_cells("groups", inside, bad, "0, 1, a bool or NaN (unknown)", list(groups.columns))
     return inside
 
 
 def _scores_of_group(
     truth: np.ndarray, scores: np.ndarray, inside: np.ndarray, min_support: int, flagged: np.ndarray | None
-) -> dict[str, float]:
+) -> dict[Hashable, float]:
     """One row of the report; all arrays (N,)."""
     positive, negative, member, background = truth == 1, truth == 0, inside == 1, inside == 0
     pairs = [
@@ -237,11 +177,15 @@ def _scores_of_group(
         (background & positive, member & negative),
         (member & positive, background & negative),
     ]
-    result: dict[str, float] = {
-        "rows": int((member & (positive | negative)).sum()),
+    targets = np.column_stack([np.select(pair, [1.0, 0.0], np.nan) for pair in pairs])
+    enough = np.minimum((targets == 1).sum(axis=0), (targets == 0).sum(axis=0)) >= min_support
+    areas = auc_by_label(targets, np.column_stack([scores] * 3), labels=AREAS).where(enough)
+    known = member & (positive | negative)
+    result: dict[Hashable, float] = {
+        "rows": int(known.sum()),
         "positives": int((member & positive).sum()),
+        **areas.to_dict(),
     }
-    result |= {name: _area(scores, *pair, min_support) for name, pair in zip(AREAS, pairs, strict=True)}
     if flagged is not None:
         harmless = (member & negative, background & negative)
         rate, elsewhere = (flagged[rows].mean() if rows.sum() >= min_support else np.nan for rows in harmless)
@@ -249,31 +193,17 @@ def _scores_of_group(
     return result
 
 
-def _area(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, min_support: int) -> float:
-    if min(positive.sum(), negative.sum()) < min_support:
-        return np.nan
-    rows = positive | negative
-    return auc_by_label(positive[rows, None], scores[rows, None]).iloc[0]
-
-
 def _words_by_group(terms: "Mapping[str, str | Sequence[str]] | Sequence[str]") -> dict[str, list[str]]:
     """Folded words by group."""
-    if isinstance(terms, str):
-        raise ValueError(f"terms={terms!r}: give a list of words, or words by name of group")
-    if isinstance(terms, Mapping):
-        given = {
-            group: [words] if isinstance(words, str) else check_list(f"terms[{group!r}]", words, "words")
-            for group, words in terms.items()
-        }
-    else:
-        listed = check_names("terms", terms)
-        given = {word: [word] for word in listed}
-    if not given:
-        raise ValueError("terms: there is no group")
-    for group, words in given.items():
-        if not words or not all(isinstance(word, str) and word.strip() for word in words):
-            raise ValueError(f"terms: group {group!r} has {words}; give it at least one word, and none that is empty")
-    return {group: [_folded(word) for word in words] for group, words in given.items()}
+    if not isinstance(terms, Mapping):
+        terms = {word: [word] for word in check_names("terms", terms)}
+    result = {}
+    for group, words in check_mapping("terms", terms, keys="group").items():
+        listed = [words] if isinstance(words, str) else check_list(f"terms[{group!r}]", words, "words")
+        if not listed or not all(isinstance(word, str) and word.strip() for word in listed):
+            raise ValueError(f"terms: group {group!r} has {listed}; give it at least one word, and none that is empty")
+        result[group] = [_folded(word) for word in listed]
+    return result
 
 
 def _folded(text: str) -> str:

@@ -1,33 +1,32 @@
 """From which probability on is a label given? A threshold for each label, chosen on validation rows.
 
-One half is right only for probabilities that can be taken at their word and errors that cost the same both ways.
+0.5 is right only for calibrated probabilities and errors that cost the same both ways.
 """
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from helpers.arguments import check_choice, check_list, check_number
-from helpers.evaluation.row_ids import Ids, refuse_shared, texts_of
-from helpers.metrics.checks import Confusion, Table, Threshold, checked, decide, precision_recall_f
+from helpers.metrics.checks import (
+    Confusion,
+    Ids,
+    Table,
+    checked,
+    confusion,
+    decide,
+    id_texts,
+    precision_recall_f,
+    refuse_shared,
+)
 
 Objective: TypeAlias = Literal["f1", "f_beta", "cost", "precision_at", "recall_at"]
 OBJECTIVES = ("f1", "f_beta", "cost", "precision_at", "recall_at")
-Rows: TypeAlias = tuple[np.ndarray, np.ndarray]
-
-
-class Cuts(NamedTuple):
-    """What each possible cut of one label's rows gives; the first predicts all negatives, the last all positives."""
-
-    threshold: np.ndarray
-    true_positives: np.ndarray
-    false_positives: np.ndarray
-    positives: int
-    rows: int
+SETTINGS = {"beta": "f_beta", "costs": "cost", "min_precision": "precision_at", "min_recall": "recall_at"}
+Score: TypeAlias = Callable[[Confusion], np.ndarray]
 
 
 def tune_thresholds(
@@ -102,127 +101,100 @@ def tune_thresholds(
         >>> evaluation.tune_thresholds(targets, probabilities, objective="cost", costs=(1.0, 3.0))["threshold"].tolist()
         [0.30000000000000004]
     """
-    _check_settings(objective, beta, costs)
-    least = _checked_least(objective, min_precision=min_precision, min_recall=min_recall)
+    settings = {"beta": beta, "costs": costs, "min_precision": min_precision, "min_recall": min_recall}
+    score = _score_of(objective, settings)
     truth, scores, names = checked(targets, probabilities, labels)
-    given = {"test_targets": test_targets, "test_probabilities": test_probabilities}
-    parts = {"valid": (truth, scores)} | _other_rows(names, len(truth), given, ids, test_ids)
-    worth = partial(_worth, objective=objective, beta=beta, costs=costs, least=least)
-    cuts = [_cuts(target, score) for target, score in zip(truth.T, scores.T, strict=True)]
-    chosen = np.array([_best(one, worth, lowest=objective == "cost") for one in cuts])
-    _warn(names, chosen, objective, least)
+    test = {"test_targets": test_targets, "test_probabilities": test_probabilities, "test_ids": test_ids}
+    parts = {"valid": (truth, scores)} | _test_rows(names, len(truth), ids, test)
+    chosen = np.array([_best_threshold(t, s, score, objective) for t, s in zip(truth.T, scores.T, strict=True)])
+    _warn(names, chosen, objective, min_precision)
     table = pd.DataFrame({"threshold": np.where(np.isnan(chosen), 0.5, chosen)}, index=names)
-    for name, rows in parts.items():
+    for name, (part_truth, part_scores) in parts.items():
         for column, threshold in ((name, table["threshold"]), (f"{name}_at_half", 0.5)):
-            table[column] = _values(rows, threshold, names, worth)
+            table[column] = score(confusion(part_truth, decide(part_scores, threshold, names)))
     return table.assign(positives=(truth == 1).sum(axis=0), rows=(~np.isnan(truth)).sum(axis=0))
 
 
-def _cuts(truth: np.ndarray, scores: np.ndarray) -> Cuts:
+def _score_of(objective: str, settings: dict[str, Any]) -> Score:
+    """Check the settings; return the objective as a function of counts, NaN where they lack what was asked for."""
+    check_choice("objective", objective, OBJECTIVES)
+    beta = check_number("beta", settings["beta"], above=0, at_most=1e6)
+    pair = check_list("costs", settings["costs"], "numbers (of a false positive, of a false negative)", size=2)
+    costs = [check_number(f"costs[{index}]", cost, at_least=0) for index, cost in enumerate(pair)]
+    if not any(costs):
+        raise ValueError(f"costs={settings['costs']!r}: at least one of them must be above 0")
+    unused = {"beta": beta == 1, "costs": costs == [1, 1]}
+    for name, owner in SETTINGS.items():
+        if objective != owner and not unused.get(name, settings[name] is None):
+            raise ValueError(f"{name}={settings[name]!r} goes with objective={owner!r}, not with {objective!r}")
+    needed = {"precision_at": "min_precision", "recall_at": "min_recall"}.get(objective)
+    least = 0.0 if needed is None else check_number(needed, settings[needed], above=0, at_most=1)
+
+    def score(counts: Confusion) -> np.ndarray:
+        if objective == "cost":
+            rows = np.sum(counts, axis=0)
+            return np.where(rows > 0, (costs[0] * counts.fp + costs[1] * counts.fn) / np.maximum(rows, 1), np.nan)
+        precision, recall, f = precision_recall_f(counts, beta=beta)
+        if objective == "precision_at":
+            return np.where(precision >= least, recall, np.nan)
+        return np.where(recall >= least, precision, np.nan) if objective == "recall_at" else f
+
+    return score
+
+
+def _best_threshold(truth: np.ndarray, scores: np.ndarray, score: Score, objective: str) -> float:
+    """The best of all cuts of one label's rows; NaN with one class only, inf where no cut is good enough."""
     known = ~np.isnan(truth)
     order = np.argsort(-scores[known], kind="stable")
     ordered, positive = scores[known][order], truth[known][order] == 1
-    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True)[: len(ordered)])  # of each row of ties
-    hits = np.append(0, positive.cumsum()[last])
-    said_yes = np.append(0, last + 1)
-    return Cuts(_between(ordered[last]), hits, said_yes - hits, int(positive.sum()), len(ordered))
+    positives, negatives = positive.sum(), (~positive).sum()
+    if not positives or not negatives:
+        return np.nan
+    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # of each row of ties
+    tp = np.append(0, positive.cumsum()[last])  # the first cut predicts all negatives, the last all positives
+    fp = np.append(0, last + 1) - tp
+    values = score(Confusion(tp, fp, positives - tp, negatives - fp))
+    values = -values if objective == "cost" else values
+    if np.isnan(values).all():
+        return np.inf
+    best = np.nanmax(values)
+    # Equal values may differ in the last digit: 3 * 0.1 is not 0.3. Different ones of N rows are N**-2 apart.
+    return float(_between(ordered[last])[np.flatnonzero(values >= best - 4 * np.spacing(abs(best)))[0]])
 
 
 def _between(steps: np.ndarray) -> np.ndarray:
     """Thresholds that predict no positive, then the rows down to each step (falling): halfway to the step below."""
-    below = np.append(steps[1:], 0.0)[: len(steps)]
+    below = np.append(steps[1:], 0.0)
     middle = (steps + below) / 2
     # Two neighbouring floats have no middle, which may come out as the one below.
     return np.append(np.inf, np.where(middle > below, middle, steps))
 
 
-def _best(cuts: Cuts, worth: Callable[[Cuts], np.ndarray], *, lowest: bool) -> float:
-    """The threshold of the best cut; NaN where there is nothing to choose from, inf where no cut is good enough."""
-    if cuts.positives in (0, cuts.rows):
-        return np.nan
-    values = -worth(cuts) if lowest else worth(cuts)
-    if np.isnan(values).all():
-        return np.inf
-    best = np.nanmax(values)
-    # Equal values may differ in the last digit: 3 * 0.1 is not 0.3. Different ones of N rows are N**-2 apart.
-    return float(cuts.threshold[np.flatnonzero(values >= best - 4 * np.spacing(abs(best)))[0]])
-
-
-def _worth(cuts: Cuts, *, objective: str, beta: float, costs: tuple[float, float], least: float | None) -> np.ndarray:
-    """The objective's value of each cut; NaN for a cut that does not have what was asked for."""
-    tp, fp, fn = cuts.true_positives, cuts.false_positives, cuts.positives - cuts.true_positives
-    if objective == "cost":
-        return (costs[0] * fp + costs[1] * fn) / cuts.rows
-    counts = Confusion(tp, fp, fn, cuts.rows - tp - fp - fn)
-    precision, recall, f = precision_recall_f(counts, beta=1.0 if objective == "f1" else beta)
-    needed = 0.0 if least is None else least
-    if objective == "precision_at":
-        return np.where(precision >= needed, recall, np.nan)
-    if objective == "recall_at":
-        return np.where(recall >= needed, precision, np.nan)
-    return f
-
-
-def _values(rows: Rows, threshold: Threshold, names: pd.Index, worth: Callable[[Cuts], np.ndarray]) -> list[float]:
-    """The objective's value of the decisions on each label, NaN where no row is known."""
-    truth, scores = rows
-    yes = decide(scores, threshold, names) == 1
-    hits, alarms = ((yes & (truth == known)).sum(axis=0) for known in (1, 0))
-    positives, known = (truth == 1).sum(axis=0), (~np.isnan(truth)).sum(axis=0)
-    one_cut = [Cuts(np.array(np.nan), *part) for part in zip(hits, alarms, positives, known, strict=True)]
-    return [float(worth(cut)) if cut.rows else np.nan for cut in one_cut]
-
-
-def _other_rows(
-    names: pd.Index, n_rows: int, given: dict[str, Any], ids: "Ids | None", test_ids: "Ids | None"
-) -> dict[str, Rows]:
+def _test_rows(
+    names: pd.Index, n_rows: int, ids: "Ids | None", test: dict[str, Any]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The test rows' targets and probabilities, checked against the validation rows; nothing where none were given."""
-    needed: dict[str, Any] = {"ids": ids, **given, "test_ids": test_ids}
-    missing = [name for name, value in needed.items() if value is None]
-    if ids is not None:
-        texts_of("ids", ids, n_rows)
-    if set(needed) - set(missing) <= {"ids"}:
+    known = [] if ids is None else id_texts("ids", ids, n_rows)
+    missing = [name for name, value in {"ids": ids, **test}.items() if value is None]
+    if all(value is None for value in test.values()):
         return {}
     if missing:
         raise ValueError(f"to report on test rows, give {', '.join(missing)} too: ids tell that they are other rows")
+    tables = test["test_targets"], test["test_probabilities"]
     try:
-        truth, scores, _ = checked(given["test_targets"], given["test_probabilities"], list(names))
+        truth, scores, _ = checked(*tables, list(names), names=("test_targets", "test_probabilities"))
     except ValueError as error:
-        raise ValueError(f"test rows: {error} (labels: those of the validation rows)") from error
-    known = texts_of("ids", needed["ids"], n_rows)
-    refuse_shared(known, texts_of("test_ids", needed["test_ids"], len(truth)), "chose the thresholds themselves")
+        raise ValueError(f"{error} (labels: those of the validation rows)") from error
+    refuse_shared(known, id_texts("test_ids", test["test_ids"], len(truth)), "chose the thresholds themselves")
     return {"test": (truth, scores)}
 
 
-def _warn(names: pd.Index, chosen: np.ndarray, objective: str, least: float | None) -> None:
-    if alone := names[np.isnan(chosen)].tolist():
-        message = f"one class only among the known targets of {alone}: their threshold stays 0.5"
+def _warn(names: pd.Index, chosen: np.ndarray, objective: str, min_precision: float | None) -> None:
+    if (alone := np.isnan(chosen)).any():
+        message = f"one class only among the known targets of {names[alone].tolist()}: their threshold stays 0.5"
         warnings.warn(message, UserWarning, stacklevel=3)
-    if never := names[np.isinf(chosen)].tolist():
-        reason = "predicting all negatives costs least" if objective == "cost" else f"no cut has a precision of {least}"
-        warnings.warn(f"{never}: {reason}, so their threshold is inf (never)", UserWarning, stacklevel=3)
-
-
-def _check_settings(objective: str, beta: float, costs: tuple[float, float]) -> None:
-    check_choice("objective", objective, OBJECTIVES)
-    if check_number("beta", beta, above=0, at_most=1e6) != 1 and objective != "f_beta":
-        raise ValueError(f"beta={beta!r} goes with objective='f_beta', not with {objective!r}")
-    pair = check_list("costs", costs, "numbers (of a false positive, of a false negative)", size=2)
-    numbers = [check_number(f"costs[{index}]", cost, at_least=0) for index, cost in enumerate(pair)]
-    if not any(numbers):
-        raise ValueError(f"costs={costs!r}: at least one of them must be above 0")
-    if numbers != [1, 1] and objective != "cost":
-        raise ValueError(f"costs={costs!r} go with 'cost', not with {objective!r}")
-
-
-def _checked_least(objective: str, **limits: float | None) -> float | None:
-    """The precision or recall that an objective needs, or None for one that needs none."""
-    needed = {"precision_at": "min_precision", "recall_at": "min_recall"}.get(objective)
-    for name, value in limits.items():
-        if name != needed and value is not None:
-            raise ValueError(f"{name}={value!r} goes with objective={name[4:] + '_at'!r}, not with {objective!r}")
-    if needed is None:
-        return None
-    if limits[needed] is None:
-        raise ValueError(f"objective={objective!r} needs {needed}=, the {needed[4:]} to reach, such as {needed}=0.9")
-    return check_number(needed, limits[needed], above=0, at_most=1)
+    if (never := np.isinf(chosen)).any():
+        cheapest = "predicting all negatives costs least"
+        reason = cheapest if objective == "cost" else f"no cut has a precision of {min_precision}"
+        message = f"{names[never].tolist()}: {reason}, so their threshold is inf (never)"
+        warnings.warn(message, UserWarning, stacklevel=3)

@@ -1,6 +1,9 @@
-"""What every metric asks of its input, and how a probability becomes a decision."""
+"""Check what metrics are given, decide by thresholds, and count: precision, recall and F-beta of a confusion matrix.
 
-from collections.abc import Sequence
+Ids, compared as text, tell rows that chose something (a threshold, a calibration) from rows that are to judge it.
+"""
+
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -8,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from helpers.arguments import as_numbers, check_names, names_other_rows
+from helpers.arguments import as_numbers, check_list, check_names, names_other_rows
 
 if TYPE_CHECKING:
     import torch
 
 Table: TypeAlias = "ArrayLike | pd.DataFrame | torch.Tensor"
 Threshold: TypeAlias = "float | Sequence[float] | np.ndarray | pd.Series | torch.Tensor"
+Ids: TypeAlias = "Sequence[object] | np.ndarray | pd.Series | torch.Tensor"
 NAMES = ("targets", "probabilities")
 
 
@@ -75,15 +79,35 @@ def check_same_rows(**tables: "Table | None") -> None:
             raise ValueError(f"the rows of {what} are named otherwise than those of {first}: {reason}")
 
 
-def decide(scores: np.ndarray, threshold: Threshold, names: pd.Index) -> np.ndarray:
+def id_texts(what: str, ids: Ids, rows: int) -> list[str]:
+    """Return the ids of N rows as text: the number 7 is "7", whatever library and type it is of.
+
+    Raises:
+        ValueError: not one id per row, or a row without one; it says so of `what`.
+    """
+    plain = [one.item() if hasattr(one, "item") else one for one in check_list(what, ids, "ids", size=rows)]
+    if (missing := pd.Series(plain, dtype=object).isna()).any():
+        raise ValueError(f"{what}: row {missing.to_numpy().argmax()} (from 0) has none")
+    return [str(int(one)) if isinstance(one, float) and one.is_integer() else str(one) for one in plain]
+
+
+def refuse_shared(known: Collection[str], others: Sequence[str], complaint: str) -> None:
+    """ValueError where ids are on both sides: how many, the complaint, and up to five of them."""
+    taken = frozenset(known)
+    if both := [one for one in dict.fromkeys(others) if one in taken]:
+        shown = ", ".join(map(repr, both[:5])) + (", ..." if len(both) > 5 else "")
+        raise ValueError(f"{len(both)} of these rows {complaint} (ids {shown}): take other rows")
+
+
+def decide(scores: np.ndarray, threshold: Threshold, names: pd.Index, what: str = "threshold") -> np.ndarray:
     """(N, L) of 0 and 1: 1 where the score is at least the threshold; ValueError for a threshold that does not fit."""
-    least = as_numbers("threshold", threshold)
+    least = as_numbers(what, threshold)
     if least.shape not in ((), (len(names),)):
-        raise ValueError(f"threshold has shape {least.shape}: expected one number, or {len(names)}, one per label")
+        raise ValueError(f"{what} has shape {least.shape}: expected one number, or {len(names)}, one per label")
     if isinstance(threshold, pd.Series) and _is_named(threshold.index) and list(threshold.index) != list(names):
-        raise ValueError(f"threshold is for {list(threshold.index)}, the labels are {list(names)}")
+        raise ValueError(f"{what} is for {list(threshold.index)}, the labels are {list(names)}")
     if not (((least >= 0) & (least <= 1)) | (least == np.inf)).all():
-        raise ValueError(f"threshold {least.tolist()}: each must lie in [0, 1], or be inf (never yes)")
+        raise ValueError(f"{what} {least.tolist()}: each must lie in [0, 1], or be inf (never yes)")
     return (scores >= least).astype(int)
 
 
