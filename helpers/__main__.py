@@ -58,22 +58,26 @@ def _predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     settings = {"text": options.text, "id": options.id, "tags": options.tags, "force": options.force}
-    done = None
+    written: list[int] = []
     try:
         from helpers import export
+        from helpers.export.scoring import FileSummary
 
         with warnings.catch_warnings(), tqdm(unit=" rows", disable=None) as bar:
             warnings.showwarning = lambda message, *_: bar.write(f"predict: {_one_line(message)}", sys.stderr)
-            for done in export.iter_predict_file(options.model, options.file, options.output, **settings):
-                bar.update(done.rows - bar.n)
+
+            def show(step: FileSummary) -> None:
+                written.append(step.rows)
+                bar.update(step.rows - bar.n)
+
+            done = export.predict_file(options.model, options.file, options.output, on_batch=show, **settings)
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         print(f"predict: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        where = "before any row was written" if done is None else f"after {done.rows:,} rows"
+        where = f"after {written[-1]:,} rows" if written else "before any row was written"
         print(f"predict: stopped {where}; the same command resumes from there", file=sys.stderr)
         return 130
-    assert done is not None  # a call gives at least one step, or raises
     resumed, truncated = f"{done.resumed:,} of them by an earlier call", f"{done.truncated:,} texts truncated"
     notes = [note for note, number in ((resumed, done.resumed), (truncated, done.truncated)) if number]
     print(f"predict: {', '.join([f'{done.rows:,} rows', *notes])}, {done.seconds:.1f} s", file=sys.stderr)

@@ -87,12 +87,24 @@ def unfinished(target):
     return folder
 
 
-def start(*arguments, steps=1, **options):
-    """Rows of a call that is stopped after some steps."""
-    running = export.iter_predict_file(*arguments, batch_rows=100, **options)
-    done = [next(running).rows for _ in range(steps)]
-    running.close()
-    return done
+def start(*arguments, steps=1, batch_rows=100, **options):
+    """Rows of a call that is stopped after some batches."""
+    rows = []
+
+    def stop(done):
+        rows.append(done.rows)
+        if len(rows) == steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export.predict_file(*arguments, batch_rows=batch_rows, on_batch=stop, **options)
+    return rows
+
+
+def once(act):
+    """Called after each batch: acts after the first."""
+    calls = []
+    return lambda done: act() if not calls and not calls.append(done) else None
 
 
 @pytest.mark.parametrize("is_int8", [False, True])
@@ -119,7 +131,7 @@ def test_a_stopped_call_is_resumed_to_the_same_bytes(is_int8, model, source, row
 def test_other_batches_resume_too(model, source, tmp_path):
     export.predict_file(model, source, tmp_path / "whole.csv")
     start(model, source, tmp_path / "out.csv", steps=3)
-    assert next(export.iter_predict_file(model, source, tmp_path / "out.csv", batch_rows=70)).rows == 350
+    assert start(model, source, tmp_path / "out.csv", batch_rows=70) == [350]
     export.predict_file(model, source, tmp_path / "out.csv", batch_rows=70)
     same(tmp_path / "out.csv", tmp_path / "whole.csv")
 
@@ -127,11 +139,9 @@ def test_other_batches_resume_too(model, source, tmp_path):
 def test_results_that_lack_their_name_only_are_resumed(model, source, tmp_path):
     """Killed between the last row and the rename."""
     start(model, source, tmp_path / "out.csv", steps=9)
-    steps = export.iter_predict_file(model, source, tmp_path / "out.csv", batch_rows=100)
     kept = unfinished(tmp_path / "out.csv")
-    (tmp_path / "out.csv").mkdir()  # so that the rename is refused
-    with pytest.raises(IsADirectoryError, match="is a folder"):
-        list(steps)
+    with pytest.raises(IsADirectoryError, match="is a folder"):  # so that the rename is refused
+        export.predict_file(model, source, tmp_path / "out.csv", on_batch=lambda _: (tmp_path / "out.csv").mkdir())
     assert '"rows": 1000' in (kept / "progress.json").read_text()
     (tmp_path / "out.csv").rmdir()
     done = export.predict_file(model, source, tmp_path / "out.csv")
@@ -143,8 +153,8 @@ def test_a_killed_process_is_resumed(model, source, tmp_path):
     """A real process, a real kill."""
     slow = (
         "import sys, time\nfrom helpers import export\n"
-        "for done in export.iter_predict_file(*sys.argv[1:], batch_rows=50):\n"
-        "    print(done.rows, flush=True); time.sleep(0.2)\n"
+        "def slowly(done): print(done.rows, flush=True); time.sleep(0.2)\n"
+        "export.predict_file(*sys.argv[1:], batch_rows=50, on_batch=slowly)\n"
     )
     command = [sys.executable, "-c", slow, str(model), str(source), str(tmp_path / "out.csv")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -224,18 +234,19 @@ def test_a_result_is_not_written_over(model, source, tmp_path):
 
 
 def test_two_processes_do_not_write_one_file(model, source, tmp_path):
-    steps = export.iter_predict_file(model, source, tmp_path / "out.csv", batch_rows=100)
-    next(steps)
     (tmp_path / "link.csv").symlink_to("out.csv")
-    for name in ("out.csv", "link.csv"):
-        for force in (False, True):
-            with pytest.raises(BlockingIOError, match="another process writes it"):
-                export.predict_file(model, source, tmp_path / name, force=force)
-    other = [sys.executable, "-m", "helpers", "predict", str(model), str(source), "-o", str(tmp_path / "out.csv")]
-    done = subprocess.run(other, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert re.fullmatch(r"predict: .*out.csv: another process writes it: .*\n", done.stderr)
-    assert [step.rows for step in steps][-1] == 1000
+
+    def others():
+        for name in ("out.csv", "link.csv"):
+            for force in (False, True):
+                with pytest.raises(BlockingIOError, match="another process writes it"):
+                    export.predict_file(model, source, tmp_path / name, force=force)
+        other = [sys.executable, "-m", "helpers", "predict", str(model), str(source), "-o", str(tmp_path / "out.csv")]
+        done = subprocess.run(other, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert re.fullmatch(r"predict: .*out.csv: another process writes it: .*\n", done.stderr)
+
+    assert export.predict_file(model, source, tmp_path / "out.csv", batch_rows=100, on_batch=once(others)).rows == 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "out.csv", "rows.csv"]
 
 
@@ -355,7 +366,7 @@ def test_a_full_disk_is_told_in_one_line_and_resumed(model, source, tmp_path):
     code = (
         "import resource, sys\nfrom helpers import export\nfrom helpers.__main__ import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))\n"
-        "export.iter_predict_file.__kwdefaults__['batch_rows'] = 100\nsys.exit(main(sys.argv[2:]))\n"
+        "export.predict_file.__kwdefaults__['batch_rows'] = 100\nsys.exit(main(sys.argv[2:]))\n"
     )
     for limit in (1000, 10_000):  # in the first batch; in a later one
         command = [sys.executable, "-c", code, str(limit), "predict", str(model), str(source), "-o", str(target)]
@@ -373,22 +384,17 @@ def test_a_full_disk_is_told_in_one_line_and_resumed(model, source, tmp_path):
 
 
 def test_a_target_that_appears_meanwhile_is_not_replaced(model, source, tmp_path):
-    steps = export.iter_predict_file(model, source, tmp_path / "out.csv", batch_rows=100)
-    next(steps)
-    (tmp_path / "out.csv").write_text("precious")
+    appear = once(lambda: (tmp_path / "out.csv").write_text("precious"))
     with pytest.raises(FileExistsError, match="exists"):
-        list(steps)
+        export.predict_file(model, source, tmp_path / "out.csv", batch_rows=100, on_batch=appear)
     assert (tmp_path / "out.csv").read_text() == "precious"
     assert export.predict_file(model, source, tmp_path / "out.csv", force=True).resumed == 1000
 
 
 def test_a_source_that_changes_meanwhile_is_refused(model, source, tmp_path):
-    steps = export.iter_predict_file(model, source, tmp_path / "out.csv", batch_rows=100)
-    next(steps)
-    with source.open("a") as file:
-        file.write("late,one more\n")
+    grow = once(lambda: source.write_text(source.read_text() + "late,one more\n"))
     with pytest.raises(DataError, match="changed while it was read"):
-        list(steps)
+        export.predict_file(model, source, tmp_path / "out.csv", batch_rows=300, on_batch=grow)
     assert not (tmp_path / "out.csv").exists()
     done = export.predict_file(model, source, tmp_path / "out.csv")
     assert (done.rows, done.resumed) == (1001, 1001)
@@ -396,29 +402,23 @@ def test_a_source_that_changes_meanwhile_is_refused(model, source, tmp_path):
 
 def test_a_call_checks_its_arguments_at_once(model, source, tmp_path):
     target = tmp_path / "out.csv"
-    for call in (export.predict_file, export.iter_predict_file):
-        with pytest.raises(FileNotFoundError, match="no such file"):
-            call(model, tmp_path / "none.csv", target)
-        with pytest.raises(FileNotFoundError, match="missing"):
-            call(tmp_path, source, target)
-        with pytest.raises(DataError, match=r"missing column 5; found id, comment_text; name .*--text"):
-            call(model, source, target, text=5)
-        for batch_rows in (0, -1, 2.0, True, None):
-            with pytest.raises(ValueError, match=r"batch_rows=.*: expected a whole number, at least 1"):
-                call(model, source, target, batch_rows=batch_rows)
-        with pytest.raises(ValueError, match="force='no': expected True or False"):
-            call(model, source, target, force="no")
-        with pytest.raises(ValueError, match="source: expected a path, got a DataFrame"):
-            call(model, pd.DataFrame(), target)
-        with pytest.raises(ValueError, match="folder: expected a path, got a Predictor"):
-            call(export.Predictor.load(model), source, target)
+    call = export.predict_file
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        call(model, tmp_path / "none.csv", target)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        call(tmp_path, source, target)
+    with pytest.raises(DataError, match=r"missing column 5; found id, comment_text; name .*--text"):
+        call(model, source, target, text=5)
+    for batch_rows in (0, -1, 2.0, True, None):
+        with pytest.raises(ValueError, match=r"batch_rows=.*: expected a whole number, at least 1"):
+            call(model, source, target, batch_rows=batch_rows)
+    with pytest.raises(ValueError, match="force='no': expected True or False"):
+        call(model, source, target, force="no")
+    with pytest.raises(ValueError, match="source: expected a path, got a DataFrame"):
+        call(model, pd.DataFrame(), target)
+    with pytest.raises(ValueError, match="folder: expected a path, got a Predictor"):
+        call(export.Predictor.load(model), source, target)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv"]
-
-
-def test_an_iterator_that_is_never_iterated_over_says_so(model, source, tmp_path):
-    with pytest.warns(RuntimeWarning, match="nothing was written: iterate .* or call predict_file"):
-        export.iter_predict_file(model, source, tmp_path / "out.csv")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv"]  # nor is a lock left
 
 
 def test_ids_and_texts_of_any_kind_come_back(model, tmp_path):
@@ -539,7 +539,7 @@ def test_the_command_line_says_what_it_did_and_how_to_resume(model, source, tmp_
         return real(self, texts)
 
     monkeypatch.setattr(export.Predictor, "predict_proba", interrupted)
-    monkeypatch.setitem(export.iter_predict_file.__kwdefaults__, "batch_rows", 400)
+    monkeypatch.setitem(export.predict_file.__kwdefaults__, "batch_rows", 400)
     command = ["predict", str(model), str(source), "-o", str(target)]
     assert main(command) == 130
     stopped = capsys.readouterr().err.splitlines()[-1]

@@ -8,4 +8,4 @@ from .compression import (
 from .demo_page import demo as demo
 from .onnx import to_onnx as to_onnx
 from .predictor import Predictor as Predictor
-from .scoring import FileSummary as FileSummary, iter_predict_file as iter_predict_file, predict_file as predict_file
+from .scoring import predict_file as predict_file
