@@ -16,7 +16,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from helpers import datasets, evaluation, export, loaders, loops, models
-from helpers.export import demo_page, predictor as predictor_module
+from helpers.export import predictor as predictor_module
 
 LABELS = ["rude", "kind", "odd"]
 TEXTS = ["You are a goat.", "", "Thank you for the source!", "No", "word " * 20_000, "x" * 100_000, "Ünï\ncödé 🐐"]
@@ -194,7 +194,6 @@ def test_never_is_exported_too(packaged, tmp_path):
     assert predictor.predict_proba(TEXTS[:2]).eq(1).all(axis=None)
     assert predictor.thresholds == {"rude": 0.5, "kind": 1.0, "odd": np.inf}
     assert predictor.predict(TEXTS[:2]).iloc[0].to_dict() == {"rude": 1, "kind": 1, "odd": 0}
-    assert demo_page._limits(predictor) == {"rude": 0.5, "kind": 1.0, "odd": 1.0}
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx", "int8"])

@@ -54,19 +54,20 @@ def test_a_person_types_reads_and_moves_a_slider(address, browser, predictor):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
     page.locator("#text textarea").fill("What a goat you are")
-    cells = page.locator("#answer td:nth-of-type(2)")
+    cells = page.locator("#answer [role=gridcell]")
     cells.first.wait_for()
     expected = predictor.predict_proba(["What a goat you are"]).iloc[0]
-    assert cells.all_inner_texts() == [f"{value:.3f}" for value in expected]
-    assert page.locator("#answer th").all_inner_texts() == LABELS  # as text, not as HTML
-    verdict = page.locator("#answer td:nth-of-type(3)").first
-    assert verdict.inner_text() == "given"
+    shown = cells.all_inner_texts()
+    assert shown[1::4] == [f"{value:.3f}" for value in expected]
+    assert shown[0::4] == LABELS  # as text, not as HTML
+    assert shown[2:4] == ["0.01", "given"]
     page.get_by_label("number input for rude").fill("0.99")
     page.keyboard.press("Tab")
-    page.wait_for_function("document.querySelector('#answer td:nth-of-type(3)').innerText != 'given'")
-    assert cells.all_inner_texts() == [f"{value:.3f}" for value in expected]
+    cell = "document.querySelectorAll('#answer [role=gridcell]')"
+    page.wait_for_function(f"{cell}[3].innerText != 'given'")
+    assert cells.all_inner_texts()[1:3] == [f"{expected.iloc[0]:.3f}", "0.99"]
     page.get_by_text("You are a goat.").click()
-    page.wait_for_function(f"document.querySelector('#answer td:nth-of-type(2)').innerText != '{expected.iloc[0]:.3f}'")
+    page.wait_for_function(f"{cell}[1].innerText != '{expected.iloc[0]:.3f}'")
     assert not errors
     elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
     assert not elsewhere, elsewhere
@@ -93,13 +94,20 @@ def ask(client, *data, **headers):
 
 
 def test_a_program_gets_the_answer_of_the_predictor(client, predictor):
-    kind, (*_, answer) = ask(client, "What a goat you are", 0.5, 0.5)
+    kind, (answer,) = ask(client, "What a goat you are", 0.5, 0.5)
     assert kind == "complete"
-    expected = predictor.predict_proba(["What a goat you are"]).iloc[0]
-    assert [f"{value:.3f}</td>" in answer for value in expected] == [True, True]
-    assert "<b>" not in answer
+    expected = predictor.predict_proba(["What a goat you are"]).iloc[0].tolist()
+    decisions = ["given" if value >= 0.5 else "–" for value in expected]
+    assert answer["headers"] == ["label", "probability", "threshold", "decision"]
+    assert answer["data"] == [list(row) for row in zip(LABELS, expected, [0.5, 0.5], decisions, strict=True)]
     for nothing in ("", "   ", None):
-        assert ask(client, nothing, 0.5, 0.5)[1][-1:] == ["<p>Type a text: its labels appear here.</p>"]
+        assert ask(client, nothing, 0.5, 0.5)[1][0]["data"] == []
+
+
+def test_a_threshold_of_never_is_at_the_end_of_its_slider(predictor, address, monkeypatch):
+    monkeypatch.setattr(predictor, "thresholds", {"rude": 0.25, LABELS[1]: float("inf")})
+    sliders = [block for block in export.demo(predictor).blocks.values() if type(block).__name__ == "Slider"]
+    assert [slider.value for slider in sliders] == [0.25, 1.0]
 
 
 def test_the_server_holds_its_limits_itself(client, predictor, monkeypatch):

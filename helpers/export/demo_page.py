@@ -4,23 +4,17 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from helpers.arguments import check_list, check_number
 from helpers.export.predictor import Predictor
 
 if TYPE_CHECKING:
     from gradio import Blocks
+    from pandas.io.formats.style import Styler
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-_ROW = """\
-<tr><th scope="row">{label}</th><td style="width:55%"><div style="position:relative;height:1.1em;background:#8883">
-<div style="width:{percent:.1f}%;height:100%;background:{colour}"></div>
-<div style="position:absolute;top:-15%;left:{limit:.1f}%;width:2px;height:130%;background:currentColor">
-</div></div></td>
-<td style="text-align:right">{probability:.3f}</td><td>{verdict}</td></tr>
-"""
-_GIVEN, _NOT = "#D55E00", "#56B4E9"  # told apart by the colour-blind too (Okabe and Ito)
-
-
+_GIVEN, _NOT = "#E69F00", "#56B4E9"  # told apart by the colour-blind too (Okabe and Ito)
 MAX_CHARACTERS = 100_000  # of a text
 MAX_BYTES = 2**21  # of a request: such a text, each character as two escapes of JSON, and the thresholds
 MAX_WAITING = 64  # requests in the queue
@@ -63,41 +57,50 @@ def demo(
     except ImportError as error:
         raise ImportError('the page needs Gradio: pip install "counts-to-bert[demo]"') from error
 
+    starts = [min(predictor.thresholds[label], 1.0) for label in predictor.labels]  # inf, never, is at the end
+
+    def ask(text: str | None, *thresholds: float) -> "Styler":
+        try:
+            limits = [check_number("threshold", limit, at_least=0, at_most=1) for limit in thresholds]
+            if len(text or "") > MAX_CHARACTERS:
+                raise ValueError(f"the text has {len(text or ''):,} characters; at most {MAX_CHARACTERS:,} are read")
+        except ValueError as error:
+            raise gradio.Error(html.escape(str(error)), print_exception=False) from error
+        return _answer(predictor, text or "", limits)
+
     with gradio.Blocks(title=title, analytics_enabled=False) as page:
         gradio.Markdown(f"# {title}")
         with gradio.Row():
             with gradio.Column(scale=3):
                 text = gradio.Textbox(label="Text", lines=4, max_length=MAX_CHARACTERS, elem_id="text")
-                answer = gradio.HTML(_table(predictor, [], []), elem_id="answer")
+                answer = gradio.Dataframe(
+                    _answer(predictor, "", ()), label="Labels", interactive=False, elem_id="answer"
+                )
                 if examples:
                     gradio.Examples([[example] for example in examples], [text])
             with gradio.Column(scale=2):
                 gradio.Markdown("A label is given from this probability on:")
                 sliders = [
-                    gradio.Slider(0, 1, limit, step=0.01, label=label) for label, limit in _limits(predictor).items()
+                    gradio.Slider(0, 1, limit, step=0.01, label=label)
+                    for label, limit in zip(predictor.labels, starts, strict=True)
                 ]
-        probabilities = gradio.State([])
-
-        def ask(words: str | None, *limits: float) -> tuple[list[float], str]:
-            show([], *limits)  # refuses thresholds before the model runs
-            if len(words or "") > MAX_CHARACTERS:
-                size = f"the text has {len(words or ''):,} characters; at most {MAX_CHARACTERS:,} are read"
-                raise gradio.Error(size, print_exception=False)
-            found = predictor.predict_proba([words]).iloc[0].tolist() if words and words.strip() else []
-            return found, show(found, *limits)
-
-        def show(found: list[float], *limits: float) -> str:
-            try:
-                limits = tuple(check_number("threshold", limit, at_least=0, at_most=1) for limit in limits)
-            except ValueError as error:
-                raise gradio.Error(html.escape(str(error)), print_exception=False) from error
-            return _table(predictor, found, limits)
-
-        quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-        text.change(ask, [text, *sliders], [probabilities, answer], **quiet)
-        for slider in sliders:
-            slider.change(show, [probabilities, *sliders], answer, api_visibility="private", **quiet)
+        quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_name": "ask"}
+        gradio.on([part.change for part in (text, *sliders)], ask, [text, *sliders], answer, **quiet)
     return _guarded(page.queue(max_size=MAX_WAITING), allowed_hosts)
+
+
+def _answer(predictor: Predictor, text: str, thresholds: Sequence[float]) -> "Styler":
+    """A table with one row per label, and a bar for its probability; no row without a text."""
+    probabilities = predictor.predict_proba([text]).iloc[0].tolist() if text.strip() else []
+    rows = zip(predictor.labels, probabilities, thresholds, strict=False)
+    table = pd.DataFrame(
+        [(label, value, limit, "given" if value >= limit else "–") for label, value, limit in rows],
+        columns=["label", "probability", "threshold", "decision"],
+    )
+    style, is_given = table.style.format({"probability": "{:.3f}", "threshold": "{:.2f}"}), table["decision"] == "given"
+    for color, chosen in ((_GIVEN, is_given), (_NOT, ~is_given)):
+        style = style.bar(pd.IndexSlice[chosen, ["probability"]], vmin=0, vmax=1, color=color)
+    return style
 
 
 def _guarded(page: "Blocks", allowed_hosts: Sequence[str]) -> "Blocks":
@@ -115,36 +118,12 @@ def _guarded(page: "Blocks", allowed_hosts: Sequence[str]) -> "Blocks":
 
         return call
 
-    launch = page.launch
+    launch, own = page.launch, [Middleware(RequestBodyLimitMiddleware, MAX_BYTES), Middleware(by_host)]
 
     def guarded_launch(*arguments: Any, app_kwargs: dict[str, Any] | None = None, **options: Any) -> Any:  # noqa: ANN401
-        own = [Middleware(RequestBodyLimitMiddleware, MAX_BYTES), Middleware(by_host)]
-        given = app_kwargs or {}
-        kwargs = given | {"middleware": [*own, *given.get("middleware", [])]}
-        return launch(*arguments, app_kwargs=kwargs, **({"max_file_size": 0} | options))
+        settings = app_kwargs or {}
+        settings = settings | {"middleware": [*own, *settings.get("middleware", [])]}
+        return launch(*arguments, app_kwargs=settings, **({"max_file_size": 0} | options))
 
     vars(page)["launch"] = guarded_launch
     return page
-
-
-def _limits(predictor: Predictor) -> dict[str, float]:
-    """Where the sliders stand at first: a threshold of inf, never, is at their end."""
-    return {label: min(predictor.thresholds[label], 1.0) for label in predictor.labels}
-
-
-def _table(predictor: Predictor, probabilities: Sequence[float], limits: Sequence[float]) -> str:
-    """The answer as HTML; without probabilities an invitation."""
-    if not probabilities:
-        return "<p>Type a text: its labels appear here.</p>"
-    rows = [
-        _ROW.format(
-            label=html.escape(label),
-            percent=100 * probability,
-            limit=100 * limit,
-            probability=probability,
-            verdict="given" if probability >= limit else "&ndash;",
-            colour=_GIVEN if probability >= limit else _NOT,
-        )
-        for label, probability, limit in zip(predictor.labels, probabilities, limits, strict=True)
-    ]
-    return f'<table style="width:100%"><tbody>{"".join(rows)}</tbody></table>'
