@@ -3,7 +3,6 @@ from .compression import (
     keep_layers as keep_layers,
     prune_heads as prune_heads,
     prune_weights as prune_weights,
-    share_of_zeros as share_of_zeros,
 )
 from .demo_page import demo as demo
 from .onnx import to_onnx as to_onnx

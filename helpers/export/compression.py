@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import prune, skip_init
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader
 
 from helpers import losses
@@ -33,9 +33,11 @@ def prune_weights(tagger: BertTagger, share: float) -> BertTagger:
     Examples:
         >>> from transformers import BertConfig, BertModel
         >>> from helpers import export, models
-        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
         >>> pruned = export.prune_weights(models.BertTagger(BertModel(settings), 1), 0.4)
-        >>> round(export.share_of_zeros(pruned), 2)
+        >>> matrices = [weight for name, weight in pruned.layers()[0].named_parameters() if weight.ndim == 2]
+        >>> zeros = sum(int((weight == 0).sum()) for weight in matrices)
+        >>> round(zeros / sum(weight.numel() for weight in matrices), 2)
         0.4
     """
     share = check_number("share", share, at_least=0, at_most=1)
@@ -45,20 +47,6 @@ def prune_weights(tagger: BertTagger, share: float) -> BertTagger:
     for module, name in matrices:
         prune.remove(module, name)  # makes the zeros part of the weights
     return pruned
-
-
-def share_of_zeros(tagger: BertTagger) -> float:
-    """Share of the weights of the encoder's layers that are exactly zero.
-
-    Examples:
-        >>> from transformers import BertConfig, BertModel
-        >>> from helpers import export, models
-        >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
-        >>> export.share_of_zeros(models.BertTagger(BertModel(settings), 1)) < 0.001
-        True
-    """
-    weights = [m.weight for layer in tagger.layers() for m in layer.modules() if isinstance(m, nn.Linear)]
-    return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 
 def head_importance(
@@ -98,33 +86,32 @@ def head_importance(
     batches = None if batches is None else check_count("batches", batches)
     tagger, device = copy.deepcopy(tagger).eval(), next(tagger.parameters()).device
     blocks = [_attention(layer) for layer in tagger.layers()]
-    sums, seen = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks)), 0
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(place: int) -> Callable[..., tuple[torch.Tensor]]:
-        def hook(_module: nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-            # Where all below is frozen there is no gradient yet: it begins here.
-            kept[place] = given[0] if given[0].requires_grad else given[0].detach().requires_grad_(True)
-            kept[place].retain_grad()
-            return (kept[place],)
-
-        return hook
-
-    for place, (_, dense) in enumerate(blocks):
-        dense.register_forward_pre_hook(keep(place))
+    gates = [_gate(dense, block.num_attention_heads) for block, dense in blocks]
+    sums, rows = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks)), 0
     for inputs, labels in map(check_batch, islice(loader, batches)):
-        moved_inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        loss(tagger(**moved_inputs), labels.to(device)).backward()
-        for place, (block, _) in enumerate(blocks):
-            vectors = kept[place]  # (B, T, heads * size)
-            shape = (*vectors.shape[:2], block.num_attention_heads, block.attention_head_size)
-            assert vectors.grad is not None
-            moved = (vectors * vectors.grad).detach().reshape(shape).sum(dim=(1, 3)) * len(labels)
-            sums[place, : block.num_attention_heads] += moved.abs().sum(dim=0).to(sums)
-        seen += len(labels)
-    if not seen:
+        logits = tagger(**{name: tensor.to(device) for name, tensor in inputs.items()})
+        loss(logits, labels.to(device)).backward()
+        for layer, gate in zip(sums, gates, strict=True):
+            per_row = gate[-1].grad * len(labels)  # the loss is a mean over rows
+            layer[: gate[-1].shape[1]] += per_row.abs().sum(dim=0).to(layer)
+        rows += len(labels)
+    if not rows:
         raise ValueError("the loader gives no batch")
-    return sums / seen
+    return sums / rows
+
+
+def _gate(dense: nn.Linear, heads: int) -> list[torch.Tensor]:
+    """Multiply the heads' outputs before a linear layer by gates of 1, (B, heads); keeps those of the last batch."""
+    last: list[torch.Tensor] = []
+
+    def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+        gate = inputs[0].new_ones(len(inputs[0]), heads, requires_grad=True)
+        last[:] = [gate]
+        by_head = inputs[0].unflatten(-1, (heads, -1))  # (B, T, heads, size)
+        return ((by_head * gate[:, None, :, None]).flatten(-2),)
+
+    dense.register_forward_pre_hook(hook)
+    return last
 
 
 def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTagger:
@@ -154,15 +141,14 @@ def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTag
             raise ValueError(f"layer {number}: the encoder has {len(layers)} layers")
         block, dense = _attention(layers[number])
         gone = {head for layer, head in heads if layer == number}
-        kept = [head for head in range(block.num_attention_heads) if head not in gone]
-        if not gone <= set(range(block.num_attention_heads)) or not kept:
+        kept = sorted(set(range(block.num_attention_heads)) - gone)
+        if len(kept) != block.num_attention_heads - len(gone) or not kept:
             raise ValueError(f"layer {number}: heads {sorted(gone)} of {block.num_attention_heads}; one must stay")
-        size = block.attention_head_size
-        rows = torch.cat([torch.arange(head * size, (head + 1) * size) for head in kept])
+        columns = torch.arange(block.all_head_size).view(block.num_attention_heads, -1)[kept].flatten()
         for name in ("query", "key", "value"):
-            setattr(block, name, _part(getattr(block, name), rows, dim=0))
-        layers[number].attention.output.dense = _part(dense, rows, dim=1)
-        block.num_attention_heads, block.all_head_size = len(kept), len(rows)
+            _cut(getattr(block, name), columns, dim=0)
+        _cut(dense, columns, dim=1)
+        block.num_attention_heads, block.all_head_size = len(kept), len(columns)
     return pruned
 
 
@@ -208,14 +194,10 @@ def _attention(layer: Any) -> tuple[Any, nn.Linear]:  # noqa: ANN401
     raise ValueError(f"{type(layer).__name__} has no attention heads as BERT has them")
 
 
-def _part(linear: nn.Linear, kept: torch.Tensor, *, dim: int) -> nn.Linear:
-    """A linear layer with some of its outputs (dim 0) or inputs (dim 1)."""
-    kept = kept.to(linear.weight.device)
-    weight = linear.weight.detach().index_select(dim, kept)
-    part = skip_init(nn.Linear, weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
-    with torch.no_grad():
-        part.weight.copy_(weight)
-        part.bias.copy_(linear.bias[kept] if dim == 0 else linear.bias)
-    part.weight.requires_grad_(linear.weight.requires_grad)
-    part.bias.requires_grad_(linear.bias.requires_grad)
-    return part.train(linear.training)
+def _cut(linear: nn.Linear, kept: torch.Tensor, *, dim: int) -> None:
+    """Keep some of a linear layer's outputs (dim 0) or inputs (dim 1)."""
+    weight, bias, kept = linear.weight, linear.bias, kept.to(linear.weight.device)
+    linear.weight = nn.Parameter(weight.detach().index_select(dim, kept), weight.requires_grad)
+    if dim == 0:
+        linear.bias = nn.Parameter(bias.detach()[kept], bias.requires_grad)
+    linear.out_features, linear.in_features = linear.weight.shape
