@@ -164,7 +164,7 @@ def test_decisions_follow_the_thresholds(folders, comments):
     for label, limit in {"rude": 0.5, "kind": 0.3, "odd": 0.9}.items():
         assert (tags[label] == (probabilities[label] >= limit)).all()
     assert predictor.predict(comments, thresholds={"rude": 0.0})["rude"].all()
-    with pytest.raises(ValueError, match="thresholds for nobody"):
+    with pytest.raises(ValueError, match=r"thresholds \{'nobody': 0\.5\} are for no label"):
         predictor.predict(comments, thresholds={"nobody": 0.5})
 
 

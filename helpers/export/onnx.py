@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from helpers.arguments import check_choice
 from helpers.export.predictor import GRAPH
@@ -19,17 +18,6 @@ from helpers.models.persistence import SavedTagger, checked_settings, checked_ta
 from helpers.tagger_settings import read_settings, whole_folder, write_settings
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
-
-
-class _ByPosition(nn.Module):
-    """A tagger with its inputs by position, as the exporter wants them."""
-
-    def __init__(self, tagger: nn.Module) -> None:
-        super().__init__()
-        self.tagger = tagger
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.tagger(input_ids=input_ids, attention_mask=attention_mask)
 
 
 def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool = False) -> Path:
@@ -104,25 +92,15 @@ def _warn_of_other_thresholds(saved: SavedTagger) -> None:
 
 def _write_graph(tagger: BertTagger, path: Path) -> None:
     """The graph for any number of texts of any length."""
-    graph = _ByPosition(without_compiled(copy.deepcopy(tagger)).cpu()).eval()
+    tagger = without_compiled(copy.deepcopy(tagger)).cpu().eval()
     ids = torch.arange(24).reshape(2, 12)  # any two texts of any length do: their sizes are left open
     mask = torch.ones_like(ids)
     mask[0, 6:] = 0
-    sizes = {
-        0: torch.export.Dim("texts"),
-        1: torch.export.Dim("tokens", max=longest_input(tagger.encoder)),
-    }
-    names: dict[str, Any] = {"input_names": ["input_ids", "attention_mask"], "output_names": ["logits"]}
+    sizes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", max=longest_input(tagger.encoder))}
+    options: dict[str, Any] = {"input_names": ["input_ids", "attention_mask"], "output_names": ["logits"]}
+    options |= {"dynamo": True, "opset_version": OPSET, "dynamic_shapes": (sizes, sizes), "verbose": False}
     with _quiet():
-        program = torch.onnx.export(
-            graph,
-            (ids, mask),
-            dynamo=True,
-            opset_version=OPSET,
-            dynamic_shapes=(sizes, sizes),
-            verbose=False,
-            **names,
-        )
+        program = torch.onnx.export(tagger, (ids, mask), **options)
         assert program is not None  # only the older exporter gives nothing back
         program.save(str(path), external_data=False)
 

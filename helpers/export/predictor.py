@@ -3,12 +3,12 @@
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from helpers import config, folders
 from helpers.arguments import check_count
@@ -18,6 +18,8 @@ from helpers.text_checks import iterate_texts, mostly_unknown, unknown_words, wa
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
+GRAPH = "model.onnx"
+SETTINGS, WEIGHTS, VOCABULARY = config.TAGGER_SETTINGS, config.TAGGER_WEIGHTS, config.TAGGER_VOCABULARY
 CHUNK, CHARACTERS = 4096, 4_000_000  # texts, or characters, that are sorted by length together
 TOKENS_AT_ONCE = 1024  # of a batch, padding included: on a CPU what stays in its cache is faster than more
 
@@ -84,28 +86,29 @@ class Predictor:
     def _read(cls, folder: Path, threads: int | None) -> "Predictor":
         from tokenizers import Tokenizer
 
-        _there(folder / SETTINGS)
+        settings, tokenizer_file = read_settings(folder), folder / "tokenizer.json"
         folders.refuse_code(folder)
         if (folder / VOCABULARY).is_file():
             return _CountPredictor(folder)
         if (folder / GRAPH).is_file():
-            settings = _settings(folder)
             run = _by_onnxruntime(folder / GRAPH, threads, len(settings["labels"]))
-        else:
-            if not (folder / WEIGHTS).is_file():
-                raise FileNotFoundError(f"{folder} holds neither {GRAPH} nor {WEIGHTS}: not the whole of a tagger")
+        elif (folder / WEIGHTS).is_file():
             from helpers import models
 
             saved = models.load_tagger(folder)
-            settings = {field.name: getattr(saved, field.name) for field in fields(saved)}
-            settings["pad_id"] = saved.tokenizer.pad_token_id or 0
-            run = _by_torch(saved.tagger)
-        tokenizer_file = _there(folder / "tokenizer.json")
+            run, settings["pad_id"] = _by_torch(saved.tagger), saved.tokenizer.pad_token_id or 0
+        else:
+            raise FileNotFoundError(f"{folder} holds neither {GRAPH} nor {WEIGHTS}: not the whole of a tagger")
+        if not tokenizer_file.is_file():
+            raise FileNotFoundError(f"{tokenizer_file} is missing: the folder holds not the whole of a tagger")
         try:
-            tokenizer = Tokenizer.from_file(str(tokenizer_file))
-            return cls(run, tokenizer, settings)
+            check_count("pad_id", settings.get("pad_id"), at_least=0)
+        except ValueError as error:
+            raise ValueError(f"{folder / SETTINGS} is corrupt or no export's: {error}") from error
+        try:
+            return cls(run, Tokenizer.from_file(str(tokenizer_file)), settings)
         except Exception as error:  # the library raises bare Exceptions
-            raise ValueError(f"{tokenizer_file} is corrupt, or does not fit {SETTINGS}: {error}") from error
+            raise ValueError(f"{tokenizer_file} is corrupt, or does not fit {SETTINGS}: {error!r}") from error
 
     def predict_proba(self, texts: Iterable[str]) -> pd.DataFrame:
         """Predict the probabilities of texts: (N, L) float32, one row per text, one column per label.
@@ -138,14 +141,11 @@ class Predictor:
         Raises:
             ValueError: as `predict_proba`; a threshold for no label, or neither from 0 to 1 nor inf.
         """
-        try:
-            given = {} if thresholds is None else dict(thresholds)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"thresholds={thresholds!r}: expected a number per label, as in a dict") from error
-        if unknown := sorted(map(str, set(given) - set(self.labels))):
-            raise ValueError(f"thresholds for {', '.join(unknown)}, and the labels are {', '.join(self.labels)}")
-        limits = pd.Series(checked_thresholds(self.labels, self.thresholds | given))
-        return self.predict_proba(texts).ge(limits, axis="columns").astype(np.int8)
+        limits = self.thresholds
+        if thresholds is not None:
+            own = checked_thresholds(self.labels, thresholds)
+            limits = limits | {label: own[label] for label in dict(thresholds)}
+        return self.predict_proba(texts).ge(pd.Series(limits), axis="columns").astype(np.int8)
 
     def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
         """Probabilities (N, L); appends to `unknown` which texts are mostly unknown to the model, (N,) bool."""
@@ -156,25 +156,27 @@ class Predictor:
             windows = [[first, *others] for first, others in zip(result, overflowing, strict=True)]
             starts = np.cumsum([0, *map(len, windows)])[:-1]
             logits = self._logits([window for text in windows for window in text])
-            return _sigmoid(_pooled(logits, starts, self._window_pooling))
+            return expit(_pooled(logits, starts, self._window_pooling))
         self._note_truncated(sum(map(bool, overflowing)), len(texts))
-        return _sigmoid(self._logits(result))
+        return expit(self._logits(result))
 
-    def _unknown(self, texts: list[str], found: list["Encoding"]) -> np.ndarray:
-        rows = [] if self._warned else [row for row, each in enumerate(found) if self._unknown_id in each.ids]
+    def _unknown(self, texts: list[str], encodings: list["Encoding"]) -> np.ndarray:
+        rows = [] if self._warned else [row for row, each in enumerate(encodings) if self._unknown_id in each.ids]
         counts = np.zeros((len(texts), 2), dtype=np.int64)
         if rows:  # encode_batch_fast gives no words
-            encodings = self._tokenizer.encode_batch([texts[row] for row in rows])
-            counts[rows] = unknown_words(encodings, self._unknown_id)
+            counts[rows] = unknown_words(self._tokenizer.encode_batch([texts[row] for row in rows]), self._unknown_id)
         return mostly_unknown(counts)
 
-    def _logits(self, found: list["Encoding"]) -> np.ndarray:
-        lengths = np.array([len(encoding) for encoding in found])
+    def _logits(self, encodings: list["Encoding"]) -> np.ndarray:
+        lengths = np.array([len(encoding) for encoding in encodings])
         order = np.argsort(lengths, kind="stable")
-        logits = np.empty((len(found), len(self.labels)), dtype=np.float32)
+        logits = np.empty((len(encodings), len(self.labels)), dtype=np.float32)
         for start, stop in _batches(lengths[order]):
             rows = order[start:stop]
-            logits[rows] = self._run(self._inputs([found[row] for row in rows], lengths[rows]))
+            mask = np.arange(lengths[rows].max()) < lengths[rows][:, None]
+            ids = np.full(mask.shape, self._pad_id, dtype=np.int64)
+            ids[mask] = np.concatenate([encodings[row].ids for row in rows])
+            logits[rows] = self._run({"input_ids": ids, "attention_mask": mask.astype(np.int64)})
         return logits
 
     def _note_truncated(self, number: int, of: int) -> None:
@@ -188,12 +190,6 @@ class Predictor:
                 "with windows=True reads whole texts",
                 stacklevel=4,
             )
-
-    def _inputs(self, found: list["Encoding"], lengths: np.ndarray) -> dict[str, np.ndarray]:
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self._pad_id, dtype=np.int64)
-        ids[mask] = np.concatenate([encoding.ids for encoding in found])
-        return {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
 
 
 class _CountPredictor(Predictor):
@@ -243,12 +239,6 @@ def _batches(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    from scipy.special import expit
-
-    return expit(logits)
-
-
 def _by_torch(tagger: Callable[..., Any]) -> Run:
     import torch
 
@@ -271,24 +261,3 @@ def _by_onnxruntime(path: Path, threads: int | None, n_labels: int) -> Run:
     if (width := session.get_outputs()[0].shape[-1]) != n_labels:
         raise ValueError(f"{path} gives {width} logits, and {path.with_name(SETTINGS)} names {n_labels} labels")
     return lambda inputs: session.run(None, inputs)[0]
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: the folder holds not the whole of a tagger")
-    return path
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    settings = read_settings(folder)
-    try:
-        return settings | {
-            "max_length": settings["max_length"],
-            "pad_id": check_count("pad_id", settings["pad_id"], at_least=0),
-        }
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{folder / SETTINGS} is corrupt or no export's: {error!r}") from error
-
-
-GRAPH = "model.onnx"
-SETTINGS, WEIGHTS, VOCABULARY = config.TAGGER_SETTINGS, config.TAGGER_WEIGHTS, config.TAGGER_VOCABULARY
