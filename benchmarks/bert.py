@@ -17,7 +17,7 @@ compared. Comments are drawn at random from Jigsaw's train.csv, but for the last
   batches, optimizer, schedule and clipping, 20 steps each. Beside it stands `over_published_encoder`, where Trainer has
   the same weights as transformers loads them, with dropout in attention. In a run before that, without dropout and with
   warm-up and decay within them, the losses of the 20 steps must be equal to 1e-4.
-- `bert.dropout`: forward and backward of torch's dropout over those of `models.FastDropout`, on the hidden states of a
+- `bert.dropout`: forward and backward of torch's dropout over those of `FastDropout`, on the hidden states of a
   batch of 32 texts of 64 tokens.
 - `bert.predict_vs_one_row`: prediction of the 5,000 test rows of bag_of_words.py cut at 512 tokens in length buckets
   over one row at a time padded to 512, as the Lightning tutorial evaluates (timed on rows drawn from them); logits that
@@ -42,6 +42,7 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from helpers import config, datasets, loaders, loops, losses, models, text
 from helpers.loaders.row_order import EpochBatchSampler
 from helpers.loaders.tokens import TokenRows, Tokens
+from helpers.models.encoders import FastDropout
 
 COMMAND = "python benchmarks/bert.py --data FOLDER"
 LABELS = list(datasets.JIGSAW_LABELS)
@@ -308,7 +309,7 @@ def record_trainer(rounds: int) -> None:
 def record_dropout(rounds: int) -> None:
     """Torch's dropout against ours."""
     values, gradient = (torch.randn(BATCH, 64, 384, requires_grad=index == 0) for index in range(2))
-    layers = {"torch": nn.Dropout(0.1), "fast": models.FastDropout(0.1)}
+    layers = {"torch": nn.Dropout(0.1), "fast": FastDropout(0.1)}
     ways = {
         name: lambda layer=layer: [torch.autograd.grad(layer(values), values, gradient) for _ in range(20)]
         for name, layer in layers.items()

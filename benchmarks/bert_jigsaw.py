@@ -28,6 +28,7 @@ from scipy.special import expit, logit
 
 from helpers import config, evaluation, loaders, loops, losses, metrics, models
 from helpers.loops.prediction import Precision
+from helpers.models.encoders import Encoder
 
 COMMAND = "python benchmarks/bert_jigsaw.py --data FOLDER"
 LABELS = bag_of_words.LABELS
@@ -35,9 +36,7 @@ BATCH, LR, TRAIN_TOKENS = 32, 1e-4, 128
 SEEN_BATCH = 8  # on a CPU small batches stay in its cache
 
 
-def fine_tuned(
-    train: pd.DataFrame, options: argparse.Namespace
-) -> tuple[models.BertTagger, models.Encoder, pd.DataFrame]:
+def fine_tuned(train: pd.DataFrame, options: argparse.Namespace) -> tuple[models.BertTagger, Encoder, pd.DataFrame]:
     """A tagger trained on some rows, its encoder with the tokenizer, and the histories of all cycles."""
     torch.manual_seed(0)
     encoder = models.load_encoder(options.encoder)
@@ -65,7 +64,7 @@ def fine_tuned(
 
 
 def readings(
-    tagger: models.BertTagger, encoder: models.Encoder, options: argparse.Namespace
+    tagger: models.BertTagger, encoder: Encoder, options: argparse.Namespace
 ) -> dict[str, Callable[[pd.DataFrame], np.ndarray]]:
     """Ways to read texts with a tagger, each from rows to probabilities (N, L)."""
 

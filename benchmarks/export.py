@@ -38,7 +38,8 @@ from bag_of_words import protocol_rows
 from sklearn.model_selection import train_test_split
 
 from helpers import config, datasets, evaluation, export, loaders, loops, losses, metrics, models
-from helpers.export.predictor import _by_onnxruntime, _by_torch
+from helpers.export.predictor import by_onnxruntime, by_torch
+from helpers.models.persistence import SavedTagger
 
 COMMAND = "python benchmarks/export.py --data FOLDER"
 LABELS = bert_jigsaw.LABELS
@@ -54,7 +55,7 @@ def tagger_from(folder: str, n_labels: int) -> models.BertTagger:
     return tagger.eval()
 
 
-def teacher_of(options: argparse.Namespace, train: pd.DataFrame) -> models.SavedTagger:
+def teacher_of(options: argparse.Namespace, train: pd.DataFrame) -> SavedTagger:
     """The teacher: one that was trained already, or trained for a while."""
     tokenizer = models.load_encoder().tokenizer
     if options.teacher:
@@ -62,7 +63,7 @@ def teacher_of(options: argparse.Namespace, train: pd.DataFrame) -> models.Saved
     else:
         rows = datasets.subsample(train, TEACHER_ROWS)
         tagger = taught(models.BertTagger(models.load_encoder().model, len(LABELS)), rows, rows[LABELS].to_numpy())
-    return models.SavedTagger(tagger, tokenizer, LABELS, max_length=TOKENS)
+    return SavedTagger(tagger, tokenizer, LABELS, max_length=TOKENS)
 
 
 def taught(
@@ -103,21 +104,19 @@ def medians(ways: dict[str, Callable[[Inputs], object]], batches: list[Inputs], 
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def engines(saved: models.SavedTagger, folder: Path) -> dict[str, Callable[[Inputs], np.ndarray]]:
+def engines(saved: SavedTagger, folder: Path) -> dict[str, Callable[[Inputs], np.ndarray]]:
     """The tagger in torch, and exported; its folders stay for their sizes."""
     keep = {"labels": saved.labels, "max_length": saved.max_length, "keep": saved.keep}
     models.save_tagger(folder / "torch", saved.tagger, saved.tokenizer, **keep)
     export.to_onnx(saved, folder / "onnx")
     export.to_onnx(saved, folder / "int8", int8=True)
     exported = {
-        name: _by_onnxruntime(folder / name / "model.onnx", None, len(saved.labels)) for name in ("onnx", "int8")
+        name: by_onnxruntime(folder / name / "model.onnx", None, len(saved.labels)) for name in ("onnx", "int8")
     }
-    return {"torch": _by_torch(saved.tagger), **exported}
+    return {"torch": by_torch(saved.tagger), **exported}
 
 
-def measure_int8(
-    saved: models.SavedTagger, train: pd.DataFrame, test: pd.DataFrame, options: argparse.Namespace
-) -> None:
+def measure_int8(saved: SavedTagger, train: pd.DataFrame, test: pd.DataFrame, options: argparse.Namespace) -> None:
     """Speed, size and score of eight bits."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -180,7 +179,7 @@ def sentiment_int8(checkpoints: str) -> dict[str, float]:
     known = datasets.load_reviews("imdb", subset="train")
     _, valid = train_test_split(known, test_size=imdb.VALID, stratify=known["positive"], random_state=0)
     cut = {"max_length": imdb.TOKENS, "keep": "tail"}
-    saved = models.SavedTagger(tagger_from(checkpoints, 1), models.load_encoder().tokenizer, ["positive"], **cut)
+    saved = SavedTagger(tagger_from(checkpoints, 1), models.load_encoder().tokenizer, ["positive"], **cut)
     result = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, int8 in (("float32", False), ("int8", True)):
@@ -204,7 +203,7 @@ def measure_pipeline(train: pd.DataFrame) -> None:
     options = {"num_labels": len(LABELS), "problem_type": "multi_label_classification", "trust_remote_code": False}
     classifier = AutoModelForSequenceClassification.from_pretrained(config.packaged_encoder(), **options).eval()
     tokenizer = models.load_encoder().tokenizer
-    saved = models.SavedTagger(models.tagger_of(classifier), tokenizer, LABELS, max_length=512)
+    saved = SavedTagger(models.tagger_of(classifier), tokenizer, LABELS, max_length=512)
     asked = pipeline("text-classification", model=classifier, tokenizer=tokenizer, top_k=None)
     texts = datasets.subsample(train, 5_000)["comment_text"].tolist()
 
@@ -254,9 +253,7 @@ def seconds_of(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure_student(
-    saved: models.SavedTagger, train: pd.DataFrame, test: pd.DataFrame, options: argparse.Namespace
-) -> None:
+def measure_student(saved: SavedTagger, train: pd.DataFrame, test: pd.DataFrame, options: argparse.Namespace) -> None:
     """A student of half as many layers, taught by the teacher's probabilities."""
     rows = datasets.subsample(train, STUDENT_ROWS)
 
@@ -285,7 +282,7 @@ def measure_student(
         **{name: round(value, 5) for name, value in auc.items()},
         **{f"difference_{end}": round(lost[end], 5) for end in ("low", "high")},
     )
-    ways = {"teacher": _by_torch(saved.tagger), "student": _by_torch(student)}
+    ways = {"teacher": by_torch(saved.tagger), "student": by_torch(student)}
     seconds = {size: medians(ways, padded_batches(rows, size, count)) for size, count in ((32, 20), (1, 200))}
     ratio = {size: result["teacher"] / result["student"] for size, result in seconds.items()}
     record("export.student_speed", ratio[32], asked=">= 1.9", **common, batch_1=round(ratio[1], 3))

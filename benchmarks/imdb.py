@@ -21,12 +21,13 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
 from helpers import config, datasets, evaluation, loaders, loops, losses, models
+from helpers.models.encoders import Encoder
 
 COMMAND = "python benchmarks/imdb.py --data FOLDER"
 BATCH, LR, TOKENS, VALID = 16, 7e-5, 256, 2000
 
 
-def fine_tuned(train: pd.DataFrame, folder: str | None) -> tuple[models.BertTagger, models.Encoder, pd.DataFrame]:
+def fine_tuned(train: pd.DataFrame, folder: str | None) -> tuple[models.BertTagger, Encoder, pd.DataFrame]:
     """A tagger with one logit, trained on some reviews, its encoder with the tokenizer, and the history."""
     torch.manual_seed(0)
     encoder = models.load_encoder(config.PACKAGED_ENCODER)
@@ -48,7 +49,7 @@ def fine_tuned(train: pd.DataFrame, folder: str | None) -> tuple[models.BertTagg
     return tagger, encoder, fit.history
 
 
-def positive(tagger: models.BertTagger, encoder: models.Encoder, reviews: pd.DataFrame, max_length: int) -> np.ndarray:
+def positive(tagger: models.BertTagger, encoder: Encoder, reviews: pd.DataFrame, max_length: int) -> np.ndarray:
     """Probabilities (N,) that reviews are positive."""
     tokens = loaders.tokenize(reviews["comment_text"], encoder.tokenizer, max_length=max_length, keep="tail")
     return loops.predict_proba(tagger, loaders.token_loader(tokens, batch_size=8))[:, 0]

@@ -227,8 +227,9 @@ def head_losses(heads: int, *, width: int = 256, rows: int = BATCH) -> dict[str,
     features = torch.randn(rows, width, requires_grad=True)
     labels = torch.randint(0, 2, (rows, heads)).float()
     separate = HeadList(width, heads)
-    named = {f"head {index}": head for index, head in enumerate(separate.heads)}
-    fused = models.MultiHead.from_linear_heads(_Unchanged(width), named)
+    fused = models.MultiHead(_Unchanged(width), heads={f"head {index}": 1 for index in range(heads)})
+    weights = {name: torch.cat([getattr(head, name) for head in separate.heads]) for name in ("weight", "bias")}
+    fused.projection.load_state_dict(weights)
     return {"list": list_loss(separate, features, labels), "fused": fused_loss(fused, features, labels)}
 
 

@@ -204,7 +204,7 @@ def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
     A `Predictor` that was loaded before keeps the thresholds that it read: load it again.
 
     Args:
-        folder: that `models.save_tagger`, `models.save_counts` or `export.to_onnx` wrote.
+        folder: that `models.save_tagger` or `export.to_onnx` wrote.
         thresholds: by label, a dict or a Series; labels that are not named keep theirs; inf never gives the label.
 
     Raises:

@@ -52,10 +52,12 @@ def test_the_tutorials_network_trains_as_ours_from_the_same_weights():
     torch.manual_seed(0)
     features, labels = torch.randn(64, 12), torch.randint(0, 2, (64, 5)).float()
     network = multi_head.TutorialNetwork()
-    named = {f"out{place}": getattr(network, f"out{place}") for place in range(1, 6)}
+    outs = [getattr(network, f"out{place}") for place in range(1, 6)]
     backbone = multi_head.models.MLP()
     backbone.load_state_dict(network.backbone.state_dict())
-    model = multi_head.models.MultiHead.from_linear_heads(backbone, named)
+    model = multi_head.models.MultiHead(backbone, heads={f"out{place}": 1 for place in range(1, 6)})
+    weights = {"weight": torch.cat([out.weight for out in outs]), "bias": torch.cat([out.bias for out in outs])}
+    model.projection.load_state_dict(weights)
     loader = multi_head.tutorial_loader(features.numpy(), labels.numpy())
     theirs = torch.optim.Adam(network.parameters(), lr=1e-3)
     ours = torch.optim.Adam(model.parameters(), lr=1e-3)

@@ -17,6 +17,7 @@ from transformers import BertConfig, BertModel
 
 from helpers import datasets, evaluation, export, loaders, loops, models
 from helpers.export import predictor as predictor_module
+from helpers.models.persistence import SavedTagger
 
 LABELS = ["rude", "kind", "odd"]
 TEXTS = ["You are a goat.", "", "Thank you for the source!", "No", "word " * 20_000, "x" * 100_000, "Ünï\ncödé 🐐"]
@@ -40,7 +41,7 @@ def saved(packaged):
     tagger = models.BertTagger(packaged.model, len(LABELS)).eval()
     torch.nn.init.normal_(tagger.head.weight, std=0.5)
     limits = {"rude": 0.5, "kind": 0.3, "odd": 0.9}
-    return models.SavedTagger(tagger, packaged.tokenizer, LABELS, limits, max_length=64)
+    return SavedTagger(tagger, packaged.tokenizer, LABELS, limits, max_length=64)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,7 @@ def test_thresholds_set_later_are_obeyed_and_inf_never_gives_a_label(kind, folde
 def test_never_is_exported_too(packaged, tmp_path):
     tagger = tiny()
     torch.nn.init.constant_(tagger.head.bias, 100.0)  # all probabilities are 1.0 exactly
-    saved = models.SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": np.inf, "kind": 1.0})
+    saved = SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": np.inf, "kind": 1.0})
     predictor = export.Predictor.load(export.to_onnx(saved, tmp_path / "onnx"))
     assert predictor.predict_proba(TEXTS[:2]).eq(1).all(axis=None)
     assert predictor.thresholds == {"rude": 0.5, "kind": 1.0, "odd": np.inf}
@@ -217,7 +218,7 @@ def test_many_threads_may_ask_at_once(kind, folders, comments):
 
 def test_a_tail_is_kept_where_training_kept_it(saved, tmp_path):
     texts = ["dull " * 100 + "wonderful ending", "wonderful beginning " + "dull " * 100]
-    tail = models.SavedTagger(saved.tagger, saved.tokenizer, LABELS, max_length=16, keep="tail")
+    tail = SavedTagger(saved.tagger, saved.tokenizer, LABELS, max_length=16, keep="tail")
     models.save_tagger(tmp_path / "torch", saved.tagger, saved.tokenizer, labels=LABELS, max_length=16, keep="tail")
     assert models.load_tagger(tmp_path / "torch").keep == "tail"
     export.to_onnx(tail, tmp_path / "onnx")
@@ -269,7 +270,7 @@ def test_labels_that_do_not_fit_the_graph_are_refused(folders, tmp_path):
 
 
 def test_an_export_replaces_only_an_export(saved, tmp_path):
-    small = models.SavedTagger(tiny(), saved.tokenizer, LABELS)
+    small = SavedTagger(tiny(), saved.tokenizer, LABELS)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.txt").write_text("years")
     with pytest.raises(FileExistsError, match="something else"):
@@ -330,7 +331,7 @@ def test_the_tagger_given_stays_as_it_was(name, saved, tmp_path, packaged):
         "prune_weights": lambda: export.prune_weights(tagger, 0.5),
         "prune_heads": lambda: export.prune_heads(tagger, [(0, 1), (2, 0)]),
         "keep_layers": lambda: export.keep_layers(tagger, [0, 2]),
-        "to_onnx": lambda: export.to_onnx(models.SavedTagger(tagger, packaged.tokenizer, LABELS), tmp_path / "a"),
+        "to_onnx": lambda: export.to_onnx(SavedTagger(tagger, packaged.tokenizer, LABELS), tmp_path / "a"),
     }[name]()
     assert modes == [module.training for module in tagger.modules()]
     assert all(torch.equal(value, before[key]) for key, value in tagger.state_dict().items())
@@ -342,7 +343,7 @@ def test_a_label_without_a_threshold_is_given_from_a_half_on(packaged, tmp_path,
     torch.manual_seed(3)
     tagger = tiny()
     torch.nn.init.normal_(tagger.head.weight)
-    export.to_onnx(models.SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": 0.3}), tmp_path / "onnx")
+    export.to_onnx(SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": 0.3}), tmp_path / "onnx")
     predictor = export.Predictor.load(tmp_path / "onnx")
     assert predictor.thresholds == {"rude": 0.5, "kind": 0.5, "odd": 0.3}
     tags = predictor.predict(comments)
@@ -359,7 +360,7 @@ def test_an_export_is_checked_as_a_saved_tagger_is(packaged, tmp_path):
         (LABELS, {"max_length": 4000}),
     ]:
         with pytest.raises(ValueError, match=r"labels|thresholds|keep|max_length"):
-            export.to_onnx(models.SavedTagger(tiny(), packaged.tokenizer, labels, **options), tmp_path / "onnx")
+            export.to_onnx(SavedTagger(tiny(), packaged.tokenizer, labels, **options), tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()
 
 
@@ -433,8 +434,8 @@ def test_pruned_heads_are_exported_but_not_saved(packaged, tmp_path):
     pruned = export.prune_heads(tiny(), [(0, 1), (1, 2)])
     with pytest.raises(ValueError, match="to_onnx"):
         models.save_tagger(tmp_path / "torch", pruned, packaged.tokenizer, labels=LABELS)
-    export.to_onnx(models.SavedTagger(pruned, packaged.tokenizer, LABELS), tmp_path / "onnx")
-    expected = by_loop(models.SavedTagger(pruned, packaged.tokenizer, LABELS), TEXTS[:1] + TEXTS[2:4])
+    export.to_onnx(SavedTagger(pruned, packaged.tokenizer, LABELS), tmp_path / "onnx")
+    expected = by_loop(SavedTagger(pruned, packaged.tokenizer, LABELS), TEXTS[:1] + TEXTS[2:4])
     found = export.Predictor.load(tmp_path / "onnx").predict_proba(TEXTS[:1] + TEXTS[2:4])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 

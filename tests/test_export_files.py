@@ -450,7 +450,7 @@ def test_labels_of_any_name_are_columns(tmp_path):
     labels = ["cost ($)", "a, b", 'the "x"', "y_tag", "y", "$x_1$", "%s {0}"]
     table = pd.DataFrame(np.arange(3 * len(labels)).reshape(3, -1) % 2, columns=labels)
     tagger = models.CountTagger().fit(["a goat", "a lamp", "no goat"], table)
-    folder = models.save_counts(tmp_path / "counts", tagger)
+    folder = models.save_tagger(tmp_path / "counts", tagger)
     pd.DataFrame({"id": range(5), "comment_text": ["a goat"] * 5}).to_csv(tmp_path / "rows.csv", index=False)
     command = ["predict", str(folder), str(tmp_path / "rows.csv"), "-o", str(tmp_path / "out.csv")]
     assert main([*command, "--tags"]) == 1  # y_tag would stand there twice

@@ -9,6 +9,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from helpers import export, loaders, loops, models, text
+from helpers.models.persistence import SavedTagger
 
 LABELS = ["rude", "kind"]
 TEXTS = ["You are a goat.", "word " * 300 + "goat", "", "a lovely " * 40, "No"]
@@ -99,7 +100,7 @@ def test_thresholds_that_cannot_be_are_refused_by_tags(limit, parts, tmp_path):
 )
 def test_settings_of_an_export_are_checked(name, value, parts, tmp_path):
     tagger, tokenizer = parts
-    folder = export.to_onnx(models.SavedTagger(tagger, tokenizer, LABELS), tmp_path / "onnx")
+    folder = export.to_onnx(SavedTagger(tagger, tokenizer, LABELS), tmp_path / "onnx")
     path = folder / "tagger.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     with pytest.raises(ValueError, match=r"tagger\.json is corrupt"):

@@ -206,7 +206,6 @@ PATHS = {
     "source": [datasets.load_comments, datasets.load_reviews, datasets.load_templates],
     "folder": [
         models.load_tagger,
-        models.load_counts,
         export.Predictor.load,
         lambda path: models.set_thresholds(path, {"toxic": 0.5}),
     ],
@@ -238,7 +237,7 @@ def test_a_column_of_a_file_is_named_by_text(argument, tmp_path):
 
 def test_what_is_no_tagger_of_counts_and_no_dict_of_inputs_is_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"tagger: expected a models\.CountTagger, got a int"):
-        models.save_counts(tmp_path / "counts", 3)
+        models.save_tagger(tmp_path / "counts", 3)
     with pytest.raises(ValueError, match="inputs is a ndarray: expected a dict"):
         loaders.array_loader(np.eye(3), np.ones((3, 1)))
 

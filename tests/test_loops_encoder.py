@@ -9,6 +9,7 @@ from transformers import BertConfig, BertModel
 
 from helpers import loaders, loops, losses, models
 from helpers.loaders.tokens import Tokens
+from helpers.models.encoders import use_fast_dropout
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -16,7 +17,7 @@ SIZES = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_atten
 def tagger(**options):
     torch.manual_seed(0)
     encoder = BertModel(BertConfig(**SIZES, intermediate_size=32, attention_probs_dropout_prob=0.0))
-    return models.BertTagger(models.use_fast_dropout(encoder), 2, **options)
+    return models.BertTagger(use_fast_dropout(encoder), 2, **options)
 
 
 def batches(*, shuffle=True):

@@ -16,6 +16,7 @@ from transformers import BertConfig, BertModel
 
 from helpers import loaders, loops, losses, models
 from helpers.loops.digests import digest
+from helpers.models.encoders import FastDropout
 
 
 def same(*values):
@@ -192,7 +193,7 @@ def frozen():
     ("model", "name"),
     [
         (layers(nn.Linear(4, 3), nn.Dropout(0.2), nn.Linear(3, 2)), "model 1 p"),
-        (layers(nn.Linear(4, 3), models.FastDropout(0.1), nn.Linear(3, 2)), "model 1"),
+        (layers(nn.Linear(4, 3), FastDropout(0.1), nn.Linear(3, 2)), "model 1"),
         (layers(nn.Linear(4, 5), nn.Dropout(0.1), nn.Linear(5, 2)), "parameter 0.weight"),
         (layers(nn.Linear(4, 3, dtype=torch.float64), nn.Dropout(0.1), nn.Linear(3, 2)), "parameter 0.weight"),
         (frozen(), "parameter 0.weight"),

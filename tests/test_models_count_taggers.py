@@ -96,7 +96,7 @@ def test_one_that_has_learnt_nothing_says_so(tmp_path):
     with pytest.raises(ValueError, match="call fit first"):
         CountTagger().predict_proba(["a goat"])
     with pytest.raises(ValueError, match="call fit first"):
-        models.save_counts(tmp_path / "goats", CountTagger())
+        models.save_tagger(tmp_path / "goats", CountTagger())
     assert not (tmp_path / "goats").exists()
 
 
@@ -109,9 +109,9 @@ def test_settings_out_of_range_are_refused(settings):
 @pytest.mark.parametrize("char_ngrams", [True, False])
 def test_a_folder_gives_the_same_answers_again(tmp_path, char_ngrams):
     tagger = CountTagger(2.0, char_ngrams=char_ngrams, min_df=1).fit(TEXTS, TARGETS)
-    folder = models.save_counts(tmp_path / "goats", tagger, thresholds={"lamp": np.inf})
+    folder = models.save_tagger(tmp_path / "goats", tagger, thresholds={"lamp": np.inf})
     assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", "tagger.json", "vocabulary.json"]
-    again, thresholds = models.load_counts(folder)
+    again, thresholds = models.load_tagger(folder).tagger, models.load_tagger(folder).thresholds
     assert (again.C, again.char_ngrams, again.min_df, again.labels) == (2.0, char_ngrams, 1, ["goat", "lamp"])
     assert thresholds == {"goat": 0.5, "lamp": np.inf}
     strange = [*TEXTS, "", "Ziegen 🐐", "GOAT!!"]
@@ -119,7 +119,7 @@ def test_a_folder_gives_the_same_answers_again(tmp_path, char_ngrams):
 
 
 def test_a_predictor_puts_it_to_work_as_any_other(tmp_path, tagger):
-    folder = models.save_counts(tmp_path / "goats", tagger, thresholds=pd.Series({"goat": 0.9, "lamp": 0.0}))
+    folder = models.save_tagger(tmp_path / "goats", tagger, thresholds=pd.Series({"goat": 0.9, "lamp": 0.0}))
     predictor = export.Predictor.load(folder)
     given = pd.Series(["a goat", "lamp \ud800"], index=["x", "y"], dtype=object)
     with pytest.warns(UserWarning, match=r"text 1 .* half of a character"):
@@ -131,7 +131,7 @@ def test_a_predictor_puts_it_to_work_as_any_other(tmp_path, tagger):
 
 
 def test_a_file_goes_through_it(tmp_path, tagger):
-    folder = models.save_counts(tmp_path / "goats", tagger)
+    folder = models.save_tagger(tmp_path / "goats", tagger)
     pd.DataFrame({"id": range(len(TEXTS)), "comment_text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
     assert export.predict_file(folder, tmp_path / "in.csv", tmp_path / "out.csv").rows == len(TEXTS)
     found = pd.read_csv(tmp_path / "out.csv")[["goat", "lamp"]]
@@ -139,37 +139,46 @@ def test_a_file_goes_through_it(tmp_path, tagger):
 
 
 def test_the_folder_is_replaced_by_its_like_and_nothing_else_is(tmp_path, tagger):
-    folder = models.save_counts(tmp_path / "goats", tagger)
-    models.save_counts(folder, CountTagger(char_ngrams=False).fit(TEXTS, TARGETS))
-    assert models.load_counts(folder)[0].char_ngrams is False
+    folder = models.save_tagger(tmp_path / "goats", tagger)
+    models.save_tagger(folder, CountTagger(char_ngrams=False).fit(TEXTS, TARGETS))
+    assert models.load_tagger(folder).tagger.char_ngrams is False
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"notes\.txt"):
-        models.save_counts(folder, tagger)
+        models.save_tagger(folder, tagger)
 
 
-def test_thresholds_for_no_label_are_refused(tmp_path, tagger):
-    with pytest.raises(ValueError, match="are for no label"):
-        models.save_counts(tmp_path / "goats", tagger, thresholds={"cow": 0.5})
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thresholds": {"cow": 0.5}}, "are for no label"),
+        ({"labels": ["goat", "lamp"]}, "labels: a CountTagger has its labels and reads whole texts"),
+        ({"tokenizer": "bert-base-cased", "max_length": 64}, "tokenizer, max_length: a CountTagger"),
+    ],
+)
+def test_what_a_tagger_of_counts_cannot_be_saved_with_is_refused(tmp_path, tagger, options, message):
+    with pytest.raises(ValueError, match=message):
+        models.save_tagger(tmp_path / "goats", tagger, **options)
+    assert not (tmp_path / "goats").exists()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "vocabulary.json", "tagger.json"])
 def test_a_torn_or_missing_file_is_named(tmp_path, tagger, name):
-    folder = models.save_counts(tmp_path / "goats", tagger)
+    folder = models.save_tagger(tmp_path / "goats", tagger)
     (folder / name).write_bytes((folder / name).read_bytes()[:-40])
-    with pytest.raises(ValueError, match="corrupt, or its files do not belong together"):
-        models.load_counts(folder)
+    with pytest.raises(ValueError, match="corrupt"):
+        models.load_tagger(folder)
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=name.replace(".", r"\.")):
-        models.load_counts(folder)
+        models.load_tagger(folder)
 
 
 def test_words_of_another_tagger_are_refused(tmp_path, tagger):
-    folder = models.save_counts(tmp_path / "goats", tagger)
+    folder = models.save_tagger(tmp_path / "goats", tagger)
     words = json.loads((folder / "vocabulary.json").read_text())
     words[0].pop()
     (folder / "vocabulary.json").write_text(json.dumps(words))
     with pytest.raises(ValueError, match="do not belong together"):
-        models.load_counts(folder)
+        models.load_tagger(folder)
 
 
 SENTENCES = {  # a pleased and a displeased one in each script
@@ -227,7 +236,7 @@ def test_a_script_that_was_never_seen_is_named(english, script):
 
 
 def test_a_predictor_of_counts_names_it_too(english, tmp_path):
-    predictor = export.Predictor.load(models.save_counts(tmp_path / "counts", english[0]))
+    predictor = export.Predictor.load(models.save_tagger(tmp_path / "counts", english[0]))
     with warnings.catch_warnings(action="error"):
         predictor.predict_proba(english[1]["comment_text"][:300])
     with pytest.warns(UserWarning, match="1 of 1 texts: most words are not in the vocabulary") as caught:
@@ -238,33 +247,34 @@ def test_a_predictor_of_counts_names_it_too(english, tmp_path):
 
 def test_a_folder_of_the_former_token_pattern_predicts_as_it_did(tmp_path):
     tagger = CountTagger(min_df=1)
-    former = [TfidfVectorizer(sublinear_tf=True, **options) for options in tagger._options()]
+    letters = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": 1}
+    former = [TfidfVectorizer(sublinear_tf=True, **options) for options in ({"ngram_range": (1, 2)}, letters)]
     texts = ["हिन्दी में a goat", "don't, I say 😀", "Straße", "strasse a b"]
     counts = sparse.hstack([each.fit_transform(texts) for each in former])
     line = LogisticRegression(solver="liblinear").fit(counts, [1, 1, 0, 0])
     tagger.labels, tagger.vectorizers = ["goat"], former
     tagger.coef, tagger.intercept = line.coef_.astype(np.float32), line.intercept_.astype(np.float32)
-    folder = models.save_counts(tmp_path / "old", tagger)
+    folder = models.save_tagger(tmp_path / "old", tagger)
     settings = json.loads((folder / "tagger.json").read_text())
     assert settings["options"].pop("token_pattern") == 2
     (folder / "tagger.json").write_text(json.dumps(settings))  # as before the token pattern had a version
-    again, _ = models.load_counts(folder)
+    again = models.load_tagger(folder).tagger
     given = [*texts, "STRASSE हिन्दी", "Cafe\u0301 a"]
     expected = line.predict_proba(sparse.hstack([each.transform(given) for each in former]))[:, 1]
     np.testing.assert_allclose(again.predict_proba(given)["goat"], expected, rtol=1e-5)
-    saved = models.save_counts(tmp_path / "saved again", again)
+    saved = models.save_tagger(tmp_path / "saved again", again)
     assert json.loads((saved / "tagger.json").read_text())["options"]["token_pattern"] == 1
     again.fit(TEXTS, TARGETS)
     assert again.token_pattern == 2
 
 
 def test_a_token_pattern_of_a_later_version_is_named(tmp_path, tagger):
-    folder = models.save_counts(tmp_path / "goats", tagger)
+    folder = models.save_tagger(tmp_path / "goats", tagger)
     settings = json.loads((folder / "tagger.json").read_text())
     settings["options"]["token_pattern"] = 3
     (folder / "tagger.json").write_text(json.dumps(settings))
     with pytest.raises(ValueError, match="token pattern 3 is of another version"):
-        models.load_counts(folder)
+        models.load_tagger(folder)
 
 
 def test_a_tagger_can_be_pickled(tagger):
@@ -281,7 +291,7 @@ def test_a_table_of_texts_is_refused_with_the_line_that_helps(tagger, what):
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        (TARGETS["goat"], r"Series of shape \(6,\): expected a DataFrame .* table\[\['goat'\]\]"),
+        (TARGETS["goat"], r"Series of shape \(6,\): expected a DataFrame .* table\[\['toxic'\]\]"),
         (TARGETS["goat"].to_numpy(), r"ndarray of shape \(6,\): expected a DataFrame .* table\[\['toxic'\]\]"),
         ([0, 1, 0, 1, 0, 1], r"list of shape \(6,\): expected a DataFrame"),
         (TARGETS.to_numpy(), r"shape \(6, 2\): expected .* pd.DataFrame\(targets, columns="),
@@ -304,7 +314,7 @@ def test_targets_of_any_dtype_with_missing_values_are_learnt(dtype):
 
 
 def test_counts_serve_texts_and_files_without_torch(tagger, tmp_path):
-    folder = models.save_counts(tmp_path / "counts", tagger)
+    folder = models.save_tagger(tmp_path / "counts", tagger)
     pd.DataFrame({"id": [1, 2], "comment_text": ["You are kind", "Go away"]}).to_csv(tmp_path / "in.csv", index=False)
     code = (
         "import sys\nfrom helpers import export\nfolder, source, target = sys.argv[1:]\n"

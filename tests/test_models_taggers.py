@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from helpers import config, loaders, loops, losses, models
+from helpers.models.encoders import FastDropout
 
 SIZES = {"vocab_size": 30522, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 2}
 TEXTS = ["You are a goat.", "Thank you for the source!", "No", "What a lovely article about goats and other animals"]
@@ -131,7 +132,7 @@ def test_attention_is_not_dropped_unless_asked_for(folder, packaged):
     model = models.load_encoder(folder, attention_dropout=None).model
     assert model.config.attention_probs_dropout_prob == 0.1
     kinds = {type(part) for part in model.modules() if isinstance(part, nn.Dropout)}
-    assert kinds == {models.FastDropout}
+    assert kinds == {FastDropout}
 
 
 def test_whether_attention_is_dropped_can_be_seen(folder):
@@ -445,11 +446,11 @@ def test_a_corrupt_folder_is_named(tmp_path, packaged):
         with pytest.raises(ValueError, match=r"config\.json or the tokenizer's files in .* are corrupt"):
             models.load_tagger(path)
         (path / name).write_text(kept)
-    (path / "tagger.json").write_text('{"labels": ["a"')
-    with pytest.raises(ValueError, match=r"tagger\.json is corrupt"):
-        models.load_tagger(path)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors is missing"):
+        models.load_tagger(path)
+    (path / "tagger.json").write_text('{"labels": ["a"')
+    with pytest.raises(ValueError, match=r"tagger\.json is corrupt"):
         models.load_tagger(path)
 
 

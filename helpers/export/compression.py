@@ -87,13 +87,15 @@ def head_importance(
     tagger, device = copy.deepcopy(tagger).eval(), next(tagger.parameters()).device
     blocks = [_attention(layer) for layer in tagger.layers()]
     gates = [_gate(dense, block.num_attention_heads) for block, dense in blocks]
-    sums, rows = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks)), 0
+    sums = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks))
+    rows = 0
     for inputs, labels in map(check_batch, islice(loader, batches)):
         logits = tagger(**{name: tensor.to(device) for name, tensor in inputs.items()})
         loss(logits, labels.to(device)).backward()
         for layer, gate in zip(sums, gates, strict=True):
-            per_row = gate[-1].grad * len(labels)  # the loss is a mean over rows
-            layer[: gate[-1].shape[1]] += per_row.abs().sum(dim=0).to(layer)
+            gradient = gate[-1].grad  # (B, heads)
+            assert gradient is not None
+            layer[: gradient.shape[1]] += (gradient * len(labels)).abs().sum(dim=0).to(layer)  # the loss is a mean
         rows += len(labels)
     if not rows:
         raise ValueError("the loader gives no batch")

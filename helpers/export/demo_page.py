@@ -85,7 +85,7 @@ def demo(
                     for label, limit in zip(predictor.labels, starts, strict=True)
                 ]
         quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_name": "ask"}
-        gradio.on([part.change for part in (text, *sliders)], ask, [text, *sliders], answer, **quiet)
+        gradio.on([text.change, *(slider.change for slider in sliders)], ask, [text, *sliders], answer, **quiet)
     return _guarded(page.queue(max_size=MAX_WAITING), allowed_hosts)
 
 

@@ -14,7 +14,7 @@ from helpers.arguments import check_choice
 from helpers.export.predictor import GRAPH
 from helpers.models.bert import BertTagger
 from helpers.models.encoders import longest_input
-from helpers.models.persistence import SavedTagger, checked_settings, checked_tagger, load_tagger, without_compiled
+from helpers.models.persistence import SavedTagger, checked_tagger, load_tagger, without_compiled
 from helpers.tagger_settings import read_settings, whole_folder, write_settings
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
@@ -28,8 +28,8 @@ def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool =
 
     Args:
         saved: the folder of a saved tagger, with the thresholds that it has now; or what `models.load_tagger` returned,
-            with the thresholds that it had then (a warning tells when the folder has others by now); or one that is
-            made of its parts.
+            with the thresholds that it had then (a warning tells when the folder has others by now), and perhaps with
+            another tagger, such as `export.prune_heads` gives (`dataclasses.replace(saved, tagger=pruned)`).
         folder: does not exist yet, or holds an earlier export, which is replaced in one step. A link is
             followed.
         int8: quantize all matrices to int8 (dynamic quantization): a quarter of the size, and faster on a CPU. The
@@ -47,8 +47,8 @@ def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool =
         >>> from helpers import export, models, text
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
         >>> tagger = models.BertTagger(BertModel(settings), 1)  # a small one, to be quick
-        >>> saved = models.SavedTagger(tagger, text.load_tokenizer(), labels=["toxic"])
-        >>> folder = export.to_onnx(saved, "small", int8=True)
+        >>> saved = models.save_tagger("small", tagger, text.load_tokenizer(), labels=["toxic"])
+        >>> folder = export.to_onnx(saved, "small-int8", int8=True)
         >>> predictor = export.Predictor.load(folder)  # onnxruntime, without torch
         >>> predictor.predict_proba(["You are kind.", "Go away!"]).shape
         (2, 1)
@@ -59,16 +59,15 @@ def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool =
         expected = "a tagger's folder, or what models.load_tagger returned for it"
         raise TypeError(f"saved is a {type(saved).__name__}: expected {expected}")
     _warn_of_other_thresholds(saved)
-    tagger = checked_tagger(saved.tagger)
-    reading = {name: getattr(saved, name) for name in ("max_length", "keep", "windows", "overlap", "window_pooling")}
-    settings = checked_settings(tagger, saved.tokenizer, saved.labels, saved.thresholds, **reading)
+    tagger, settings = checked_tagger(saved)
     check_choice("int8", int8, (True, False))
+    tokenizer: Any = saved.tokenizer
     with whole_folder(folder) as new:
         _write_graph(tagger, new / GRAPH)
         if int8:
             _quantize(new / GRAPH)
-        saved.tokenizer.save_pretrained(new)
-        write_settings(new, settings | {"pad_id": saved.tokenizer.pad_token_id or 0, "int8": bool(int8)})
+        tokenizer.save_pretrained(new)
+        write_settings(new, settings | {"pad_id": tokenizer.pad_token_id or 0, "int8": bool(int8)})
     return Path(folder)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 GRAPH = "model.onnx"
-SETTINGS, WEIGHTS, VOCABULARY = config.TAGGER_SETTINGS, config.TAGGER_WEIGHTS, config.TAGGER_VOCABULARY
+SETTINGS, WEIGHTS = config.TAGGER_SETTINGS, config.TAGGER_WEIGHTS
 CHUNK, CHARACTERS = 4096, 4_000_000  # texts, or characters, that are sorted by length together
 TOKENS_AT_ONCE = 1024  # of a batch, padding included: on a CPU what stays in its cache is faster than more
 
@@ -67,7 +67,7 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int | None = None) -> "Predictor":
-        """Load what `models.save_tagger` (run by torch), `export.to_onnx` (onnxruntime) or `models.save_counts` wrote.
+        """Load what `models.save_tagger` (a network is run by torch) or `export.to_onnx` (onnxruntime) wrote.
 
         Args:
             folder: of the tagger.
@@ -88,15 +88,15 @@ class Predictor:
 
         settings, tokenizer_file = read_settings(folder), folder / "tokenizer.json"
         folders.refuse_code(folder)
-        if (folder / VOCABULARY).is_file():
-            return _CountPredictor(folder)
+        if settings.get("kind") == "counts":
+            return _CountPredictor(folder, settings)
         if (folder / GRAPH).is_file():
-            run = _by_onnxruntime(folder / GRAPH, threads, len(settings["labels"]))
+            run = by_onnxruntime(folder / GRAPH, threads, len(settings["labels"]))
         elif (folder / WEIGHTS).is_file():
             from helpers import models
 
-            saved = models.load_tagger(folder)
-            run, settings["pad_id"] = _by_torch(saved.tagger), saved.tokenizer.pad_token_id or 0
+            saved: Any = models.load_tagger(folder)
+            run, settings["pad_id"] = by_torch(saved.tagger), saved.tokenizer.pad_token_id or 0
         else:
             raise FileNotFoundError(f"{folder} holds neither {GRAPH} nor {WEIGHTS}: not the whole of a tagger")
         if not tokenizer_file.is_file():
@@ -195,12 +195,12 @@ class Predictor:
 class _CountPredictor(Predictor):
     """The same over counts: no tokens, and nothing is cut."""
 
-    def __init__(self, folder: Path) -> None:
-        from helpers import models
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        from helpers.models.linear import read_counts
 
-        self._tagger, self.thresholds = models.load_counts(folder)
-        self.labels, self.max_length, self.windows, self.n_truncated = self._tagger.labels, None, False, 0
-        self._warned = False
+        self._tagger = read_counts(folder, settings)
+        self.labels, self.thresholds = settings["labels"], settings["thresholds"]
+        self.max_length, self.windows, self.n_truncated, self._warned = None, False, 0, False
 
     def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
         unknown.append(self._tagger.mostly_unknown(texts))
@@ -239,7 +239,8 @@ def _batches(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _by_torch(tagger: Callable[..., Any]) -> Run:
+def by_torch(tagger: Callable[..., Any]) -> Run:
+    """Run a tagger in torch, arrays in and logits out."""
     import torch
 
     def run(inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -249,7 +250,8 @@ def _by_torch(tagger: Callable[..., Any]) -> Run:
     return run
 
 
-def _by_onnxruntime(path: Path, threads: int | None, n_labels: int) -> Run:
+def by_onnxruntime(path: Path, threads: int | None, n_labels: int) -> Run:
+    """Run an ONNX file in onnxruntime, arrays in and logits out; ValueError where it is corrupt or of other labels."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -17,10 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from helpers import folders
+from helpers import config, folders
 from helpers.arguments import check_choice, check_count, check_path
 from helpers.datasets.reading import DataError, column_names, read_columns
-from helpers.export.predictor import GRAPH, SETTINGS, VOCABULARY, WEIGHTS, Predictor
+from helpers.export.predictor import GRAPH, SETTINGS, WEIGHTS, Predictor
 
 ROWS, STATE, NEW_STATE = "rows.csv", "progress.json", "progress.json.new"  # files of unfinished results
 _OTHER_FORMATS = re.compile(r"\.(parquet|feather|jsonl?|xlsx?|tsv|gz|bz2|xz|zst|zip)$", re.IGNORECASE)
@@ -176,7 +176,7 @@ def _load(folder: Path, source: Path, settings: dict[str, Any]) -> tuple[Predict
 def _digest(folder: Path) -> str:
     """SHA-256 over all that decides a tagger's predictions."""
     whole = hashlib.sha256()
-    for name in (GRAPH, WEIGHTS, SETTINGS, VOCABULARY, "config.json", "tokenizer.json"):
+    for name in (GRAPH, WEIGHTS, SETTINGS, config.TAGGER_VOCABULARY, "config.json", "tokenizer.json"):
         if (folder / name).is_file():
             with (folder / name).open("rb") as file:
                 whole.update(name.encode() + hashlib.file_digest(file, "sha256").digest())

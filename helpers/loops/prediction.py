@@ -16,6 +16,7 @@ from helpers.loaders.batches import count_rows, numbered, same_epoch
 from helpers.loaders.row_order import first_places, in_row_order, joined, joined_rows
 from helpers.metrics.checks import decide
 from helpers.metrics.classification import mean_head_auc
+from helpers.models.multi_head import head_probabilities
 
 Batch = tuple[dict[str, Tensor], Tensor]
 Device = str | torch.device
@@ -81,7 +82,7 @@ def evaluate(
         return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(result))}
     value = loss({name: part.to(where) for name, part in result.items()}, truth.to(where))
     truth = truth.float().masked_fill(truth < 0, torch.nan)
-    return {"loss": float(value), "auc": mean_head_auc(truth, models.head_probabilities(result))}
+    return {"loss": float(value), "auc": mean_head_auc(truth, head_probabilities(result))}
 
 
 @torch.inference_mode()
@@ -292,7 +293,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def _as_probabilities(found: Logits) -> np.ndarray | dict[str, np.ndarray]:
     if isinstance(found, dict):
-        return {name: part.numpy() for name, part in models.head_probabilities(found).items()}
+        return {name: part.numpy() for name, part in head_probabilities(found).items()}
     return torch.sigmoid(found).numpy()
 
 

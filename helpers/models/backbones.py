@@ -1,13 +1,16 @@
 """Networks that turn an input into features (B, width), for the heads of `MultiHead` to read."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
-from helpers.arguments import check_choice, check_count
+from helpers.arguments import check_choice, check_count, check_list
+
+Cell = Literal["gru", "lstm"]
 
 
 class MLP(nn.Module):
@@ -41,7 +44,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.n_features = check_count("n_features", n_features)
-        widths = [self.n_features, *(check_count("hidden", width) for width in _listed("hidden", hidden))]
+        widths = [self.n_features, *check_widths(hidden)]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
@@ -85,9 +88,8 @@ class PooledSequence(nn.Module):
 
     def __init__(self, n_features: int, *, pooling: Literal["mean", "max"] = "mean") -> None:
         super().__init__()
-        n_features = check_count("n_features", n_features)
-        check_choice("pooling", pooling, ("mean", "max"))
-        self.n_features, self.width, self.pooling = n_features, n_features, pooling
+        self.width = check_count("n_features", n_features)
+        self.pooling = check_choice("pooling", pooling, ("mean", "max"))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features (B, E) of sequences.
@@ -99,7 +101,7 @@ class PooledSequence(nn.Module):
         Raises:
             ValueError: shapes that do not fit.
         """
-        mask = _checked_mask(features, mask, self.n_features)
+        mask = _checked_mask(features, mask, self.width)
         if self.pooling == "mean":
             return mean_pool(features, mask)
         lowest = torch.finfo(features.dtype).min
@@ -129,20 +131,12 @@ class RecurrentSequence(nn.Module):
         torch.Size([5, 32])
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        *,
-        hidden: int = 128,
-        cell: Literal["gru", "lstm"] = "gru",
-        bidirectional: bool = True,
-    ) -> None:
+    def __init__(self, n_features: int, *, hidden: int = 128, cell: Cell = "gru", bidirectional: bool = True) -> None:
         super().__init__()
-        n_features, hidden = check_count("n_features", n_features), check_count("hidden", hidden)
-        check_choice("cell", cell, ("gru", "lstm"))
-        kind = nn.GRU if cell == "gru" else nn.LSTM
+        self.n_features, hidden = check_count("n_features", n_features), check_count("hidden", hidden)
+        kind = {"gru": nn.GRU, "lstm": nn.LSTM}[check_choice("cell", cell, ("gru", "lstm"))]
         self.recurrent = kind(n_features, hidden, batch_first=True, bidirectional=bidirectional)
-        self.n_features, self.width = n_features, hidden * (2 if bidirectional else 1)
+        self.width = hidden * (2 if bidirectional else 1)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """Features (B, width) of sequences; zeros for one without a vector.
@@ -158,10 +152,8 @@ class RecurrentSequence(nn.Module):
         lengths = mask.sum(dim=1)
         if (mask[:, 1:] & ~mask[:, :-1]).any():
             raise ValueError("mask has padding before a vector: padding must stand at the end of a sequence")
-        packed = nn.utils.rnn.pack_padded_sequence(
-            features, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
-        )
-        _, state = self.recurrent(packed)
+        options = {"batch_first": True, "enforce_sorted": False}
+        _, state = self.recurrent(pack_padded_sequence(features, lengths.clamp(min=1).cpu(), **options))
         state = state[0] if isinstance(state, tuple) else state  # an LSTM adds its cell's state
         return torch.where(lengths.unsqueeze(1) > 0, state.transpose(0, 1).flatten(1), 0)
 
@@ -196,11 +188,11 @@ class EncoderBackbone(nn.Module):
         Raises:
             ValueError: the encoder gives no `last_hidden_state`, as models with a head of their own.
         """
-        given = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        result = getattr(given, "last_hidden_state", None)
-        if result is None:
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        vectors = getattr(output, "last_hidden_state", None)
+        if vectors is None:
             raise ValueError(f"{type(self.encoder).__name__} gives no last_hidden_state: take its encoder, AutoModel")
-        return mean_pool(result, _checked_mask(result, attention_mask, self.width))
+        return mean_pool(vectors, _checked_mask(vectors, attention_mask, self.width))
 
 
 def mean_pool(features: Tensor, mask: Tensor) -> Tensor:
@@ -217,10 +209,18 @@ def mean_pool(features: Tensor, mask: Tensor) -> Tensor:
     return features.masked_fill(~present, 0).sum(dim=1) / present.sum(dim=1).clamp(min=1)
 
 
-def _listed(name: str, widths: Sequence[int]) -> list[int]:
-    if isinstance(widths, str | bytes) or not isinstance(widths, Iterable) or not list(widths):
-        raise ValueError(f"{name}={widths!r}: expected one width or more, such as (32, 64)")
-    return list(widths)
+def check_widths(hidden: Sequence[int]) -> list[int]:
+    """Return the widths of hidden layers as a list, or refuse what is no list of one whole number above 0 or more.
+
+    Examples:
+        >>> from helpers.models.backbones import check_widths
+        >>> check_widths((32, 64))
+        [32, 64]
+    """
+    widths = [check_count("hidden", width) for width in check_list("hidden", hidden, "widths, such as (32, 64)")]
+    if not widths:
+        raise ValueError("hidden is empty: expected at least one width, such as (32, 64)")
+    return widths
 
 
 def _checked_mask(features: Tensor, mask: Tensor | None, width: int) -> Tensor:

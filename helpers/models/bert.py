@@ -49,18 +49,13 @@ class BertTagger(nn.Module):
         if not isinstance(encoder, nn.Module) or not hasattr(encoder, "config"):
             hint = ", whose .model is one" if isinstance(getattr(encoder, "model", None), nn.Module) else ""
             raise ValueError(f"encoder: expected a model of transformers, got {type(encoder).__name__}{hint}")
-        check_choice("pooling", pooling, ("mean", "cls", "pooler"))
-        n_labels = check_count("n_labels", n_labels)
-        dropout = check_number("dropout", dropout, at_least=0, below=1)
-        pooler = getattr(encoder, "pooler", None)
-        if pooling == "pooler" and pooler is None:
+        self.encoder, self.pooling = encoder, check_choice("pooling", pooling, ("mean", "cls", "pooler"))
+        if pooling == "pooler" and getattr(encoder, "pooler", None) is None:
             raise ValueError(f"{type(encoder).__name__} has no pooler: pass pooling='mean' or 'cls'")
-        if pooler is not None:
-            pooler.requires_grad_(pooling == "pooler")  # else it takes no part, and would get no gradient
-        self.encoder, self.pooling = encoder, pooling
+        self._train_pooler()
         self._positions = position_limit(encoder)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self.encoder.config.hidden_size, n_labels)
+        self.dropout = nn.Dropout(check_number("dropout", dropout, at_least=0, below=1))
+        self.head = nn.Linear(self.encoder.config.hidden_size, check_count("n_labels", n_labels))
         nn.init.normal_(self.head.weight, std=getattr(self.encoder.config, "initializer_range", 0.02))
         nn.init.zeros_(self.head.bias)
         # By name: sharded (FSDP), all weights look like vectors.
@@ -82,12 +77,12 @@ class BertTagger(nn.Module):
                 f"{self._positions} at most: pass max_length={self._positions} to loaders.tokenize, and windows=True "
                 "to read all of a longer text"
             )
-        given = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
         if self.pooling == "pooler":
-            return given.pooler_output
+            return output.pooler_output
         if self.pooling == "cls":
-            return given.last_hidden_state[:, 0]
-        return mean_pool(given.last_hidden_state, attention_mask)
+            return output.last_hidden_state[:, 0]
+        return mean_pool(output.last_hidden_state, attention_mask)
 
     def forward(self, input_ids: Tensor | None, attention_mask: Tensor, **inputs: Any) -> Tensor:  # noqa: ANN401
         """Logits (B, L).
@@ -126,23 +121,28 @@ class BertTagger(nn.Module):
         layers, n = self.layers(), check_count("n", n, at_least=0)
         if n > len(layers):
             raise ValueError(f"n={n}: the encoder has {len(layers)} layers")
-        self.freeze()
-        used = [self.encoder.pooler] if self.pooling == "pooler" else []
-        for module in [*layers[len(layers) - n :], *(used if n else [])]:
-            module.requires_grad_(True)
+        self.encoder.requires_grad_(False)
+        for layer in layers[len(layers) - n :]:
+            layer.requires_grad_(True)
+        if n:
+            self._train_pooler()
         self.train(self.training)
 
     def unfreeze(self) -> None:
         """Train everything (but a pooler that is not in use)."""
         self.encoder.requires_grad_(True)
-        if self.pooling != "pooler" and getattr(self.encoder, "pooler", None) is not None:
-            self.encoder.pooler.requires_grad_(False)
+        self._train_pooler()
         self.train(self.training)
+
+    def _train_pooler(self) -> None:
+        """Train a pooler that is in use; one that is not takes no part, and would get no gradient."""
+        if getattr(self.encoder, "pooler", None) is not None:
+            self.encoder.pooler.requires_grad_(self.pooling == "pooler")
 
     def extra_repr(self) -> str:
         """Pooling, and the dropout of attention, which `load_encoder` switches off, for print(tagger)."""
-        result = [getattr(self.encoder.config, name, None) for name in ATTENTION_DROPOUT]
-        attention = next((value for value in result if value is not None), None)
+        shares = (getattr(self.encoder.config, name, None) for name in ATTENTION_DROPOUT)
+        attention = next((share for share in shares if share is not None), None)
         return f"pooling={self.pooling!r}, attention_dropout={attention}"
 
     def train(self, mode: bool = True) -> "BertTagger":
@@ -185,17 +185,14 @@ def tagger_of(classifier: nn.Module) -> BertTagger:
 
     if not isinstance(classifier, BertForSequenceClassification) or classifier.config.problem_type == "regression":
         raise ValueError(f"{type(classifier).__name__} is no BertForSequenceClassification that says yes or no")
-    head, kind = copy.deepcopy(classifier.classifier), classifier.config.problem_type
-    if head.out_features > 2 and kind != "multi_label_classification":
-        raise ValueError(f"{head.out_features} classes with problem_type={kind!r} are no labels of their own")
-    if head.out_features == 2 and kind != "multi_label_classification":
-        single = nn.Linear(head.in_features, 1)
-        with torch.no_grad():
-            single.weight.copy_(head.weight[1:] - head.weight[:1])
-            single.bias.copy_(head.bias[1:] - head.bias[:1])
-        head = single
-    tagger = BertTagger(copy.deepcopy(classifier.bert), head.out_features, pooling="pooler")
-    tagger.head, tagger.dropout = head, nn.Dropout(classifier.dropout.p)
+    weight, bias, kind = classifier.classifier.weight, classifier.classifier.bias, classifier.config.problem_type
+    if kind != "multi_label_classification" and len(bias) > 2:
+        raise ValueError(f"{len(bias)} classes with problem_type={kind!r} are no labels of their own")
+    if kind != "multi_label_classification" and len(bias) == 2:
+        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+    dropout = classifier.dropout.p
+    tagger = BertTagger(copy.deepcopy(classifier.bert), len(bias), pooling="pooler", dropout=dropout)
+    tagger.head.to(weight).load_state_dict({"weight": weight, "bias": bias})
     return tagger.eval()
 
 

@@ -1,6 +1,7 @@
 """One network with several heads, each a question of its own: whether, or which."""
 
 import json
+import reprlib
 from collections.abc import Mapping
 
 import torch
@@ -21,7 +22,8 @@ class MultiHead(nn.Module):
     that its batch norm does not move either. The heads' names and sizes are part of `state_dict`: weights of other
     heads, or of the same in another order, are refused.
 
-    Source: the published tutorial's multi-head networks, which have one attribute a head.
+    Source: the published tutorial's multi-head networks, which have one attribute per head; their weights are rows of
+    `model.projection`, in the order of the heads.
 
     Args:
         backbone: gives features (B, width) for the model's inputs: `MLP` over dense features, `CountMLP` with
@@ -54,7 +56,7 @@ class MultiHead(nn.Module):
         *,
         heads: Mapping[str, int],
         width: int | None = None,
-        dropout: float = 0.0,
+        dropout: float = 0,
     ) -> None:
         super().__init__()
         self.heads = _checked_heads(heads)
@@ -65,24 +67,6 @@ class MultiHead(nn.Module):
         self.dropout = nn.Dropout(check_number("dropout", dropout, at_least=0, below=1))
         self.projection = nn.Linear(self.width, sum(self.heads.values()))
         self._names, self._sizes = tuple(self.heads), list(self.heads.values())
-
-    @classmethod
-    def from_linear_heads(cls, backbone: nn.Module, heads: Mapping[str, nn.Linear]) -> "MultiHead":
-        """A fused model with the weights of separate heads, for example of a checkpoint that has one attribute a head.
-
-        Raises:
-            ValueError: heads that read another width than the first, or that have no bias.
-        """
-        widths = {name: head.in_features for name, head in heads.items()}
-        if len(set(widths.values())) > 1 or any(head.bias is None for head in heads.values()):
-            raise ValueError(f"all heads must have a bias and read the same width, found {widths}")
-        sizes = {name: head.out_features for name, head in heads.items()}
-        model = cls(backbone, heads=sizes, width=next(iter(widths.values()), None))
-        model.projection.to(next(iter(heads.values())).weight)
-        with torch.no_grad():
-            model.projection.weight.copy_(torch.cat([head.weight for head in heads.values()]))
-            model.projection.bias.copy_(torch.cat([head.bias for head in heads.values()]))
-        return model
 
     def forward(self, *args: Tensor, **inputs: Tensor) -> dict[str, Tensor]:
         """Logits {head: (B, C)} for whatever the backbone takes.
@@ -128,10 +112,8 @@ class MultiHead(nn.Module):
         return self.projection.weight[rows], self.projection.bias[rows]
 
     def extra_repr(self) -> str:
-        """Names and sizes of the heads, for print(model)."""
-        shown = list(self.heads.items())
-        text = ", ".join(f"{name}: {size}" for name, size in shown[:8])
-        return f"heads={{{text}{', ...' if len(shown) > 8 else ''}}}"
+        """Names and sizes of the first heads, for print(model)."""
+        return f"heads={reprlib.repr(self.heads)}"
 
 
 def head_probabilities(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,8 +21,7 @@ from helpers.tagger_settings import (
     checked_reading,
     checked_thresholds,
     read_settings,
-    set_thresholds,
-    thresholds_as_json,
+    set_thresholds as set_thresholds,
     whole_folder,
     write_settings,
 )
@@ -29,8 +29,13 @@ from helpers.tagger_settings import (
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from helpers.models.linear import CountTagger
+
+Model = TypeVar("Model", bound=nn.Module)
+
 WEIGHTS, SETTINGS = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS
-__all__ = ["SavedTagger", "load_tagger", "save_tagger", "set_thresholds", "thresholds_as_json"]
+_READING = ("max_length", "keep", "windows", "overlap", "window_pooling")
+_COMPILED = "_orig_mod"  # torch.compile wraps a module into another one, which keeps it under this name
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class SavedTagger:
     """What a folder holds.
 
     Attributes:
-        tagger: in evaluation mode, on the CPU.
-        tokenizer: of its encoder.
+        tagger: in evaluation mode, on the CPU; or a `CountTagger`.
+        tokenizer: of its encoder; None for a `CountTagger`, which reads whole texts: the limits below are not its own.
         labels: names of the L labels, in the order of the logits.
         thresholds: by label, from which probability on it is given; 0.5 where none was chosen.
         max_length: length of a text, or of a window of a text, in training.
@@ -51,17 +56,17 @@ class SavedTagger:
 
     Examples:
         >>> from helpers import models
+        >>> from helpers.models.persistence import SavedTagger
         >>> encoder, tokenizer = models.load_encoder()
-        >>> tagger = models.BertTagger(encoder, 1)
-        >>> saved = models.SavedTagger(tagger, tokenizer, labels=["toxic"], thresholds={"toxic": 0.3})
+        >>> saved = SavedTagger(models.BertTagger(encoder, 1), tokenizer, labels=["toxic"], thresholds={"toxic": 0.3})
         >>> saved.labels, saved.thresholds, saved.max_length
         (['toxic'], {'toxic': 0.3}, 128)
     """
 
-    tagger: BertTagger
-    tokenizer: "PreTrainedTokenizerBase"
-    labels: list[str]
-    thresholds: dict[str, float] = field(default_factory=dict)
+    tagger: "BertTagger | CountTagger"
+    tokenizer: "PreTrainedTokenizerBase | None"
+    labels: Sequence[str]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     max_length: int = 128
     keep: Keep = "head"
     windows: bool = False
@@ -72,10 +77,10 @@ class SavedTagger:
 
 def save_tagger(
     folder: str | Path,
-    tagger: BertTagger,
-    tokenizer: "PreTrainedTokenizerBase",
+    tagger: "BertTagger | CountTagger",
+    tokenizer: "PreTrainedTokenizerBase | None" = None,
     *,
-    labels: Sequence[str],
+    labels: Sequence[str] = (),
     thresholds: Mapping[str, float] | None = None,
     max_length: int = 128,
     keep: Keep = "head",
@@ -85,12 +90,15 @@ def save_tagger(
 ) -> Path:
     """Save a tagger into a folder, which is replaced in one step: readers find the old tagger or the new one.
 
+    `export.Predictor.load` reads it and puts it to work, `set_thresholds` changes its thresholds.
+
     Args:
         folder: does not exist yet, or holds a tagger, which is replaced. A link is followed.
-        tagger: may be compiled (`torch.compile`); weights are written as safetensors, numbers and nothing that can run.
+        tagger: a `BertTagger`, which may be compiled (`torch.compile`), or a fitted `CountTagger`, which has its labels
+            and takes `thresholds` alone. Weights are written as safetensors, numbers and nothing that can run.
         tokenizer: of its encoder.
         labels: names of the L labels, in the order of the logits.
-        thresholds: by label; labels that are not named get 0.5; inf never gives the label.
+        thresholds: by label, a dict or a Series; labels that are not named get 0.5; inf never gives the label.
         max_length: length of a text, or of a window of a text, in training.
         keep: what was left of a text that was truncated, its `head` or its `tail`, as in `loaders.tokenize`.
         windows: True where training and evaluation split longer texts into windows (`loaders.tokenize(windows=True)`):
@@ -101,7 +109,7 @@ def save_tagger(
     Raises:
         ValueError: labels that do not fit the tagger; thresholds for other labels, or neither from 0 to 1 nor inf;
             another `keep`; a limit beyond what the encoder reads; a tokenizer of another encoder; attention heads that
-            `export.prune_heads` took away.
+            `export.prune_heads` took away; a tagger that was not fitted.
         FileExistsError: the folder holds something else than a tagger, or something beside one.
 
     Examples:
@@ -111,58 +119,65 @@ def save_tagger(
         >>> [path.name for path in sorted(folder.glob("*.safetensors"))], (folder / "tokenizer.json").is_file()
         (['model.safetensors'], True)
     """
-    from safetensors.torch import save_file
+    from helpers.models.linear import CountTagger, write_counts
 
-    reading: dict[str, Any] = {"max_length": max_length, "keep": keep, "windows": windows, "overlap": overlap}
-    reading["window_pooling"] = window_pooling
-    plain = checked_tagger(tagger)
-    settings = checked_settings(plain, tokenizer, labels, thresholds, **reading)
+    thresholds = {} if thresholds is None else thresholds
+    saved = SavedTagger(tagger, tokenizer, labels, thresholds, max_length, keep, windows, overlap, window_pooling)
+    if isinstance(tagger, CountTagger):
+        settings = _count_settings(tagger, saved)
+        with whole_folder(folder) as new:
+            write_settings(new, settings | write_counts(tagger, new))
+        return Path(folder)
+    plain, settings = checked_tagger(saved)
     whole = getattr(plain.encoder.config, "num_attention_heads", None)
     if any(getattr(module, "num_attention_heads", whole) != whole for module in plain.modules()):
         raise ValueError("attention heads were pruned, which a configuration cannot say: export.to_onnx can write it")
     with whole_folder(folder) as new:
-        described = copy.deepcopy(plain.encoder.config)
-        vars(described).pop("auto_map", None)  # of an architecture that transformers has: nothing will use it
-        described.save_pretrained(new)
-        tokenizer.save_pretrained(new)
-        save_file(clean_state_dict(plain), new / WEIGHTS)
+        _write_network(plain, tokenizer, new)
         write_settings(new, settings | {"pooling": plain.pooling, "dropout": plain.dropout.p})
     return Path(folder)
 
 
-def checked_tagger(tagger: nn.Module) -> BertTagger:
-    """Return the tagger that may be compiled or wrapped, without its wrapper.
-
-    Raises:
-        ValueError: something else than a `BertTagger`.
-    """
-    plain = unwrapped(tagger) if isinstance(tagger, nn.Module) else tagger
-    if not isinstance(plain, BertTagger):
-        inner = getattr(plain, "model", None)
-        hint = ", whose .model is one" if isinstance(inner, BertTagger) else ""
-        raise ValueError(f"tagger: expected a models.BertTagger, got a {type(plain).__name__}{hint}")
-    return plain
-
-
-def checked_settings(
-    tagger: BertTagger,
-    tokenizer: "PreTrainedTokenizerBase",
-    labels: Sequence[str],
-    thresholds: Mapping[str, float] | None,
-    **reading: Any,  # noqa: ANN401
-) -> dict[str, Any]:
-    """Return what a tagger's folder says beside its weights, every label with its threshold.
+def checked_tagger(saved: SavedTagger) -> tuple[BertTagger, dict[str, Any]]:
+    """Return the tagger without wrappers, and what its folder says beside the weights, each label with its threshold.
 
     Raises:
         ValueError: as `save_tagger`.
     """
-    names = check_labels(labels, tagger.head.out_features)
-    filled = checked_thresholds(names, {} if thresholds is None else thresholds)
-    known = tagger.encoder.get_input_embeddings().num_embeddings
+    plain = unwrapped(saved.tagger) if isinstance(saved.tagger, nn.Module) else saved.tagger
+    tokenizer: Any = saved.tokenizer
+    if not isinstance(plain, BertTagger):
+        hint = ", whose .model is one" if isinstance(getattr(plain, "model", None), BertTagger) else ""
+        raise ValueError(f"tagger: expected a models.BertTagger, got a {type(plain).__name__}{hint}")
+    names = check_labels(saved.labels, plain.head.out_features)
+    thresholds = checked_thresholds(names, saved.thresholds)
+    if not hasattr(tokenizer, "save_pretrained"):
+        raise ValueError(f"tokenizer: expected that of the tagger's encoder, got a {type(tokenizer).__name__}")
+    known = plain.encoder.get_input_embeddings().num_embeddings
     if len(tokenizer) > known:
         raise ValueError(f"the tokenizer has {len(tokenizer):,} tokens and the encoder {known:,}: it is another one's")
-    options = checked_reading(**reading, longest=longest_input(tagger.encoder))
-    return {"labels": names, "thresholds": filled, **options}
+    reading = {name: getattr(saved, name) for name in _READING}
+    options = checked_reading(**reading, longest=longest_input(plain.encoder))
+    return plain, {"labels": names, "thresholds": thresholds, **options}
+
+
+def _count_settings(tagger: "CountTagger", saved: SavedTagger) -> dict[str, Any]:
+    if not tagger.labels:
+        raise ValueError("the tagger has learnt nothing yet: call fit first")
+    reading = [name for name in _READING if getattr(saved, name) != getattr(SavedTagger, name)]
+    if foreign := [name for name in ("tokenizer", "labels") if getattr(saved, name)] + reading:
+        raise ValueError(f"{', '.join(foreign)}: a CountTagger has its labels and reads whole texts; expected none")
+    return {"labels": tagger.labels, "thresholds": checked_thresholds(tagger.labels, saved.thresholds)}
+
+
+def _write_network(tagger: BertTagger, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401
+    from safetensors.torch import save_file
+
+    described = copy.deepcopy(tagger.encoder.config)
+    vars(described).pop("auto_map", None)  # of an architecture that transformers has: nothing will use it
+    described.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    save_file(clean_state_dict(tagger), folder / WEIGHTS)
 
 
 def load_tagger(folder: str | Path) -> SavedTagger:
@@ -185,16 +200,19 @@ def load_tagger(folder: str | Path) -> SavedTagger:
 
 
 def _read_tagger(folder: Path) -> SavedTagger:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    settings = read_settings(folder)
+    labels, thresholds = settings["labels"], settings["thresholds"]
+    origin = (folder.resolve(), dict(thresholds))
+    if settings.get("kind") == "counts":
+        from helpers.models.linear import read_counts
 
-    for name in (SETTINGS, WEIGHTS, "config.json", "tokenizer.json"):
+        return SavedTagger(read_counts(folder, settings), None, labels, thresholds, loaded_from=origin)
+    for name in (WEIGHTS, "config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: the folder holds no tagger, or not the whole of one")
     folders.refuse_code(folder)
-    settings = read_settings(folder)
     try:
-        reading = {name: settings[name] for name in ("max_length", "keep", "windows", "overlap", "window_pooling")}
+        reading = {name: settings[name] for name in _READING}
         options = {"pooling": settings["pooling"], "dropout": settings["dropout"]}
     except KeyError as error:
         raise ValueError(f"{folder / SETTINGS} is corrupt or no tagger's: {error} is missing") from error
@@ -202,22 +220,23 @@ def _read_tagger(folder: Path) -> SavedTagger:
         encoder, tokenizer = build_encoder(folder), text.load_tokenizer(folder)
     except Exception as error:  # what a configuration of strangers can raise has no common class
         raise ValueError(f"config.json or the tokenizer's files in {folder} are corrupt: {error}") from error
+    tagger = _read_network(folder, encoder, len(labels), options)
+    return SavedTagger(tagger, tokenizer, labels, thresholds, **reading, loaded_from=origin)
+
+
+def _read_network(folder: Path, encoder: Any, n_labels: int, options: dict[str, Any]) -> BertTagger:  # noqa: ANN401
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         weights = load_file(folder / WEIGHTS)
         if not any(name.startswith("encoder.pooler.") for name in weights):
             encoder.pooler = None
-        tagger = BertTagger(encoder, len(settings["labels"]), **options)
+        tagger = BertTagger(encoder, n_labels, **options)
         tagger.load_state_dict(weights)
     except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
         raise ValueError(f"{folder / WEIGHTS} is corrupt, or holds weights of another model: {error}") from error
-    labels, thresholds = settings["labels"], settings["thresholds"]
-    origin = (folder.resolve(), dict(thresholds))
-    return SavedTagger(tagger.eval(), tokenizer, labels, thresholds, **reading, loaded_from=origin)
-
-
-Model = TypeVar("Model", bound=nn.Module)
-
-_COMPILED = "_orig_mod"  # torch.compile wraps a module into another one, which keeps it under this name
+    return tagger.eval()
 
 
 def clean_name(name: str) -> str:
@@ -282,13 +301,10 @@ def can_be_saved(weight: Tensor) -> bool:
     """
     from safetensors.torch import save
 
-    if weight.layout is not torch.strided or weight.is_quantized:
-        return False
-    try:
-        save({"weight": torch.empty(0, dtype=weight.dtype)})
-    except KeyError:
-        return False
-    return True
+    if weight.layout is torch.strided and not weight.is_quantized:
+        with suppress(KeyError):
+            return bool(save({"weight": torch.empty(0, dtype=weight.dtype)}))
+    return False
 
 
 def clean_state_dict(model: nn.Module) -> dict[str, Tensor]:

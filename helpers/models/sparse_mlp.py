@@ -10,7 +10,8 @@ from scipy import sparse as sp
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from helpers.arguments import check_count, check_list, check_number
+from helpers.arguments import check_count, check_number
+from helpers.models.backbones import check_widths
 
 
 class CountMLP(nn.Module):
@@ -57,23 +58,20 @@ class CountMLP(nn.Module):
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        n_features = check_count("n_features", n_features)
-        n_labels = n_labels if n_labels is None else check_count("n_labels", n_labels)
-        hidden = [check_count("hidden", width) for width in check_list("hidden", hidden, "widths")]
-        if not hidden:
-            raise ValueError("hidden=[]: expected at least one width")
+        widths = check_widths(hidden)
         dropout = check_number("dropout", dropout, at_least=0, below=1)
         self.word_dropout = check_number("word_dropout", word_dropout, at_least=0, below=1)
-        if n_labels is None:
-            self.width = hidden[-1]
-        self.words = nn.Parameter(torch.empty(n_features, hidden[0]))
-        self.bias = nn.Parameter(torch.zeros(hidden[0]))
+        self.words = nn.Parameter(torch.empty(check_count("n_features", n_features), widths[0]))
+        self.bias = nn.Parameter(torch.zeros(widths[0]))
         layers: list[nn.Module] = [nn.ReLU()]
-        for index, (width, following) in enumerate(zip(hidden, [*hidden[1:], n_labels], strict=True), start=1):
-            layers += [nn.Dropout(dropout)] if index == 2 else []
-            layers += [nn.BatchNorm1d(width)] if index == 3 else []
-            layers += [nn.Linear(width, following), nn.ReLU()] if following is not None else []
-        self.layers = nn.Sequential(*(layers if n_labels is None else layers[:-1]))
+        for index, width in enumerate(widths[1:], start=1):
+            layers += [nn.Linear(widths[index - 1], width), nn.ReLU()]
+            layers += [nn.Dropout(dropout)] if index == 1 else [nn.BatchNorm1d(width)] if index == 2 else []
+        if n_labels is None:
+            self.width = widths[-1]
+        else:
+            layers.append(nn.Linear(widths[-1], check_count("n_labels", n_labels)))
+        self.layers = nn.Sequential(*layers)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -104,13 +102,11 @@ class CountMLP(nn.Module):
         Raises:
             ValueError: neither or both forms are given, or `counts` has another width.
         """
-        sparse = (indices, offsets, values)
-        if (counts is None) == any(part is None for part in sparse):
-            raise ValueError("give either counts, or indices, offsets and values")
-        if counts is None:
-            assert indices is not None and offsets is not None and values is not None
+        if counts is None and indices is not None and offsets is not None and values is not None:
             values = nnf.dropout(values, self.word_dropout, self.training)
             first = sparse_product(indices, offsets, values, self.words)
+        elif counts is None or any(part is not None for part in (indices, offsets, values)):
+            raise ValueError("give either counts, or indices, offsets and values")
         elif counts.ndim != 2 or counts.shape[1] != len(self.words):
             raise ValueError(f"counts have shape {tuple(counts.shape)}, the model takes (B, {len(self.words)})")
         else:
@@ -132,10 +128,10 @@ def sparse_product(indices: Tensor, offsets: Tensor, values: Tensor, weight: Ten
 
     Examples:
         >>> import torch
-        >>> from helpers import models
+        >>> from helpers.models.sparse_mlp import sparse_product
         >>> weight = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
         >>> indices, values = torch.tensor([0, 2, 1]), torch.tensor([1.0, 2.0, 5.0])
-        >>> models.sparse_product(indices, torch.tensor([0, 2]), values, weight)  # the second row begins at place 2
+        >>> sparse_product(indices, torch.tensor([0, 2]), values, weight)  # the second row begins at place 2
         tensor([[  7.,  70.],
                 [ 10., 100.]])
     """

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from helpers import config, loops, losses, models
 from helpers.arguments import check_choice, check_count, check_number
 from helpers.loaders.row_order import check_batch
+from helpers.models.bert import Pooling
 from helpers.models.encoders import build_encoder, longest_input
 from helpers.tagger_settings import checked_thresholds
 from helpers.tagging.callbacks import KnownMean, LabelAUROC, check_finite, check_monitors, rows_of
@@ -76,7 +77,7 @@ class CommentTagger(ResumableModule):
         labels: Sequence[str],
         *,
         encoder: str = config.PACKAGED_ENCODER,
-        pooling: models.Pooling = "mean",
+        pooling: Pooling = "mean",
         dropout: float = 0.1,
         loss: Loss = "bce",
         lr: float = 5e-5,
