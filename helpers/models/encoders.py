@@ -60,10 +60,6 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
             ...
         OSError: no tokenizer for encoder 'no/such-encoder'. Three ways out: take the packaged all-MiniLM-L6-v2; ...
     """
-    import torch
-    from transformers import AutoConfig, AutoModel
-    from transformers.utils import logging
-
     if attention_dropout is not None:
         attention_dropout = check_number("attention_dropout", attention_dropout, at_least=0, below=1)
     check_path("name", name)
@@ -71,20 +67,9 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
     source = config.packaged_encoder() if packaged else name
     local = packaged or Path(name).is_dir() or os.environ.get("HF_HUB_OFFLINE") == "1"
     tokenizer = text.load_tokenizer(name)
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
         _refuse_pickled(Path(source))
-        settings = AutoConfig.from_pretrained(source, local_files_only=local, trust_remote_code=False)
-        vars(settings).pop("auto_map", None)  # of an architecture that transformers has: nothing will use it
-        for setting in ATTENTION_DROPOUT:
-            if attention_dropout is not None and hasattr(settings, setting):
-                setattr(settings, setting, attention_dropout)
-        # safetensors only: other formats may run code when they are read.
-        options = {"config": settings, "local_files_only": local, "use_safetensors": True, "dtype": torch.float32}
-        options |= {"output_loading_info": True, "trust_remote_code": False}
-        model, result = AutoModel.from_pretrained(source, **options)
-        _refuse_untrained(model, set(result["missing_keys"]))
+        model = _load_model(source, local, attention_dropout)
     except Exception as error:
         folders.refuse_code_that_was_asked_for(error, name)
         raise OSError(
@@ -92,10 +77,34 @@ def load_encoder(name: str | Path = config.PACKAGED_ENCODER, *, attention_dropou
             "name a local folder that holds one (config.json, model.safetensors); or let transformers fetch it "
             f"(network on, HF_HUB_OFFLINE unset) ({error})"
         ) from error
+    return Encoder(use_fast_dropout(model).eval(), tokenizer)
+
+
+def _load_model(source: str | Path, local: bool, attention_dropout: float | None) -> "PreTrainedModel":
+    from transformers import AutoConfig, AutoModel
+    from transformers.utils import logging
+
+    options: dict[str, Any] = {"local_files_only": local, "trust_remote_code": False}
+    settings = AutoConfig.from_pretrained(source, **options)
+    vars(settings).pop("auto_map", None)  # of an architecture that transformers has: nothing will use it
+    for name in ATTENTION_DROPOUT:
+        if attention_dropout is not None and hasattr(settings, name):
+            setattr(settings, name, attention_dropout)
+    # safetensors only: other formats may run code when they are read.
+    options |= {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model, report = AutoModel.from_pretrained(source, config=settings, **options)
     finally:
         if shown:
             logging.enable_progress_bar()
-    return Encoder(use_fast_dropout(model).eval(), tokenizer)
+    missing = set(report["missing_keys"])  # transformers fills these with random numbers, and only logs it
+    if missing and all(name.startswith("pooler.") for name in missing):
+        model.pooler = None
+    elif missing:
+        raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}; a tagger needs load_tagger")
+    return model
 
 
 def build_encoder(settings: Mapping[str, Any] | Path) -> Any:  # noqa: ANN401  # torch knows less of it
@@ -114,7 +123,6 @@ def build_encoder(settings: Mapping[str, Any] | Path) -> Any:  # noqa: ANN401  #
         >>> build_encoder(settings.to_dict()).config.hidden_size
         32
     """
-    import torch
     from transformers import AutoConfig, AutoModel
 
     if isinstance(settings, Path):
@@ -136,8 +144,7 @@ def longest_input(encoder: nn.Module) -> int | None:
         >>> longest_input(RobertaModel(RobertaConfig(max_position_embeddings=514, **settings)))  # two have another use
         512
     """
-    result = position_limit(encoder)
-    return result if result is not None else getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
+    return position_limit(encoder) or getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
 
 
 def position_limit(encoder: nn.Module) -> int | None:
@@ -159,20 +166,12 @@ def position_limit(encoder: nn.Module) -> int | None:
 
 def _refuse_pickled(folder: Path) -> None:
     """A pickle may run code when it is read: weights are safetensors or they are not read."""
-    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
-    if folder.is_dir() and pickled and not any(folder.glob("*.safetensors")):
+    pickled = sorted(path for pattern in _PICKLED for path in folder.glob(pattern))
+    if pickled and not any(folder.glob("*.safetensors")):
         raise ValueError(
-            f"{folder / pickled[0]} holds pickled weights, which may run code when they are read: "
+            f"{pickled[0]} holds pickled weights, which may run code when they are read: "
             "ask for the model in the safetensors format, or convert it where it was made (save_pretrained)"
         )
-
-
-def _refuse_untrained(model: "PreTrainedModel", missing: set[str]) -> None:
-    """Transformers fills what a file lacks with random numbers, and only logs it."""
-    if missing and all(name.startswith("pooler.") for name in missing):
-        model.pooler = None  # type: ignore[assignment]  # torch lets a part be none
-    elif missing:
-        raise ValueError(f"{len(missing)} weights are missing, such as {min(missing)}; a tagger needs load_tagger")
 
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -188,8 +187,8 @@ class FastDropout(nn.Dropout):
 
     Examples:
         >>> import torch
-        >>> from helpers import models
-        >>> dropout = models.FastDropout(0.25)
+        >>> from helpers.models.encoders import FastDropout
+        >>> dropout = FastDropout(0.25)
         >>> kept = dropout(torch.ones(100_000))
         >>> bool(abs((kept == 0).float().mean() - 0.25) < 0.01), round(float(kept.mean()), 1)
         (True, 1.0)
@@ -215,8 +214,8 @@ def use_fast_dropout(model: Model) -> Model:
 
     Examples:
         >>> from torch import nn
-        >>> from helpers import models
-        >>> models.use_fast_dropout(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
+        >>> from helpers.models.encoders import use_fast_dropout
+        >>> use_fast_dropout(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.1)))
         Sequential(
           (0): Linear(in_features=2, out_features=2, bias=True)
           (1): FastDropout(p=0.1, inplace=False)

@@ -121,8 +121,8 @@ def head_probabilities(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Examples:
         >>> import torch
-        >>> from helpers import models
-        >>> models.head_probabilities({"toxic": torch.zeros(1, 1), "level": torch.zeros(1, 4)})
+        >>> from helpers.models.multi_head import head_probabilities
+        >>> head_probabilities({"toxic": torch.zeros(1, 1), "level": torch.zeros(1, 4)})
         {'toxic': tensor([[0.5000]]), 'level': tensor([[0.2500, 0.2500, 0.2500, 0.2500]])}
     """
     _check_logits(logits)
