@@ -63,7 +63,7 @@ def teacher_of(options: argparse.Namespace, train: pd.DataFrame) -> SavedTagger:
     else:
         rows = datasets.subsample(train, TEACHER_ROWS)
         tagger = taught(models.BertTagger(models.load_encoder().model, len(LABELS)), rows, rows[LABELS].to_numpy())
-    return SavedTagger(tagger, tokenizer, LABELS, max_length=TOKENS)
+    return SavedTagger(tagger, tokenizer, LABELS, {}, max_length=TOKENS)
 
 
 def taught(
@@ -104,16 +104,18 @@ def medians(ways: dict[str, Callable[[Inputs], object]], batches: list[Inputs], 
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
+def exported(saved: SavedTagger, folder: Path, *, int8: bool = False) -> Path:
+    """The tagger as ONNX, beside a folder of the one in torch."""
+    keep = {"labels": saved.labels, "max_length": saved.max_length, "keep": saved.keep}
+    source = models.save_tagger(folder.with_name("torch"), saved.tagger, saved.tokenizer, **keep)
+    return export.to_onnx(source, folder, int8=int8)
+
+
 def engines(saved: SavedTagger, folder: Path) -> dict[str, Callable[[Inputs], np.ndarray]]:
     """The tagger in torch, and exported; its folders stay for their sizes."""
-    keep = {"labels": saved.labels, "max_length": saved.max_length, "keep": saved.keep}
-    models.save_tagger(folder / "torch", saved.tagger, saved.tokenizer, **keep)
-    export.to_onnx(saved, folder / "onnx")
-    export.to_onnx(saved, folder / "int8", int8=True)
-    exported = {
-        name: by_onnxruntime(folder / name / "model.onnx", None, len(saved.labels)) for name in ("onnx", "int8")
-    }
-    return {"torch": by_torch(saved.tagger), **exported}
+    graphs = {name: exported(saved, folder / name, int8=name == "int8") / "model.onnx" for name in ("onnx", "int8")}
+    by_onnx = {name: by_onnxruntime(graph, None, len(saved.labels)) for name, graph in graphs.items()}
+    return {"torch": by_torch(saved.tagger), **by_onnx}
 
 
 def measure_int8(saved: SavedTagger, train: pd.DataFrame, test: pd.DataFrame, options: argparse.Namespace) -> None:
@@ -179,11 +181,11 @@ def sentiment_int8(checkpoints: str) -> dict[str, float]:
     known = datasets.load_reviews("imdb", subset="train")
     _, valid = train_test_split(known, test_size=imdb.VALID, stratify=known["positive"], random_state=0)
     cut = {"max_length": imdb.TOKENS, "keep": "tail"}
-    saved = SavedTagger(tagger_from(checkpoints, 1), models.load_encoder().tokenizer, ["positive"], **cut)
+    saved = SavedTagger(tagger_from(checkpoints, 1), models.load_encoder().tokenizer, ["positive"], {}, **cut)
     result = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, int8 in (("float32", False), ("int8", True)):
-            probabilities = export.Predictor.load(export.to_onnx(saved, Path(folder, name), int8=int8)).predict_proba(
+            probabilities = export.Predictor.load(exported(saved, Path(folder, name), int8=int8)).predict_proba(
                 valid["comment_text"]
             )
             result[f"sentiment_{name}"] = round(
@@ -203,7 +205,7 @@ def measure_pipeline(train: pd.DataFrame) -> None:
     options = {"num_labels": len(LABELS), "problem_type": "multi_label_classification", "trust_remote_code": False}
     classifier = AutoModelForSequenceClassification.from_pretrained(config.packaged_encoder(), **options).eval()
     tokenizer = models.load_encoder().tokenizer
-    saved = SavedTagger(models.tagger_of(classifier), tokenizer, LABELS, max_length=512)
+    saved = SavedTagger(models.tagger_of(classifier), tokenizer, LABELS, {}, max_length=512)
     asked = pipeline("text-classification", model=classifier, tokenizer=tokenizer, top_k=None)
     texts = datasets.subsample(train, 5_000)["comment_text"].tolist()
 
@@ -214,7 +216,7 @@ def measure_pipeline(train: pd.DataFrame) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         predictors = {
-            name: export.Predictor.load(export.to_onnx(saved, Path(folder, name), int8=name == "int8"))
+            name: export.Predictor.load(exported(saved, Path(folder, name), int8=name == "int8"))
             for name in ("float32", "int8")
         }
         by_pipeline(texts[:100], 1)  # first calls are slower

@@ -1,6 +1,5 @@
 """Taggers exported and served: the same answers as torch's, whatever the texts, order, threads or company."""
 
-import dataclasses
 import json
 import os
 import shutil
@@ -44,19 +43,16 @@ def saved(packaged):
     return SavedTagger(tagger, packaged.tokenizer, LABELS, limits, max_length=64)
 
 
+def save(folder, tagger, tokenizer, **options):
+    return models.save_tagger(folder, tagger, tokenizer, labels=LABELS, **options)
+
+
 @pytest.fixture(scope="module")
 def folders(saved, tmp_path_factory):
     folder = tmp_path_factory.mktemp("taggers")
-    torch_folder = models.save_tagger(
-        folder / "torch",
-        saved.tagger,
-        saved.tokenizer,
-        labels=saved.labels,
-        thresholds=saved.thresholds,
-        max_length=saved.max_length,
-    )
-    onnx = export.to_onnx(saved, folder / "onnx")
-    return {"torch": torch_folder, "onnx": onnx, "int8": export.to_onnx(saved, folder / "int8", int8=True)}
+    own = save(folder / "torch", saved.tagger, saved.tokenizer, thresholds=saved.thresholds, max_length=64)
+    exported = {name: export.to_onnx(own, folder / name, int8=name == "int8") for name in ("onnx", "int8")}
+    return {"torch": own, **exported}
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +186,8 @@ def test_thresholds_set_later_are_obeyed_and_inf_never_gives_a_label(kind, folde
 def test_never_is_exported_too(packaged, tmp_path):
     tagger = tiny()
     torch.nn.init.constant_(tagger.head.bias, 100.0)  # all probabilities are 1.0 exactly
-    saved = SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": np.inf, "kind": 1.0})
-    predictor = export.Predictor.load(export.to_onnx(saved, tmp_path / "onnx"))
+    folder = save(tmp_path / "torch", tagger, packaged.tokenizer, thresholds={"odd": np.inf, "kind": 1.0})
+    predictor = export.Predictor.load(export.to_onnx(folder, tmp_path / "onnx"))
     assert predictor.predict_proba(TEXTS[:2]).eq(1).all(axis=None)
     assert predictor.thresholds == {"rude": 0.5, "kind": 1.0, "odd": np.inf}
     assert predictor.predict(TEXTS[:2]).iloc[0].to_dict() == {"rude": 1, "kind": 1, "odd": 0}
@@ -218,10 +214,10 @@ def test_many_threads_may_ask_at_once(kind, folders, comments):
 
 def test_a_tail_is_kept_where_training_kept_it(saved, tmp_path):
     texts = ["dull " * 100 + "wonderful ending", "wonderful beginning " + "dull " * 100]
-    tail = SavedTagger(saved.tagger, saved.tokenizer, LABELS, max_length=16, keep="tail")
-    models.save_tagger(tmp_path / "torch", saved.tagger, saved.tokenizer, labels=LABELS, max_length=16, keep="tail")
-    assert models.load_tagger(tmp_path / "torch").keep == "tail"
-    export.to_onnx(tail, tmp_path / "onnx")
+    save(tmp_path / "torch", saved.tagger, saved.tokenizer, max_length=16, keep="tail")
+    tail = models.load_tagger(tmp_path / "torch")
+    assert tail.keep == "tail"
+    export.to_onnx(tmp_path / "torch", tmp_path / "onnx")
     expected = by_loop(tail, texts, keep="tail")
     assert np.abs(expected - by_loop(tail, texts)).max() > 0.01
     for kind in ("torch", "onnx"):
@@ -269,27 +265,34 @@ def test_labels_that_do_not_fit_the_graph_are_refused(folders, tmp_path):
         export.Predictor.load(broken)
 
 
-def test_an_export_replaces_only_an_export(saved, tmp_path):
-    small = SavedTagger(tiny(), saved.tokenizer, LABELS)
+def test_an_export_replaces_only_an_export(small, tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.txt").write_text("years")
     with pytest.raises(FileExistsError, match="something else"):
         export.to_onnx(small, tmp_path / "work")
-    assert [path.name for path in tmp_path.rglob("*")] == ["work", "thesis.txt"]
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["thesis.txt"]
     export.to_onnx(small, tmp_path / "mine")
     export.to_onnx(small, tmp_path / "mine", int8=True)
     assert json.loads((tmp_path / "mine" / "tagger.json").read_text())["int8"] is True
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "work"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "small", "work"]
 
 
-def test_a_tagger_without_its_tokenizer_is_no_saved_one(tmp_path):
-    with pytest.raises(TypeError, match=r"saved is a Linear: expected a tagger's folder, or what models\.load_tagger"):
+def test_what_is_no_saved_tagger_is_not_exported(small, tmp_path):
+    with pytest.raises(ValueError, match=r"source: expected a path, got a Linear: save the tagger first"):
         export.to_onnx(torch.nn.Linear(2, 2), tmp_path / "nothing")
+    with pytest.raises(ValueError, match=r"expected a models\.BertTagger, got a Linear"):
+        export.to_onnx(small, tmp_path / "nothing", tagger=torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="expected 2 different names, one per logit"):
+        export.to_onnx(small, tmp_path / "nothing", tagger=tiny(2))
+    counts = models.CountTagger().fit(["a goat", "a lamp", "no goat"], pd.DataFrame({"goat": [1, 0, 1]}))
+    with pytest.raises(ValueError, match="got a CountTagger"):
+        export.to_onnx(models.save_tagger(tmp_path / "counts", counts), tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
 
 
 @pytest.fixture
 def small(tmp_path, packaged):
-    return models.save_tagger(tmp_path / "small", tiny(), packaged.tokenizer, labels=LABELS)
+    return save(tmp_path / "small", tiny(), packaged.tokenizer)
 
 
 def test_an_exported_folder_has_the_thresholds_of_its_time(small, tmp_path):
@@ -300,27 +303,8 @@ def test_an_exported_folder_has_the_thresholds_of_its_time(small, tmp_path):
         export.to_onnx(tmp_path / "none", tmp_path / "onnx")
 
 
-def test_thresholds_that_changed_after_loading_are_told(small, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    stale = models.load_tagger("small")
-    models.set_thresholds("small", {"rude": 0.03})
-    (tmp_path / "sub").mkdir()
-    monkeypatch.chdir(tmp_path / "sub")
-    with pytest.warns(
-        UserWarning, match=r"has other thresholds \(.*0\.03.*\) than when .* pass the folder: to_onnx\('/"
-    ):
-        export.to_onnx(stale, tmp_path / "onnx")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        export.to_onnx(models.load_tagger(small), tmp_path / "onnx")  # loaded again
-        own = dataclasses.replace(stale, thresholds={"rude": 0.9, "kind": 0.5, "odd": 0.5})  # chosen in memory
-        assert export.Predictor.load(export.to_onnx(own, tmp_path / "onnx")).thresholds["rude"] == 0.9
-        shutil.rmtree(small)
-        export.to_onnx(stale, tmp_path / "onnx")
-
-
 @pytest.mark.parametrize("name", ["head_importance", "prune_weights", "prune_heads", "keep_layers", "to_onnx"])
-def test_the_tagger_given_stays_as_it_was(name, saved, tmp_path, packaged):
+def test_the_tagger_given_stays_as_it_was(name, small, tmp_path, packaged):
     tagger = tiny().train()
     tagger.encoder.embeddings.eval()
     modes = [module.training for module in tagger.modules()]
@@ -331,7 +315,7 @@ def test_the_tagger_given_stays_as_it_was(name, saved, tmp_path, packaged):
         "prune_weights": lambda: export.prune_weights(tagger, 0.5),
         "prune_heads": lambda: export.prune_heads(tagger, [(0, 1), (2, 0)]),
         "keep_layers": lambda: export.keep_layers(tagger, [0, 2]),
-        "to_onnx": lambda: export.to_onnx(SavedTagger(tagger, packaged.tokenizer, LABELS), tmp_path / "a"),
+        "to_onnx": lambda: export.to_onnx(small, tmp_path / "onnx", tagger=tagger),
     }[name]()
     assert modes == [module.training for module in tagger.modules()]
     assert all(torch.equal(value, before[key]) for key, value in tagger.state_dict().items())
@@ -343,25 +327,12 @@ def test_a_label_without_a_threshold_is_given_from_a_half_on(packaged, tmp_path,
     torch.manual_seed(3)
     tagger = tiny()
     torch.nn.init.normal_(tagger.head.weight)
-    export.to_onnx(SavedTagger(tagger, packaged.tokenizer, LABELS, {"odd": 0.3}), tmp_path / "onnx")
+    export.to_onnx(save(tmp_path / "mine", tagger, packaged.tokenizer, thresholds={"odd": 0.3}), tmp_path / "onnx")
     predictor = export.Predictor.load(tmp_path / "onnx")
     assert predictor.thresholds == {"rude": 0.5, "kind": 0.5, "odd": 0.3}
     tags = predictor.predict(comments)
     assert (tags["rude"] == (predictor.predict_proba(comments)["rude"] >= 0.5)).all()
     assert tags["rude"].nunique() == 2
-
-
-def test_an_export_is_checked_as_a_saved_tagger_is(packaged, tmp_path):
-    for labels, options in [
-        (["a", "a", "b"], {}),
-        (["a"], {}),
-        (LABELS, {"thresholds": {"nobody": 0.5}}),
-        (LABELS, {"keep": "tial"}),
-        (LABELS, {"max_length": 4000}),
-    ]:
-        with pytest.raises(ValueError, match=r"labels|thresholds|keep|max_length"):
-            export.to_onnx(SavedTagger(tiny(), packaged.tokenizer, labels, **options), tmp_path / "onnx")
-    assert not (tmp_path / "onnx").exists()
 
 
 def test_importance_does_not_depend_on_the_batches(packaged):
@@ -430,12 +401,12 @@ def test_a_pruned_head_is_a_head_whose_output_is_zero():
             export.prune_heads(tagger, bad)
 
 
-def test_pruned_heads_are_exported_but_not_saved(packaged, tmp_path):
+def test_pruned_heads_are_exported_but_not_saved(packaged, small, tmp_path):
     pruned = export.prune_heads(tiny(), [(0, 1), (1, 2)])
     with pytest.raises(ValueError, match="to_onnx"):
-        models.save_tagger(tmp_path / "torch", pruned, packaged.tokenizer, labels=LABELS)
-    export.to_onnx(SavedTagger(pruned, packaged.tokenizer, LABELS), tmp_path / "onnx")
-    expected = by_loop(SavedTagger(pruned, packaged.tokenizer, LABELS), TEXTS[:1] + TEXTS[2:4])
+        save(tmp_path / "torch", pruned, packaged.tokenizer)
+    export.to_onnx(small, tmp_path / "onnx", tagger=pruned)
+    expected = by_loop(SavedTagger(pruned, packaged.tokenizer, LABELS, {}), TEXTS[:1] + TEXTS[2:4])
     found = export.Predictor.load(tmp_path / "onnx").predict_proba(TEXTS[:1] + TEXTS[2:4])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 

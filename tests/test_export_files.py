@@ -110,7 +110,7 @@ def once(act):
 @pytest.mark.parametrize("is_int8", [False, True])
 def test_a_stopped_call_is_resumed_to_the_same_bytes(is_int8, model, source, rows, tmp_path, monkeypatch):
     if is_int8:  # where a probability depends on the batch that it is in
-        model = export.to_onnx(models.load_tagger(model), tmp_path / "int8", int8=True)
+        model = export.to_onnx(model, tmp_path / "int8", int8=True)
     whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
     export.predict_file(model, source, whole, batch_rows=100)
     assert start(model, source, target, steps=3) == [100, 200, 300]

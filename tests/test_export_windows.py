@@ -9,7 +9,6 @@ import torch
 from transformers import BertConfig, BertModel
 
 from helpers import export, loaders, loops, models, text
-from helpers.models.persistence import SavedTagger
 
 LABELS = ["rude", "kind"]
 TEXTS = ["You are a goat.", "word " * 300 + "goat", "", "a lovely " * 40, "No"]
@@ -32,7 +31,7 @@ def test_a_long_text_is_read_in_the_windows_of_training(kind, pooling, parts, tm
     models.save_tagger(tmp_path / "torch", tagger, tokenizer, labels=LABELS, **options)
     saved = models.load_tagger(tmp_path / "torch")
     assert (saved.windows, saved.overlap, saved.window_pooling, saved.max_length) == (True, 4, pooling, 16)
-    export.to_onnx(saved, tmp_path / "onnx")
+    export.to_onnx(tmp_path / "torch", tmp_path / "onnx")
     texts = [words or " " for words in TEXTS]
     windows = loaders.tokenize(texts, tokenizer, max_length=16, windows=True, overlap=4)
     logits = loops.logits(tagger, loaders.token_loader(windows, bucket=False))
@@ -100,7 +99,8 @@ def test_thresholds_that_cannot_be_are_refused_by_tags(limit, parts, tmp_path):
 )
 def test_settings_of_an_export_are_checked(name, value, parts, tmp_path):
     tagger, tokenizer = parts
-    folder = export.to_onnx(SavedTagger(tagger, tokenizer, LABELS), tmp_path / "onnx")
+    saved = models.save_tagger(tmp_path / "torch", tagger, tokenizer, labels=LABELS)
+    folder = export.to_onnx(saved, tmp_path / "onnx")
     path = folder / "tagger.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
     with pytest.raises(ValueError, match=r"tagger\.json is corrupt"):

@@ -14,7 +14,6 @@ import torch
 from transformers import BertConfig, BertModel
 
 from helpers import config, datasets, export, folders, models, tagging, text
-from helpers.models.persistence import SavedTagger
 
 CODE = """
 from pathlib import Path
@@ -246,7 +245,7 @@ def test_every_call_of_a_library_that_can_run_code_forbids_it():
 def test_a_graph_reads_no_file_outside_its_folder(tmp_path, tokenizer):
     import onnx
 
-    saved = SavedTagger(models.BertTagger(tiny(), 1), tokenizer, ["odd"])
+    saved = models.save_tagger(tmp_path / "tagger", models.BertTagger(tiny(), 1), tokenizer, labels=["odd"])
     folder = export.to_onnx(saved, tmp_path / "onnx")
     (tmp_path / "secret.bin").write_bytes(bytes(4_000_000))
     graph = onnx.load(folder / "model.onnx")

@@ -10,36 +10,33 @@ from typing import Any
 
 import torch
 
-from helpers.arguments import check_choice
+from helpers.arguments import check_choice, check_path
 from helpers.export.predictor import GRAPH
 from helpers.models.bert import BertTagger
 from helpers.models.encoders import longest_input
-from helpers.models.persistence import SavedTagger, checked_tagger, load_tagger, without_compiled
-from helpers.tagger_settings import read_settings, whole_folder, write_settings
+from helpers.models.persistence import READING, checked_tagger, load_tagger, without_compiled
+from helpers.tagger_settings import check_labels, whole_folder, write_settings
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
 
 
-def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool = False) -> Path:
-    """Write a tagger as ONNX, with tokenizer, labels and thresholds, into a folder that `Predictor.load` reads.
+def to_onnx(source: str | Path, folder: str | Path, *, tagger: BertTagger | None = None, int8: bool = False) -> Path:
+    """Write a saved tagger as ONNX, with tokenizer, labels and thresholds, into a folder that `Predictor.load` reads.
 
     Source: `torch.onnx.export`; `onnxruntime.quantization.quantize_dynamic`, with one scale per column of each
     matrix that multiplies, and one for the table of embeddings.
 
     Args:
-        saved: the folder of a saved tagger, with the thresholds that it has now; or what `models.load_tagger` returned,
-            with the thresholds that it had then (a warning tells when the folder has others by now), and perhaps with
-            another tagger, such as `export.prune_heads` gives (`dataclasses.replace(saved, tagger=pruned)`).
-        folder: does not exist yet, or holds an earlier export, which is replaced in one step. A link is
-            followed.
+        source: folder of the tagger, as `models.save_tagger` wrote it.
+        folder: does not exist yet, or holds an earlier export, which is replaced in one step. A link is followed.
+        tagger: written in place of the one in `source`, such as what `prune_heads` made of it.
         int8: quantize all matrices to int8 (dynamic quantization): a quarter of the size, and faster on a CPU. The
             probabilities change a little, also with the other texts of a batch, which share one scale for their
             activations. Evaluate it before you use it.
 
     Raises:
-        TypeError: `saved` is neither a folder nor a `SavedTagger`.
-        FileNotFoundError: `saved` is a folder without a tagger.
-        ValueError: labels, thresholds, limits or a tokenizer that do not fit the tagger, as `models.save_tagger`.
+        FileNotFoundError: no tagger in `source`.
+        ValueError: a corrupt source, a tagger of another type or with another number of labels.
         FileExistsError: the folder holds something else than an export.
 
     Examples:
@@ -47,46 +44,25 @@ def to_onnx(saved: SavedTagger | str | Path, folder: str | Path, *, int8: bool =
         >>> from helpers import export, models, text
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
         >>> tagger = models.BertTagger(BertModel(settings), 1)  # a small one, to be quick
-        >>> saved = models.save_tagger("small", tagger, text.load_tokenizer(), labels=["toxic"])
-        >>> folder = export.to_onnx(saved, "small-int8", int8=True)
+        >>> source = models.save_tagger("small", tagger, text.load_tokenizer(), labels=["toxic"])
+        >>> folder = export.to_onnx(source, "small-int8", int8=True)
         >>> predictor = export.Predictor.load(folder)  # onnxruntime, without torch
         >>> predictor.predict_proba(["You are kind.", "Go away!"]).shape
         (2, 1)
     """
-    if isinstance(saved, str | Path):
-        saved = load_tagger(saved)
-    if not isinstance(saved, SavedTagger):
-        expected = "a tagger's folder, or what models.load_tagger returned for it"
-        raise TypeError(f"saved is a {type(saved).__name__}: expected {expected}")
-    _warn_of_other_thresholds(saved)
-    tagger, settings = checked_tagger(saved)
+    saved = load_tagger(check_path("source", source, ": save the tagger first, with models.save_tagger"))
+    network = checked_tagger(saved.tagger if tagger is None else tagger)
+    check_labels(saved.labels, network.head.out_features)
     check_choice("int8", int8, (True, False))
     tokenizer: Any = saved.tokenizer
+    settings = {name: getattr(saved, name) for name in ("labels", "thresholds", *READING)}
     with whole_folder(folder) as new:
-        _write_graph(tagger, new / GRAPH)
+        _write_graph(network, new / GRAPH)
         if int8:
             _quantize(new / GRAPH)
         tokenizer.save_pretrained(new)
         write_settings(new, settings | {"pad_id": tokenizer.pad_token_id or 0, "int8": bool(int8)})
     return Path(folder)
-
-
-def _warn_of_other_thresholds(saved: SavedTagger) -> None:
-    """Warn where `models.set_thresholds` changed the folder after the tagger was loaded from it."""
-    if saved.loaded_from is None or saved.thresholds != saved.loaded_from[1]:  # others were chosen in memory
-        return
-    folder, before = saved.loaded_from
-    try:
-        now = read_settings(folder)["thresholds"]
-    except (OSError, ValueError):  # moved, or replaced: the tagger in memory is what the caller has
-        return
-    if now != before:
-        advice = f"load it again, or pass the folder: to_onnx({str(folder)!r}, ...)"
-        warnings.warn(
-            f"{folder} has other thresholds ({now}) than when the tagger was loaded; the export has the earlier ones "
-            f"({before}): {advice}",
-            stacklevel=3,
-        )
 
 
 def _write_graph(tagger: BertTagger, path: Path) -> None:
@@ -112,16 +88,11 @@ def _quantize(path: Path) -> None:
     graph = onnx.load(path)
     del graph.graph.value_info[:]  # the exporter's notes on shapes, which the quantizer would contradict
     onnx.save(graph, path)
+    options: dict[str, Any] = {"per_channel": True, "extra_options": {"MatMulConstBOnly": True}}
+    # Not Attention: the quantizer takes ONNX's for onnxruntime's older operation of that name.
+    options |= {"weight_type": QuantType.QInt8, "op_types_to_quantize": ["MatMul", "Gemm", "Gather"]}
     with _quiet():
-        quantize_dynamic(
-            path,
-            path,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            # Not Attention: the quantizer takes ONNX's for onnxruntime's older operation of that name.
-            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
-            extra_options={"MatMulConstBOnly": True},
-        )
+        quantize_dynamic(path, path, **options)
 
 
 @contextmanager

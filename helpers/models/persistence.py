@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=nn.Module)
 
 WEIGHTS, SETTINGS = config.TAGGER_WEIGHTS, config.TAGGER_SETTINGS
-_READING = ("max_length", "keep", "windows", "overlap", "window_pooling")
+READING = ("max_length", "keep", "windows", "overlap", "window_pooling")
 _COMPILED = "_orig_mod"  # torch.compile wraps a module into another one, which keeps it under this name
 
 
@@ -52,27 +52,17 @@ class SavedTagger:
         windows: whether longer texts are split into windows instead, as in `loaders.tokenize`.
         overlap: tokens that neighbouring windows share.
         window_pooling: how the windows' logits become one row per text, as in `loaders.pool_windows`.
-        loaded_from: the folder that it was loaded from, and the thresholds that the folder had then.
-
-    Examples:
-        >>> from helpers import models
-        >>> from helpers.models.persistence import SavedTagger
-        >>> encoder, tokenizer = models.load_encoder()
-        >>> saved = SavedTagger(models.BertTagger(encoder, 1), tokenizer, labels=["toxic"], thresholds={"toxic": 0.3})
-        >>> saved.labels, saved.thresholds, saved.max_length
-        (['toxic'], {'toxic': 0.3}, 128)
     """
 
     tagger: "BertTagger | CountTagger"
     tokenizer: "PreTrainedTokenizerBase | None"
-    labels: Sequence[str]
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    labels: list[str]
+    thresholds: dict[str, float]
     max_length: int = 128
     keep: Keep = "head"
     windows: bool = False
     overlap: int = 32
     window_pooling: WindowPooling = "max"
-    loaded_from: tuple[Path, dict[str, float]] | None = field(default=None, repr=False, compare=False)
 
 
 def save_tagger(
@@ -121,53 +111,61 @@ def save_tagger(
     """
     from helpers.models.linear import CountTagger, write_counts
 
+    reading = {"max_length": max_length, "keep": keep, "windows": windows, "overlap": overlap}
+    reading |= {"window_pooling": window_pooling}
     thresholds = {} if thresholds is None else thresholds
-    saved = SavedTagger(tagger, tokenizer, labels, thresholds, max_length, keep, windows, overlap, window_pooling)
     if isinstance(tagger, CountTagger):
-        settings = _count_settings(tagger, saved)
+        _check_counts(tagger, {"tokenizer": tokenizer, "labels": labels, **reading})
+        filled = checked_thresholds(tagger.labels, thresholds)
         with whole_folder(folder) as new:
-            write_settings(new, settings | write_counts(tagger, new))
+            write_settings(new, {"labels": tagger.labels, "thresholds": filled, **write_counts(tagger, new)})
         return Path(folder)
-    plain, settings = checked_tagger(saved)
-    whole = getattr(plain.encoder.config, "num_attention_heads", None)
-    if any(getattr(module, "num_attention_heads", whole) != whole for module in plain.modules()):
-        raise ValueError("attention heads were pruned, which a configuration cannot say: export.to_onnx can write it")
+    plain = checked_tagger(tagger)
+    names = check_labels(labels, plain.head.out_features)
+    settings = {"labels": names, "thresholds": checked_thresholds(names, thresholds)}
+    _check_network(plain, tokenizer)
+    settings |= checked_reading(**reading, longest=longest_input(plain.encoder))
     with whole_folder(folder) as new:
         _write_network(plain, tokenizer, new)
         write_settings(new, settings | {"pooling": plain.pooling, "dropout": plain.dropout.p})
     return Path(folder)
 
 
-def checked_tagger(saved: SavedTagger) -> tuple[BertTagger, dict[str, Any]]:
-    """Return the tagger without wrappers, and what its folder says beside the weights, each label with its threshold.
+def checked_tagger(tagger: Any) -> BertTagger:  # noqa: ANN401
+    """Return a tagger without what `torch.compile` wraps around it, or refuse what is no `BertTagger`.
 
-    Raises:
-        ValueError: as `save_tagger`.
+    Examples:
+        >>> from helpers.models.persistence import checked_tagger
+        >>> checked_tagger("bert-base-cased")
+        Traceback (most recent call last):
+            ...
+        ValueError: tagger: expected a models.BertTagger, got a str
     """
-    plain = unwrapped(saved.tagger) if isinstance(saved.tagger, nn.Module) else saved.tagger
-    tokenizer: Any = saved.tokenizer
+    plain = unwrapped(tagger) if isinstance(tagger, nn.Module) else tagger
     if not isinstance(plain, BertTagger):
         hint = ", whose .model is one" if isinstance(getattr(plain, "model", None), BertTagger) else ""
         raise ValueError(f"tagger: expected a models.BertTagger, got a {type(plain).__name__}{hint}")
-    names = check_labels(saved.labels, plain.head.out_features)
-    thresholds = checked_thresholds(names, saved.thresholds)
+    return plain
+
+
+def _check_network(tagger: BertTagger, tokenizer: Any) -> None:  # noqa: ANN401
     if not hasattr(tokenizer, "save_pretrained"):
         raise ValueError(f"tokenizer: expected that of the tagger's encoder, got a {type(tokenizer).__name__}")
-    known = plain.encoder.get_input_embeddings().num_embeddings
+    known = tagger.encoder.get_input_embeddings().num_embeddings
     if len(tokenizer) > known:
         raise ValueError(f"the tokenizer has {len(tokenizer):,} tokens and the encoder {known:,}: it is another one's")
-    reading = {name: getattr(saved, name) for name in _READING}
-    options = checked_reading(**reading, longest=longest_input(plain.encoder))
-    return plain, {"labels": names, "thresholds": thresholds, **options}
+    whole = getattr(tagger.encoder.config, "num_attention_heads", None)
+    if any(getattr(module, "num_attention_heads", whole) != whole for module in tagger.modules()):
+        raise ValueError(
+            "attention heads were pruned, which a configuration cannot say: pass it to export.to_onnx as tagger="
+        )
 
 
-def _count_settings(tagger: "CountTagger", saved: SavedTagger) -> dict[str, Any]:
+def _check_counts(tagger: "CountTagger", options: dict[str, Any]) -> None:
     if not tagger.labels:
         raise ValueError("the tagger has learnt nothing yet: call fit first")
-    reading = [name for name in _READING if getattr(saved, name) != getattr(SavedTagger, name)]
-    if foreign := [name for name in ("tokenizer", "labels") if getattr(saved, name)] + reading:
+    if foreign := [name for name, value in options.items() if value and value != getattr(SavedTagger, name, None)]:
         raise ValueError(f"{', '.join(foreign)}: a CountTagger has its labels and reads whole texts; expected none")
-    return {"labels": tagger.labels, "thresholds": checked_thresholds(tagger.labels, saved.thresholds)}
 
 
 def _write_network(tagger: BertTagger, tokenizer: Any, folder: Path) -> None:  # noqa: ANN401
@@ -202,17 +200,16 @@ def load_tagger(folder: str | Path) -> SavedTagger:
 def _read_tagger(folder: Path) -> SavedTagger:
     settings = read_settings(folder)
     labels, thresholds = settings["labels"], settings["thresholds"]
-    origin = (folder.resolve(), dict(thresholds))
     if settings.get("kind") == "counts":
         from helpers.models.linear import read_counts
 
-        return SavedTagger(read_counts(folder, settings), None, labels, thresholds, loaded_from=origin)
+        return SavedTagger(read_counts(folder, settings), None, labels, thresholds)
     for name in (WEIGHTS, "config.json", "tokenizer.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: the folder holds no tagger, or not the whole of one")
     folders.refuse_code(folder)
     try:
-        reading = {name: settings[name] for name in _READING}
+        reading = {name: settings[name] for name in READING}
         options = {"pooling": settings["pooling"], "dropout": settings["dropout"]}
     except KeyError as error:
         raise ValueError(f"{folder / SETTINGS} is corrupt or no tagger's: {error} is missing") from error
@@ -221,7 +218,7 @@ def _read_tagger(folder: Path) -> SavedTagger:
     except Exception as error:  # what a configuration of strangers can raise has no common class
         raise ValueError(f"config.json or the tokenizer's files in {folder} are corrupt: {error}") from error
     tagger = _read_network(folder, encoder, len(labels), options)
-    return SavedTagger(tagger, tokenizer, labels, thresholds, **reading, loaded_from=origin)
+    return SavedTagger(tagger, tokenizer, labels, thresholds, **reading)
 
 
 def _read_network(folder: Path, encoder: Any, n_labels: int, options: dict[str, Any]) -> BertTagger:  # noqa: ANN401
