@@ -119,7 +119,7 @@ def _gate(dense: nn.Linear, heads: int) -> list[torch.Tensor]:
 def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTagger:
     """A copy without some attention heads: smaller matrices, less to multiply.
 
-    `to_onnx(folder, ..., tagger=pruned)` writes it; `models.save_tagger` cannot, since the encoder's configuration knows
+    `to_onnx(folder, ..., tagger=pruned)` writes it; `models.save_tagger` cannot, as the encoder's configuration knows
     one number of heads only.
 
     Args:
