@@ -1,4 +1,4 @@
-"""Why did the tagger say that? What each token contributed to a logit, and a test whether that means anything.
+"""Explain a prediction: what each token contributed to a logit, and a test whether that means anything.
 
 An attribution is a claim: "this token raised the logit by so much". `token_attributions` makes it by integrated
 gradients (captum), `deletion_curve` tests it: take the claimed tokens away, and see whether the logit falls.
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from helpers.arguments import check_choice, check_count
 from helpers.models.bert import BertTagger
@@ -34,7 +35,7 @@ def token_attributions(
     keep: Keep = "head",
     steps: int = 32,
 ) -> pd.DataFrame:
-    """What each token of a text adds to a label's logit, by integrated gradients (Sundararajan et al. 2017).
+    """Attribute a label's logit to the tokens of a text, by integrated gradients (Sundararajan et al. 2017).
 
     The gradients are averaged along the way from a text in which every token is padding (but `[CLS]` and `[SEP]`) to
     this one, at the encoder's table of word vectors; so the attributions add up to the difference of the two logits,
@@ -50,7 +51,7 @@ def token_attributions(
         steps: points along the way, at least 1.
 
     Returns:
-        A row a token, special tokens included: `token`, `id`, `word` (number of the word it belongs to, -1 for special
+        One row per token, special tokens included: `token`, `id`, `word` (number of its word, -1 for special
         tokens), `start` and `end` (its characters in the text), `attribution`. `attrs` hold the `text`, its `logit`,
         the `baseline` (the logit of padding) and the `error` (sum of the attributions less the logits' difference).
 
@@ -84,7 +85,7 @@ def token_attributions(
 
 
 def word_attributions(tokens: pd.DataFrame) -> pd.DataFrame:
-    """Attributions of whole words, the sums of their tokens', for people to read.
+    """Sum the attributions of each word's tokens, for people to read.
 
     Args:
         tokens: of `token_attributions`.
@@ -117,7 +118,7 @@ def word_attributions(tokens: pd.DataFrame) -> pd.DataFrame:
 def deletion_curve(
     tagger: BertTagger, tokens: pd.DataFrame, *, label: int, order: Sequence[int] | None = None, most: int | None = None
 ) -> pd.Series:
-    """The label's logit while token after token is taken out of the text (the deletion test of Petsiuk et al. 2018).
+    """Measure the label's logit while token after token is taken out of the text (deletion test, Petsiuk et al. 2018).
 
     If the attributions mean anything, taking out what they name lowers the logit faster than taking out other tokens.
 
@@ -149,12 +150,12 @@ def deletion_curve(
     _check_label(tagger, label)
     real = np.flatnonzero(tokens["word"] >= 0)
     largest_first = real[np.argsort(-tokens["attribution"].to_numpy()[real], kind="stable")]
-    places = pd.Series(list(largest_first if order is None else order), dtype=object)
-    if bad := places[~places.isin(real) | places.duplicated()].tolist():
+    chosen = pd.Series(list(largest_first if order is None else order), dtype=object)
+    if bad := chosen[~chosen.isin(real) | chosen.duplicated()].tolist():
         raise ValueError(f"order: places {bad} are special tokens', do not exist, or come twice")
     if most is not None:
         check_count("most", most, at_least=0)
-    taken, ids = places.astype(int).to_numpy()[:most], tokens["id"].to_numpy()
+    taken, ids = chosen.astype(int).to_numpy()[:most], tokens["id"].to_numpy()
     rows = [np.delete(ids, taken[:count]) for count in range(len(taken) + 1)]
     with _evaluating(tagger):
         return pd.Series(_logits(tagger, rows, label), name="logit").rename_axis("tokens taken")
@@ -212,11 +213,10 @@ def _integrated_gradients(
 
     with torch.inference_mode(mode=False), torch.no_grad():  # captum turns gradients on for itself
         vectors, start = (tagger.encoder.get_input_embeddings()(one) for one in (ids, base))
-        given = IntegratedGradients(logit).attribute(
-            vectors, baselines=start, n_steps=steps, internal_batch_size=AT_ONCE
-        )
+        options = {"baselines": start, "n_steps": steps, "internal_batch_size": AT_ONCE}
+        attributions = IntegratedGradients(logit).attribute(vectors, **options)
         ends = torch.cat([logit(vectors), logit(start)]).tolist()
-    return given.sum(dim=-1)[0].cpu().double().numpy(), *ends
+    return attributions.sum(dim=-1)[0].cpu().double().numpy(), *ends
 
 
 def _logits(tagger: BertTagger, rows: list[np.ndarray], label: int) -> list[float]:
@@ -225,9 +225,7 @@ def _logits(tagger: BertTagger, rows: list[np.ndarray], label: int) -> list[floa
     with torch.inference_mode():
         for start in range(0, len(rows), AT_ONCE):
             part = [torch.as_tensor(row, device=device) for row in rows[start : start + AT_ONCE]]
-            ids, mask = (
-                torch.nn.utils.rnn.pad_sequence(filled, batch_first=True)
-                for filled in (part, [torch.ones_like(row) for row in part])
-            )
+            ids = pad_sequence(part, batch_first=True)
+            mask = pad_sequence([torch.ones_like(row) for row in part], batch_first=True)
             result += tagger(input_ids=ids, attention_mask=mask)[:, label].tolist()
     return result

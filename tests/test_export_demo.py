@@ -58,14 +58,14 @@ def test_a_person_types_reads_and_moves_a_slider(address, browser, predictor):
     cells.first.wait_for()
     expected = predictor.predict_proba(["What a goat you are"]).iloc[0]
     shown = cells.all_inner_texts()
-    assert shown[1::4] == [f"{value:.3f}" for value in expected]
-    assert shown[0::4] == LABELS  # as text, not as HTML
-    assert shown[2:4] == ["0.01", "given"]
+    assert shown[1::3] == [f"{value:.3f}" for value in expected]
+    assert shown[0::3] == LABELS  # as text, not as HTML
+    assert shown[2] == "given"
     page.get_by_label("number input for rude").fill("0.99")
     page.keyboard.press("Tab")
     cell = "document.querySelectorAll('#answer [role=gridcell]')"
-    page.wait_for_function(f"{cell}[3].innerText != 'given'")
-    assert cells.all_inner_texts()[1:3] == [f"{expected.iloc[0]:.3f}", "0.99"]
+    page.wait_for_function(f"{cell}[2].innerText != 'given'")
+    assert cells.all_inner_texts()[1] == f"{expected.iloc[0]:.3f}"
     page.get_by_text("You are a goat.").click()
     page.wait_for_function(f"{cell}[1].innerText != '{expected.iloc[0]:.3f}'")
     assert not errors
@@ -98,8 +98,8 @@ def test_a_program_gets_the_answer_of_the_predictor(client, predictor):
     assert kind == "complete"
     expected = predictor.predict_proba(["What a goat you are"]).iloc[0].tolist()
     decisions = ["given" if value >= 0.5 else "–" for value in expected]
-    assert answer["headers"] == ["label", "probability", "threshold", "decision"]
-    assert answer["data"] == [list(row) for row in zip(LABELS, expected, [0.5, 0.5], decisions, strict=True)]
+    assert answer["headers"] == ["label", "probability", "decision"]
+    assert answer["data"] == [list(row) for row in zip(LABELS, expected, decisions, strict=True)]
     for nothing in ("", "   ", None):
         assert ask(client, nothing, 0.5, 0.5)[1][0]["data"] == []
 

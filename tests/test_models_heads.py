@@ -239,8 +239,8 @@ def test_shapes_that_do_not_fit_are_named():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: models.MLP(hidden=()), "one width or more"),
-        (lambda: models.MLP(hidden=8), "one width or more"),
+        (lambda: models.MLP(hidden=()), "hidden is empty: expected at least one width"),
+        (lambda: models.MLP(hidden=8), "hidden is a int: expected a list of widths"),
         (lambda: models.MLP(hidden=(8, 2.5)), r"hidden=2\.5: expected a whole number, at least 1"),
         (lambda: models.MLP(0), "n_features=0"),
         (lambda: models.MLP(4, n_labels=0), "n_labels=0"),

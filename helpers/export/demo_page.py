@@ -93,11 +93,9 @@ def _answer(predictor: Predictor, text: str, thresholds: Sequence[float]) -> "St
     """A table with one row per label, and a bar for its probability; no row without a text."""
     probabilities = predictor.predict_proba([text]).iloc[0].tolist() if text.strip() else []
     rows = zip(predictor.labels, probabilities, thresholds, strict=False)
-    table = pd.DataFrame(
-        [(label, value, limit, "given" if value >= limit else "–") for label, value, limit in rows],
-        columns=["label", "probability", "threshold", "decision"],
-    )
-    style, is_given = table.style.format({"probability": "{:.3f}", "threshold": "{:.2f}"}), table["decision"] == "given"
+    answers = [(label, value, "given" if value >= limit else "–") for label, value, limit in rows]
+    table = pd.DataFrame(answers, columns=["label", "probability", "decision"])
+    style, is_given = table.style.format({"probability": "{:.3f}"}), table["decision"] == "given"
     for color, chosen in ((_GIVEN, is_given), (_NOT, ~is_given)):
         style = style.bar(pd.IndexSlice[chosen, ["probability"]], vmin=0, vmax=1, color=color)
     return style

@@ -60,7 +60,7 @@ class Predictor:
         self.n_truncated, self._warned = 0, False
         self._unknown_id = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "<unk>")
         self._keep, self._window_pooling = settings["keep"], settings["window_pooling"]
-        self._pad_id, self._counting = settings["pad_id"], threading.Lock()
+        self._pad_id, self._counting = check_count("pad_id", settings["pad_id"], at_least=0), threading.Lock()
         side = {"head": "right", "tail": "left"}[self._keep]
         tokenizer.enable_truncation(self.max_length, stride=settings["overlap"] if self.windows else 0, direction=side)
         tokenizer.no_padding()
@@ -102,13 +102,9 @@ class Predictor:
         if not tokenizer_file.is_file():
             raise FileNotFoundError(f"{tokenizer_file} is missing: the folder holds not the whole of a tagger")
         try:
-            check_count("pad_id", settings.get("pad_id"), at_least=0)
-        except ValueError as error:
-            raise ValueError(f"{folder / SETTINGS} is corrupt or no export's: {error}") from error
-        try:
             return cls(run, Tokenizer.from_file(str(tokenizer_file)), settings)
         except Exception as error:  # the library raises bare Exceptions
-            raise ValueError(f"{tokenizer_file} is corrupt, or does not fit {SETTINGS}: {error!r}") from error
+            raise ValueError(f"{folder}: {SETTINGS} or {tokenizer_file.name} is corrupt: {error!r}") from error
 
     def predict_proba(self, texts: Iterable[str]) -> pd.DataFrame:
         """Predict the probabilities of texts: (N, L) float32, one row per text, one column per label.

@@ -186,7 +186,7 @@ def tagger_of(classifier: nn.Module) -> BertTagger:
     if not isinstance(classifier, BertForSequenceClassification) or classifier.config.problem_type == "regression":
         raise ValueError(f"{type(classifier).__name__} is no BertForSequenceClassification that says yes or no")
     kind = classifier.config.problem_type
-    weight, bias = classifier.classifier.weight.detach(), classifier.classifier.bias.detach()
+    weight, bias = (part.detach() for part in (classifier.classifier.weight, classifier.classifier.bias))
     if kind != "multi_label_classification" and len(bias) > 2:
         raise ValueError(f"{len(bias)} classes with problem_type={kind!r} are no labels of their own")
     if kind != "multi_label_classification" and len(bias) == 2:

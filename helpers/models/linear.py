@@ -108,7 +108,8 @@ class NBSVM(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Matrix) -> np.ndarray:  # noqa: N803
         """Classes (N,) for counts (N, F)."""
-        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+        logits = self.decision_function(X)
+        return self.classes_[(logits > 0).astype(int)]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

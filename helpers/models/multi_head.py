@@ -153,14 +153,13 @@ def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[s
         tensor([0, 0])
     """
     _check_logits(logits)
-    by_head = threshold if isinstance(threshold, Mapping) else {}
-    if foreign := [name for name in by_head if name not in logits or logits[name].shape[1] > 1]:
+    binary = {name for name, out in logits.items() if out.shape[1] == 1}
+    limits = dict(threshold) if isinstance(threshold, Mapping) else dict.fromkeys(binary, threshold)
+    if foreign := [name for name in limits if name not in binary]:
         raise ValueError(f"threshold names {foreign}, which are no binary heads of {list(logits)}")
-    for value in by_head.values() if isinstance(threshold, Mapping) else [threshold]:
-        check_number("threshold", value, at_least=0, at_most=1)
-    common = 0.5 if isinstance(threshold, Mapping) else threshold
+    limits = {name: check_number("threshold", limit, at_least=0, at_most=1) for name, limit in limits.items()}
     columns = [
-        (out[:, 0].float().sigmoid() >= by_head.get(name, common)).long() if out.shape[1] == 1 else out.argmax(dim=1)
+        (out[:, 0].float().sigmoid() >= limits.get(name, 0.5)).long() if name in binary else out.argmax(dim=1)
         for name, out in logits.items()
     ]
     return torch.stack(columns, dim=1)

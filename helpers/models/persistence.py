@@ -209,14 +209,12 @@ def _read_tagger(folder: Path) -> SavedTagger:
             raise FileNotFoundError(f"{folder / name} is missing: the folder holds no tagger, or not the whole of one")
     folders.refuse_code(folder)
     try:
-        reading = {name: settings[name] for name in READING}
-        options = {"pooling": settings["pooling"], "dropout": settings["dropout"]}
-    except KeyError as error:
-        raise ValueError(f"{folder / SETTINGS} is corrupt or no tagger's: {error} is missing") from error
-    try:
+        reading, options = ({name: settings[name] for name in names} for names in (READING, ("pooling", "dropout")))
         encoder, tokenizer = build_encoder(folder), text.load_tokenizer(folder)
     except Exception as error:  # what a configuration of strangers can raise has no common class
-        raise ValueError(f"config.json or the tokenizer's files in {folder} are corrupt: {error}") from error
+        raise ValueError(
+            f"{SETTINGS}, config.json or the tokenizer's files in {folder} are corrupt: {error!r}"
+        ) from error
     tagger = _read_network(folder, encoder, len(labels), options)
     return SavedTagger(tagger, tokenizer, labels, thresholds, **reading)
 
