@@ -91,7 +91,7 @@ class NBSVM(ClassifierMixin, BaseEstimator):
         negative, positive = (self.alpha + np.asarray(X[y == one].sum(axis=0)).ravel() for one in self.classes_)
         self.ratios_ = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
         linear = LogisticRegression(C=self.C, solver="liblinear", max_iter=self.max_iter)
-        linear.fit(X.multiply(self.ratios_).tocsr() if sparse.issparse(X) else X * self.ratios_, y)
+        linear.fit(X @ sparse.diags_array(self.ratios_), y)
         self.coef_, self.intercept_, self.n_iter_ = linear.coef_ * self.ratios_, linear.intercept_, linear.n_iter_
         return self
 

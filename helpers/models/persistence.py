@@ -11,20 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from helpers import config, folders, text
+from helpers import config, folders, tagger_settings, text
 from helpers.models.bert import BertTagger
 from helpers.models.encoders import build_encoder, longest_input
-from helpers.tagger_settings import (
-    Keep,
-    WindowPooling,
-    check_labels,
-    checked_reading,
-    checked_thresholds,
-    read_settings,
-    set_thresholds as set_thresholds,
-    whole_folder,
-    write_settings,
-)
+from helpers.tagger_settings import Keep, WindowPooling, set_thresholds as set_thresholds
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -111,23 +101,24 @@ def save_tagger(
     """
     from helpers.models.linear import CountTagger, write_counts
 
-    reading = {"max_length": max_length, "keep": keep, "windows": windows, "overlap": overlap}
-    reading |= {"window_pooling": window_pooling}
+    reading: dict[str, Any] = {"max_length": max_length, "keep": keep, "windows": windows}
+    reading |= {"overlap": overlap, "window_pooling": window_pooling}
     thresholds = {} if thresholds is None else thresholds
     if isinstance(tagger, CountTagger):
-        _check_counts(tagger, {"tokenizer": tokenizer, "labels": labels, **reading})
-        filled = checked_thresholds(tagger.labels, thresholds)
-        with whole_folder(folder) as new:
-            write_settings(new, {"labels": tagger.labels, "thresholds": filled, **write_counts(tagger, new)})
+        _check_counts(tagger, {"tokenizer": tokenizer, "labels": list(labels), **reading})
+        filled = tagger_settings.checked_thresholds(tagger.labels, thresholds)
+        with tagger_settings.whole_folder(folder) as new:
+            settings = {"labels": tagger.labels, "thresholds": filled, **write_counts(tagger, new)}
+            tagger_settings.write_settings(new, settings)
         return Path(folder)
     plain = checked_tagger(tagger)
-    names = check_labels(labels, plain.head.out_features)
-    settings = {"labels": names, "thresholds": checked_thresholds(names, thresholds)}
+    names = tagger_settings.check_labels(labels, plain.head.out_features)
+    settings = {"labels": names, "thresholds": tagger_settings.checked_thresholds(names, thresholds)}
     _check_network(plain, tokenizer)
-    settings |= checked_reading(**reading, longest=longest_input(plain.encoder))
-    with whole_folder(folder) as new:
+    settings |= tagger_settings.checked_reading(**reading, longest=longest_input(plain.encoder))
+    with tagger_settings.whole_folder(folder) as new:
         _write_network(plain, tokenizer, new)
-        write_settings(new, settings | {"pooling": plain.pooling, "dropout": plain.dropout.p})
+        tagger_settings.write_settings(new, settings | {"pooling": plain.pooling, "dropout": plain.dropout.p})
     return Path(folder)
 
 
@@ -198,7 +189,7 @@ def load_tagger(folder: str | Path) -> SavedTagger:
 
 
 def _read_tagger(folder: Path) -> SavedTagger:
-    settings = read_settings(folder)
+    settings = tagger_settings.read_settings(folder)
     labels, thresholds = settings["labels"], settings["thresholds"]
     if settings.get("kind") == "counts":
         from helpers.models.linear import read_counts
