@@ -236,7 +236,7 @@ def test_a_column_of_a_file_is_named_by_text(argument, tmp_path):
 
 
 def test_what_is_no_tagger_of_counts_and_no_dict_of_inputs_is_refused_by_name(tmp_path):
-    with pytest.raises(ValueError, match=r"tagger: expected a models\.CountTagger, got a int"):
+    with pytest.raises(ValueError, match=r"tagger: expected a models\.BertTagger, got a int"):
         models.save_tagger(tmp_path / "counts", 3)
     with pytest.raises(ValueError, match="inputs is a ndarray: expected a dict"):
         loaders.array_loader(np.eye(3), np.ones((3, 1)))
