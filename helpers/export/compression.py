@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils import prune
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
 from helpers import losses
@@ -86,34 +87,30 @@ def head_importance(
     batches = None if batches is None else check_count("batches", batches)
     tagger, device = copy.deepcopy(tagger).eval(), next(tagger.parameters()).device
     blocks = [_attention(layer) for layer in tagger.layers()]
-    gates = [_gate(dense, block.num_attention_heads) for block, dense in blocks]
-    sums = torch.zeros(len(blocks), max(block.num_attention_heads for block, _ in blocks))
-    rows = 0
+    gates: dict[int, torch.Tensor] = {}  # by layer, (B, heads) of the last batch
+    for index, (block, dense) in enumerate(blocks):
+        dense.register_forward_pre_hook(_gate(gates, index, block.num_attention_heads))
+    totals, rows = [torch.zeros(block.num_attention_heads, device=device) for block, _ in blocks], 0
     for inputs, labels in map(check_batch, islice(loader, batches)):
         logits = tagger(**{name: tensor.to(device) for name, tensor in inputs.items()})
-        loss(logits, labels.to(device)).backward()
-        for layer, gate in zip(sums, gates, strict=True):
-            gradient = gate[-1].grad  # (B, heads)
-            assert gradient is not None
-            layer[: gradient.shape[1]] += (gradient * len(labels)).abs().sum(dim=0).to(layer)  # the loss is a mean
+        gradients = torch.autograd.grad(loss(logits, labels.to(device)), [gates[index] for index in range(len(blocks))])
+        for total, gradient in zip(totals, gradients, strict=True):
+            total += (gradient * len(labels)).abs().sum(dim=0)  # the loss is a mean over rows
         rows += len(labels)
     if not rows:
         raise ValueError("the loader gives no batch")
-    return sums / rows
+    return pad_sequence(totals, batch_first=True).cpu() / rows
 
 
-def _gate(dense: nn.Linear, heads: int) -> list[torch.Tensor]:
-    """Multiply the heads' outputs before a linear layer by gates of 1, (B, heads); keeps those of the last batch."""
-    last: list[torch.Tensor] = []
+def _gate(gates: dict[int, torch.Tensor], index: int, heads: int) -> Callable[..., tuple[torch.Tensor]]:
+    """A hook that multiplies the outputs of each head by a gate of 1, one per row, and keeps the gates."""
 
     def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
-        gate = inputs[0].new_ones(len(inputs[0]), heads, requires_grad=True)
-        last[:] = [gate]
+        gates[index] = inputs[0].new_ones(len(inputs[0]), heads, requires_grad=True)
         by_head = inputs[0].unflatten(-1, (heads, -1))  # (B, T, heads, size)
-        return ((by_head * gate[:, None, :, None]).flatten(-2),)
+        return ((by_head * gates[index][:, None, :, None]).flatten(-2),)
 
-    dense.register_forward_pre_hook(hook)
-    return last
+    return hook
 
 
 def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTagger:
