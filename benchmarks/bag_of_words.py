@@ -27,7 +27,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from helpers import datasets, evaluation, loaders, loops, losses, metrics, models, text
 
 COMMAND = "python benchmarks/bag_of_words.py --data FOLDER"
-LABELS = list(datasets.JIGSAW_LABELS)
+LABELS = list(datasets.loading.JIGSAW_LABELS)
 FEATURES, EPOCHS = 10_000, 8
 VALID, TEST = range(5_000, 10_000), range(10_000, 15_000)
 
@@ -36,7 +36,7 @@ def protocol_rows() -> pd.DataFrame:
     """The real comments with two columns more: `cleaned`, and `role`, which is train, valid or test by row number."""
     rows = datasets.load_comments("jigsaw")
     number = np.arange(len(rows), dtype=float)
-    if len(rows) < datasets.JIGSAW_ROWS:
+    if len(rows) < datasets.registry.PUBLISHED["train.csv"].rows:
         rows = datasets.load_comments("jigsaw", keep=["part", "train_row"])
         number = pd.to_numeric(rows["train_row"], errors="coerce").where(rows["part"] == "head").to_numpy()
     role = np.select([np.isin(number, VALID), np.isin(number, TEST)], ["valid", "test"], "train")

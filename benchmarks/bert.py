@@ -45,7 +45,7 @@ from helpers.loaders.tokens import TokenRows, Tokens
 from helpers.models.encoders import FastDropout
 
 COMMAND = "python benchmarks/bert.py --data FOLDER"
-LABELS = list(datasets.JIGSAW_LABELS)
+LABELS = list(datasets.loading.JIGSAW_LABELS)
 BATCH, LR, SAME_STEPS = 32, 1e-4, 20
 TRAINER_BATCH = 16
 SMALL_BATCH = 8  # whose activations stay in a processor's cache

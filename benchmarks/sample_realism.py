@@ -41,7 +41,7 @@ MILD = re.compile(
 def real_rows() -> pd.DataFrame:
     """The first 15,000 rows of the real training data, in natural prevalence."""
     rows = datasets.load_comments("jigsaw")
-    if len(rows) == datasets.JIGSAW_ROWS:
+    if len(rows) == datasets.registry.PUBLISHED["train.csv"].rows:
         return rows.head(HEAD_ROWS)
     rows = datasets.load_comments("jigsaw", keep=["part"])
     return rows[rows["part"] == "head"]

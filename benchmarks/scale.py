@@ -176,7 +176,7 @@ REPEAT = """
 import sys
 import pandas as pd, pyarrow as pa, pyarrow.parquet as pq
 from helpers import datasets
-rows = datasets.load_comments("jigsaw")[["comment_text", *datasets.JIGSAW_LABELS]]
+rows = datasets.load_comments("jigsaw")[["comment_text", *datasets.loading.JIGSAW_LABELS]]
 table, left = pa.Table.from_pandas(rows, preserve_index=False), int(sys.argv[2])
 with pq.ParquetWriter(sys.argv[1], table.schema) as writer:
     while left > 0:

@@ -44,7 +44,7 @@ def _download(options: argparse.Namespace) -> int:
 
     try:
         files = datasets.download(options.name, options.folder, force=options.force)
-    except (datasets.DownloadError, OSError) as error:
+    except (RuntimeError, OSError) as error:
         print(f"download {options.name}: {_one_line(error)}", file=sys.stderr)
         return 1
     for file in files:

@@ -224,13 +224,14 @@ def check_list(name: str, value: Any, what: str = "values", *, size: int | None 
     return entries
 
 
-def check_names(name: str, value: Any, *, size: int | None = None) -> list[Any]:  # noqa: ANN401
+def check_names(name: str, value: Any, *, size: int | None = None, empty: bool = False) -> list[Any]:  # noqa: ANN401
     """Return names in their order as a list, or refuse what is no list of different names.
 
     Args:
         name: of the argument, as the caller wrote it.
         value: a list, tuple, array, Index, Series or generator of names. One string is no list; a set has no order.
         size: how many names are needed; None takes any number from 1.
+        empty: allow a list without names.
 
     Raises:
         ValueError: another type, no name, a name twice, or another number of names.
@@ -249,7 +250,7 @@ def check_names(name: str, value: Any, *, size: int | None = None) -> list[Any]:
         raise ValueError(f"{name}={value!r}: expected a list of {many}, such as [{value!r}]")
     names = check_list(name, value, many)
     hashable = [one for one in names if getattr(one, "__hash__", None) is not None]
-    if not names or len(set(hashable)) < len(names) or (size is not None and len(names) != size):
+    if not (names or empty) or len(set(hashable)) < len(names) or (size is not None and len(names) != size):
         raise ValueError(f"{name}={names}: expected a list of {many}")
     return names
 

@@ -1,5 +1,6 @@
 """The downloads, up to the network: the real libraries refuse what needs an account or a hub, with the way out."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def kaggle_zip(folder, comments_file):
     """What Kaggle sends: one zip that holds a zip for each table."""
     files = {
         "train.csv": comments_file("made/train.csv"),
-        "test.csv": comments_file("made/test.csv", drop=datasets.JIGSAW_LABELS),
+        "test.csv": comments_file("made/test.csv", drop=datasets.loading.JIGSAW_LABELS),
         "test_labels.csv": comments_file("made/test_labels.csv", drop=["comment_text"]),
     }
     folder.mkdir()
@@ -33,6 +34,12 @@ def kaggle_zip(folder, comments_file):
                 archive.write(file, name)
             outer.write(inner, inner.name)
     return files
+
+
+def publish(monkeypatch, name, content):
+    """Make these bytes the published file of that name."""
+    git_hash = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    monkeypatch.setitem(registry.PUBLISHED, name, registry.PUBLISHED[name]._replace(git_hash=git_hash))
 
 
 def test_without_an_account_the_command_line_says_the_four_steps(tmp_path):
@@ -58,14 +65,14 @@ def test_offline_the_imdb_download_says_what_to_do(tmp_path):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(datasets.DownloadError, match="'enron' cannot be downloaded; choose from jigsaw, imdb"):
+    with pytest.raises(datasets.registry.DownloadError, match="'enron' cannot be downloaded; choose from jigsaw, imdb"):
         datasets.download("enron")
 
 
 def test_a_missing_library_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(
-        datasets.DownloadError,
+        datasets.registry.DownloadError,
         match=r"kagglehub is not installed; .*%pip install kagglehub, .*-m pip install kagglehub",
     ):
         datasets.download("jigsaw", tmp_path)
@@ -76,8 +83,8 @@ def test_what_kaggle_sends_becomes_files_that_load(comments_file, tmp_path, monk
 
     files = kaggle_zip(tmp_path / "sent", comments_file)
     monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: str(tmp_path / "sent"))
-    hashes = {datasets.reading.read_file(files[name]).git_blob_hash(): name for name in ("train.csv", "test.csv")}
-    monkeypatch.setattr(registry, "JIGSAW_HASHES", hashes)
+    for name in ("train.csv", "test.csv"):
+        publish(monkeypatch, name, files[name].read_bytes())
     placed = datasets.download("jigsaw", tmp_path / "data")
     assert [file.name for file in placed] == ["train.csv", "test.csv", "test_labels.csv"]
     monkeypatch.setenv("COURSE_DATA", str(tmp_path / "data"))
@@ -92,7 +99,7 @@ def test_a_file_that_is_not_the_competitions_is_not_kept(comments_file, tmp_path
 
     kaggle_zip(tmp_path / "sent", comments_file)
     monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: str(tmp_path / "sent"))
-    with pytest.raises(datasets.DownloadError, match=r"not the competition's train\.csv \(its hash differs\)"):
+    with pytest.raises(datasets.registry.DownloadError, match=r"not the competition's train\.csv \(its hash differs\)"):
         datasets.download("jigsaw", tmp_path / "data")
     assert not list((tmp_path / "data").rglob("*.csv*"))
 
@@ -104,7 +111,7 @@ def test_a_link_that_leads_out_of_what_was_sent_is_not_followed(comments_file, t
     sent.mkdir()
     (sent / "train.csv").symlink_to(comments_file("elsewhere/train.csv"))
     monkeypatch.setattr(kagglehub, "competition_download", lambda name, force_download: str(sent))
-    with pytest.raises(datasets.DownloadError, match=r"Kaggle sent no train\.csv; it sent nothing"):
+    with pytest.raises(datasets.registry.DownloadError, match=r"Kaggle sent no train\.csv; it sent nothing"):
         datasets.download("jigsaw", tmp_path / "data")
 
 
@@ -136,12 +143,12 @@ def test_force_fetches_again_and_a_failure_leaves_what_was_there(comments_file, 
         "competition_download",
         lambda name, force_download: forced.append(force_download) or tmp_path / "sent",
     )
-    hashes = {datasets.reading.read_file(files[name]).git_blob_hash(): name for name in ("train.csv", "test.csv")}
-    monkeypatch.setattr(registry, "JIGSAW_HASHES", hashes)
+    for name in ("train.csv", "test.csv"):
+        publish(monkeypatch, name, files[name].read_bytes())
     placed = datasets.download("jigsaw", tmp_path / "data")
     before = [file.read_bytes() for file in placed]
-    monkeypatch.setattr(registry, "JIGSAW_HASHES", {"0": "test.csv"})
-    with pytest.raises(datasets.DownloadError, match=r"test\.csv \(its hash differs\)"):
+    publish(monkeypatch, "test.csv", b"another file")
+    with pytest.raises(datasets.registry.DownloadError, match=r"test\.csv \(its hash differs\)"):
         datasets.download("jigsaw", tmp_path / "data", force=True)
     assert forced == [False, True]
     assert [file.read_bytes() for file in placed] == before

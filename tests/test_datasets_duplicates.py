@@ -1,10 +1,10 @@
 import subprocess
 import sys
-from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from helpers import datasets
 
@@ -25,27 +25,25 @@ def test_near_duplicates_are_found_and_distant_texts_are_not():
     changed = LONG + " thanks"
     other = "an entirely different sentence about trains and tunnels and the weather of last week"
     texts = [LONG, other, changed, LONG.upper()]
-    pairs = datasets.near_duplicate_pairs(texts)
-    assert pairs[["first", "second"]].values.tolist() == [[0, 2]]
-    assert pairs["jaccard"][0] == pytest.approx(jaccard(LONG, changed))
     assert datasets.near_duplicate_groups(texts).tolist() == [0, 1, 0, 0]
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=25, deadline=None)
-def test_pairs_equal_those_of_comparing_all(seed):
+def test_groups_equal_those_of_comparing_all(seed):
     rng = np.random.default_rng(seed)
     words = np.array([f"w{i}" for i in range(300)])
     texts = [" ".join(rng.choice(words, rng.integers(8, 40))) for _ in range(30)]
     for source in rng.integers(0, 30, 30):
         copy = texts[source].split()
-        for place in rng.integers(0, len(copy), rng.integers(0, 3)):
-            copy[place] = rng.choice(words)
+        for index in rng.integers(0, len(copy), rng.integers(0, 3)):
+            copy[index] = rng.choice(words)
         texts.append(" ".join(copy))
     texts = list(dict.fromkeys(texts))
-    expected = {(i, j) for i, j in combinations(range(len(texts)), 2) if jaccard(texts[i], texts[j]) > 0.8}
-    found = datasets.near_duplicate_pairs(texts)
-    assert set(zip(found["first"], found["second"], strict=True)) == expected
+    linked = np.array([[jaccard(one, other) > 0.8 for other in texts] for one in texts])
+    expected = connected_components(linked)[1]
+    groups = datasets.near_duplicate_groups(texts)
+    np.testing.assert_array_equal(groups[:, None] == groups, expected[:, None] == expected)
 
 
 def test_groups_link_over_several_steps():
@@ -58,7 +56,6 @@ def test_groups_link_over_several_steps():
 def test_no_texts_and_one_text():
     assert datasets.near_duplicate_groups([]).tolist() == []
     assert datasets.near_duplicate_groups(["alone"]).tolist() == [0]
-    assert datasets.near_duplicate_pairs([]).empty
 
 
 def test_groups_do_not_depend_on_the_order_or_the_process():
@@ -73,15 +70,12 @@ def test_groups_do_not_depend_on_the_order_or_the_process():
 @pytest.mark.parametrize("threshold", [0.3, 1.0, 2])
 def test_thresholds_out_of_range(threshold):
     with pytest.raises(ValueError, match=r"^threshold=.*: expected a number, at least 0\.5 and below 1"):
-        datasets.near_duplicate_pairs(["a"], threshold=threshold)
+        datasets.near_duplicate_groups(["a"], threshold=threshold)
 
 
-def test_texts_of_one_template_are_grouped_and_their_pairs_refused(monkeypatch):
+def test_texts_of_one_template_are_grouped():
     texts = [f"{LONG} says ticket {i}" for i in range(500)]
     assert set(datasets.near_duplicate_groups(texts)) == {0}
-    monkeypatch.setattr(datasets.near_duplicates, "_MAX_CANDIDATES", 1000)
-    with pytest.raises(datasets.DataError, match="more than 1,000 pairs may be similar: the texts follow a template"):
-        datasets.near_duplicate_pairs(texts)
 
 
 @pytest.mark.parametrize(("one", "other"), [("कि", "की"), ("กิน", "กีน"), ("resumé", "resume")])

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import re
 import zipfile
@@ -8,10 +9,16 @@ import pandas as pd
 import pytest
 
 from helpers import datasets
-from helpers.datasets import loading
-from helpers.datasets.reviews import imdb_parts
+from helpers.datasets import registry
+from helpers.datasets.reading import RawFile
 
-LABELS = list(datasets.JIGSAW_LABELS)
+LABELS = list(datasets.loading.JIGSAW_LABELS)
+
+
+def git_hash(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 REAL = os.environ.get("COURSE_DATA")
 needs_real = pytest.mark.skipif(not REAL, reason="set COURSE_DATA to a folder with the real data")
 
@@ -110,15 +117,17 @@ def test_jigsaw_as_kaggle_ships_it_in_every_wrapping(comments_file, tmp_path, mo
 def test_a_whole_kaggle_file_is_recognised_by_its_hash(comments_file, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     path = comments_file("jigsaw/train.csv")
-    blob = datasets.reading.read_file(path).git_blob_hash()
-    monkeypatch.setitem(loading.JIGSAW_HASHES, blob, "train.csv")
+    written = path.read_bytes()
+    published = registry.PUBLISHED["train.csv"]._replace(git_hash=git_hash(written))
+    monkeypatch.setitem(registry.PUBLISHED, "train.csv", published)
     assert datasets.load_comments("jigsaw").attrs["source"] == "Jigsaw train.csv, whole: 4 rows"
 
 
-def test_the_hash_is_gits(tmp_path):
-    path = tmp_path / "hello.csv"
-    path.write_bytes(b"hello\n")
-    assert datasets.reading.read_file(path).git_blob_hash() == "ce013625030ba8dba906f756967f9e9ca394464a"
+def test_the_hash_is_gits(monkeypatch):
+    hello = registry.Published("hello", 1, "ce013625030ba8dba906f756967f9e9ca394464a")
+    monkeypatch.setitem(registry.PUBLISHED, "hello.csv", hello)
+    assert registry.is_whole(RawFile("hello.csv", b"hello\n"), "hello.csv")
+    assert not registry.is_whole(RawFile("hello.csv", b"hello"), "hello.csv")
 
 
 def test_jigsaws_test_labels_of_minus_one_become_nan(comments_file, tmp_path, monkeypatch):
@@ -128,7 +137,7 @@ def test_jigsaws_test_labels_of_minus_one_become_nan(comments_file, tmp_path, mo
     frame = datasets.load_comments("jigsaw", subset="test")
     assert frame["toxic"].dtype == np.float32
     np.testing.assert_array_equal(frame[LABELS].isna().all(axis=1), [True, False, False, True])
-    assert frame.attrs["source"] == "part of Jigsaw test.csv: 4 rows"
+    assert frame.attrs["source"] == "part of Jigsaw test.csv, which has 153,164 rows: 4 rows"
 
 
 def test_the_bundled_reviews_have_the_same_contract():
@@ -191,7 +200,7 @@ def test_swapped_parts_of_imdb_are_told_by_their_texts(tmp_path):
 
 
 def test_landmarks_are_in_no_review_of_the_sample():
-    assert imdb_parts(datasets.load_reviews()["comment_text"]) == {}
+    assert registry.imdb_parts(datasets.load_reviews()["comment_text"]) == {}
 
 
 def test_the_inventory_says_what_is_here_and_how_to_get_the_rest(comments_file, tmp_path, monkeypatch):

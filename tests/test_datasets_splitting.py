@@ -5,7 +5,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from helpers import datasets
 
-LABELS = list(datasets.JIGSAW_LABELS)
+LABELS = list(datasets.loading.JIGSAW_LABELS)
 
 
 def table(positives: np.ndarray, texts=None) -> pd.DataFrame:
@@ -16,7 +16,7 @@ def table(positives: np.ndarray, texts=None) -> pd.DataFrame:
     return datasets.as_comments(frame, labels=names)
 
 
-def assert_partition(parts: datasets.Split, frame: pd.DataFrame):
+def assert_partition(parts: datasets.splitting.Split, frame: pd.DataFrame):
     ids = [row for part in parts for row in part["id"]]
     assert len(ids) == len(frame)
     assert set(ids) == set(frame["id"])
@@ -25,7 +25,7 @@ def assert_partition(parts: datasets.Split, frame: pd.DataFrame):
         assert part.index.tolist() == list(range(len(part)))
 
 
-def assert_shares(parts: datasets.Split, frame: pd.DataFrame, shares, tolerance_rare=3.0, tolerance=0.01):
+def assert_shares(parts: datasets.splitting.Split, frame: pd.DataFrame, shares, tolerance_rare=3.0, tolerance=0.01):
     for label in datasets.label_names(frame):
         count = frame[label].sum()
         allowed = max(tolerance_rare, tolerance * count)
@@ -210,7 +210,7 @@ def test_group_names_are_not_turned_into_text():
     frame = table(np.ones((100, 1)))
     parts = datasets.split(frame, valid=0, test=0.5, groups=[1, "1"] * 50)
     assert {len(parts.train), len(parts.test)} == {50}
-    with pytest.raises(datasets.DataError, match="a group name is of a kind that cannot be compared"):
+    with pytest.raises(datasets.DataError, match="a group name cannot be compared"):
         datasets.split(frame, groups=[["a", "b"]] * 100)
 
 

@@ -11,7 +11,7 @@ import pytest
 from make_sample import write
 
 from helpers import config, datasets, evaluation
-from helpers.datasets.loading import IDENTITY_ROWS
+from helpers.datasets.registry import PUBLISHED
 from tools.grammar.templates import RULES, fill, make
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +112,7 @@ def test_the_bundled_file_loads(monkeypatch, tmp_path):
     frame = datasets.load_templates()
     assert list(frame) == ["id", "comment_text", "toxic", "group"]
     assert frame["toxic"].dtype == "int8"
-    assert frame.attrs["source"] == "bundled templates: 1,920 rows"
+    assert frame.attrs["source"] == "bundled sample: 1,920 rows"
     monkeypatch.setattr(config, "bundled_folders", lambda: [tmp_path])
     with pytest.raises(FileNotFoundError, match=r"git checkout data/identity_templates\.csv"):
         datasets.load_templates()
@@ -170,13 +170,17 @@ def test_the_term_is_told_by_its_place_in_the_sentence(identity):
     ]  # fmt: skip
     assert frame["toxic"].tolist() == [0, 1, 0, 1, 0, 1, 1]
     assert list(frame) == ["id", "comment_text", "toxic", "group", "template"]
-    assert frame.attrs["source"] == "part of the 76,564 identity templates: 7 rows"
+    assert frame.attrs["source"] == "part of bias_madlibs_77k, which has 76,564 rows: 7 rows"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("hug bakers,NOT_BAD", "hug bakers,GOOD", "row 1: column Label holds 'GOOD' where it is BAD or NOT_BAD"),
+        (
+            "hug bakers,NOT_BAD",
+            "hug bakers,GOOD",
+            "row 1: column Label holds 'GOOD' .* 'bad' or 'not_bad'",
+        ),
         ("destroy night owls", "destroy", "row 2: the text is no sentence of template 'verb_adj'"),
         ("am_hate_adj", "other", "row 3: the text is no sentence of template 'other'.*known are verb_adj, am_hate_adj"),
         ("Text,", "Words,", "missing column Text"),
@@ -203,7 +207,7 @@ def test_without_the_file_it_says_where_it_looked_and_where_it_can_be_had(identi
 )
 def test_the_published_set_has_the_same_terms_in_every_template():
     frame = datasets.load_templates("identity", keep=["template"])
-    assert frame.attrs["source"] == f"identity templates, whole: {IDENTITY_ROWS:,} rows"
+    assert frame.attrs["source"] == f"bias_madlibs_77k, whole: {PUBLISHED['bias_madlibs_77k.csv'].rows:,} rows"
     assert frame["toxic"].mean() == 0.5
     kinds = frame.groupby("template")["group"].agg(frozenset)
     occupations = kinds.pop("you_occupation")

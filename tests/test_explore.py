@@ -27,7 +27,7 @@ from helpers import datasets, evaluation, metrics, plots, widgets
 from helpers.widgets.figures import ThresholdPicture, company_picture
 from helpers.widgets.rendering import png
 
-LABELS = list(datasets.JIGSAW_LABELS)
+LABELS = list(datasets.loading.JIGSAW_LABELS)
 CUTS = [0.3, 0.1, 0.25, np.inf, 0.2, 0.05]
 KERNEL = """import sys, types
 import numpy as np, pandas as pd

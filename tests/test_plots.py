@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 
 from helpers import datasets, plots
 
-LABELS = list(datasets.JIGSAW_LABELS)
+LABELS = list(datasets.loading.JIGSAW_LABELS)
 
 
 @pytest.fixture(autouse=True)

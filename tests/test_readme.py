@@ -55,7 +55,7 @@ def names(folder):
 def test_the_blocks_need_nothing_but_each_other(names, folder):
     assert len(blocks("python")) == 6
     labels = ["rude", "question"]
-    assert not set(labels) & set(datasets.JIGSAW_LABELS)
+    assert not set(labels) & set(datasets.loading.JIGSAW_LABELS)
     assert names["saved"].labels == list(names["tuned"].index) == names["predictor"].labels == labels
     assert len(names["comments"]) == 600
     assert (folder / "runs" / "mine" / "last.pt").is_file()

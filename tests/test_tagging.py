@@ -34,7 +34,7 @@ def parts():
     return train, valid, test
 
 
-LABELS = list(datasets.JIGSAW_LABELS)
+LABELS = list(datasets.loading.JIGSAW_LABELS)
 
 
 def data_of(parts, encoder, **options):

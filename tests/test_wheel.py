@@ -32,7 +32,7 @@ from helpers import config, datasets, metrics
 
 quick: config.Profile = config.profile("quick")
 comments = datasets.subsample(datasets.load_comments(quick.comments), 100)
-parts: datasets.Split = datasets.split(comments, groups="near-duplicates")
+parts: datasets.splitting.Split = datasets.split(comments, groups="near-duplicates")
 labels: list[str] = datasets.label_names(parts.train)
 score: float = metrics.mean_auc(parts.test[labels], parts.test[labels] / 2)
 """

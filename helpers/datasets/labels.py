@@ -1,13 +1,13 @@
 """Which columns of a table are its text and its labels: named once, carried in `DataFrame.attrs`, never guessed."""
 
 import html
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from helpers.arguments import check_choice, check_count, is_numeric
+from helpers.arguments import check_choice, check_count, check_names, check_table, is_numeric
 from helpers.datasets.reading import DataError, rows_in_words
 from helpers.text import mask
 
@@ -57,24 +57,36 @@ def as_comments(
         (['rude'], [0, 1])
     """
     names, column = label_names(frame, labels), text_column(frame, text)
-    check_choice("on_empty", on_empty, ("error", "drop"))
     if column in names:
         raise DataError(f"column {column!r} cannot be both the text and a label: correct text= or labels=")
-    texts = frame[column]
-    empty = texts.map(lambda cell: isinstance(cell, str) and not cell.strip()).to_numpy(dtype=bool)
+    return validated(frame, text=column, labels=names, on_empty=on_empty, allow_unknown=allow_unknown)
+
+
+def validated(
+    frame: pd.DataFrame,
+    *,
+    text: Hashable,
+    labels: Sequence[Hashable],
+    on_empty: OnEmpty,
+    allow_unknown: bool,
+    file: str = "",
+) -> pd.DataFrame:
+    """Check texts and labels and name their columns in a copy; DataError names file, row and column."""
+    check_choice("on_empty", on_empty, ("error", "drop"))
+    values = {name: label_values(frame[name], name, file=file, allow_unknown=allow_unknown) for name in labels}
+    cells = frame[text].tolist()
+    empty = np.array([isinstance(cell, str) and not cell.strip() for cell in cells], dtype=bool)
     if on_empty == "drop":
-        empty = empty | texts.isna().to_numpy(dtype=bool)
-        frame = frame[~empty]
+        empty |= frame[text].isna().to_numpy(dtype=bool)
     elif empty.any():
-        raise DataError(f"{rows_in_words(np.flatnonzero(empty))}: column {column} is empty; pass on_empty='drop'")
-    comment_texts(frame, column)
-    if frame.empty:
-        raise DataError("no row has a text")
-    values = {name: label_values(frame[name], name, allow_unknown=allow_unknown) for name in names}
-    result = frame.copy()
-    for name in names:
-        result[name] = as_stored(values[name])
-    return named(result, text=column, labels=names)
+        raise DataError(f"{file}{rows_in_words(np.flatnonzero(empty))}: column {text} is empty; pass on_empty='drop'")
+    _check_texts(["" if is_empty else cell for cell, is_empty in zip(cells, empty, strict=True)], text)
+    if empty.all():
+        raise DataError(f"{file}no row has a text")
+    result = (frame[~empty] if empty.any() else frame).copy()
+    for name in labels:
+        result[name] = as_stored(values[name][~empty])
+    return named(result, text=text, labels=labels)
 
 
 def label_names(frame: pd.DataFrame, labels: Iterable[str] | None = None) -> list[Any]:
@@ -98,17 +110,16 @@ def label_names(frame: pd.DataFrame, labels: Iterable[str] | None = None) -> lis
         >>> datasets.label_names(comments.assign(long=comments["comment_text"].str.len() > 500))[-1]
         'identity_hate'
     """
-    check_frame(frame)
+    check_table("frame", frame, empty=True)
     carried = labels is None
     if carried and (labels := frame.attrs.get("labels")) is None:
         raise DataError(f"the table does not say which of its columns are labels. {_way_out(frame)}")
-    names = column_list("labels", labels)
-    if not names:
-        raise DataError(f"labels=[]: expected at least one label column. {_way_out(frame)}")
-    if absent := [name for name in names if not _holds(frame, name)]:
+    names = check_names("labels", labels)
+    columns = [_named_column(frame, name) for name in names]
+    if absent := [name for name, column in zip(names, columns, strict=True) if column is None]:
         reason = "were dropped or renamed" if carried else "are no columns"
         raise DataError(f"labels {absent} {reason}: the table has {list(frame.columns)}. {_way_out(frame)}")
-    return [frame.columns.tolist()[_place(frame, name)] for name in names]  # NumPy's numbers are no JSON
+    return columns
 
 
 def text_column(frame: pd.DataFrame, text: str | None = None) -> Any:  # noqa: ANN401
@@ -120,29 +131,33 @@ def text_column(frame: pd.DataFrame, text: str | None = None) -> Any:  # noqa: A
     Examples:
         >>> import pandas as pd
         >>> from helpers import datasets
-        >>> datasets.text_column(datasets.load_comments())
+        >>> datasets.labels.text_column(datasets.load_comments())
         'comment_text'
-        >>> datasets.text_column(pd.DataFrame({"body": ["Hello"]}))
+        >>> datasets.labels.text_column(pd.DataFrame({"body": ["Hello"]}))
         Traceback (most recent call last):
             ...
         helpers.datasets.reading.DataError: no text column 'comment_text': the table has ['body']. Name it with text=...
     """
-    check_frame(frame)
+    check_table("frame", frame, empty=True)
     name = text if text is not None else frame.attrs.get("text", TEXT)
-    if not _holds(frame, name):
+    column = _named_column(frame, name)
+    if column is None:
         raise DataError(f"no text column {name!r}: the table has {list(frame.columns)}. Name it with text=...")
-    return frame.columns.tolist()[_place(frame, name)]
+    return column
 
 
 def comment_texts(frame: pd.DataFrame, text: str | None = None) -> list[str]:
-    """Return the texts of a table; DataError names rows whose cell is missing or no text."""
+    """Split off the texts of a table; DataError names rows whose cell is missing or no text."""
     column = text_column(frame, text)
-    texts = frame[column].tolist()
-    if bad := [row for row, cell in enumerate(texts) if not isinstance(cell, str)]:
-        missing = pd.isna(frame[column].iloc[bad[0]])
-        result = "has no text" if missing is True else f"holds {texts[bad[0]]!r:.50} where a text is expected"
-        raise DataError(f"{rows_in_words(bad)}: column {column} {result}; fill or drop such rows")
-    return texts
+    return _check_texts(frame[column].tolist(), column)
+
+
+def _check_texts(cells: list[Any], name: object) -> list[str]:
+    if bad := [row for row, cell in enumerate(cells) if not isinstance(cell, str)]:
+        is_missing = pd.isna(cells[bad[0]]) is True
+        what = "has no text" if is_missing else f"holds {cells[bad[0]]!r:.50} where a text is expected"
+        raise DataError(f"{rows_in_words(bad)}: column {name} {what}; fill or drop such rows")
+    return cells
 
 
 def label_matrix(
@@ -165,7 +180,7 @@ def label_matrix(
         >>> import pandas as pd
         >>> from helpers import datasets
         >>> frame = pd.DataFrame({"rude": pd.array([True, None], dtype="boolean"), "late": ["0", "1"]})
-        >>> datasets.label_matrix(frame, ["rude", "late"]).tolist()
+        >>> datasets.labels.label_matrix(frame, ["rude", "late"]).tolist()
         [[1.0, 0.0], [nan, 1.0]]
     """
     names = label_names(frame, labels)
@@ -173,30 +188,43 @@ def label_matrix(
 
 
 def label_values(
-    column: pd.Series, name: object, *, place: str = "", first: int = 0, allow_unknown: bool = False
+    column: pd.Series,
+    name: object,
+    *,
+    file: str = "",
+    first: int = 0,
+    allow_unknown: bool = False,
+    words: Mapping[str, float] | None = None,
 ) -> np.ndarray:
-    """Return a label column of any type as (N,) float32 of 0, 1 and NaN.
+    """Parse a label column of any type to (N,) float32 of 0, 1 and NaN.
+
+    Args:
+        column: N cells.
+        name: of the column, for messages.
+        file: what messages begin with.
+        first: row number of the first cell, for messages.
+        allow_unknown: accept -1 and empty texts as unknown, beside missing cells.
+        words: further words, in lower case, that mean 0 or 1.
 
     Raises:
-        DataError: another value; the message begins with `place`, the name of a file, and names row and column, the
-            rows being counted from `first`.
+        DataError: another value; the message names row and column.
     """
     missing = column.isna().to_numpy(dtype=bool)
     if is_numeric(column):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         unknown = values == -1
     else:
-        words = column.astype(object).where(~missing, "0").astype(str).str.strip().str.lower()
-        values = words.map(_LABEL_WORDS).to_numpy(dtype=np.float64)
-        unknown = words.isin(_UNKNOWN_WORDS).to_numpy(dtype=bool)
+        cells = column.astype(object).where(~missing, "0").astype(str).str.strip().str.lower()
+        values = cells.map(_LABEL_WORDS | dict(words or {})).to_numpy(dtype=np.float64)
+        unknown = cells.isin(_UNKNOWN_WORDS).to_numpy(dtype=bool)
     bad = np.flatnonzero(~(np.isin(values, (0, 1)) | missing | (unknown & allow_unknown)))
     if len(bad):
+        cell = str(column.iloc[bad[0]]).strip()
+        message = f"{file}{rows_in_words(bad + first)}: column {name} holds {cell!r} where a label is"
+        if words:
+            raise DataError(f"{message} {' or '.join(map(repr, words))} (or 0 or 1)")
         hint = "; pass allow_unknown=True if it marks an unknown label" if unknown[bad[0]] else ""
-        result = str(column.iloc[bad[0]]).strip()
-        raise DataError(
-            f"{place}{rows_in_words(bad + first)}: column {name} holds {result!r} where a label is 0 or 1{hint}. "
-            f"If {name} is no label, name the label columns with labels=[...]"
-        )
+        raise DataError(f"{message} 0 or 1{hint}. If {name} is no label, name the label columns with labels=[...]")
     return np.where(missing | unknown, np.nan, values).astype(np.float32)
 
 
@@ -211,12 +239,6 @@ def named(frame: pd.DataFrame, *, text: Hashable, labels: Iterable[Any]) -> pd.D
     return frame
 
 
-def check_frame(frame: object, name: str = "frame") -> None:
-    """Raise DataError unless the argument is a DataFrame."""
-    if not isinstance(frame, pd.DataFrame):
-        raise DataError(f"{name}: expected a pandas DataFrame, got {type(frame).__name__}")
-
-
 def refuse_other_rows(frame: pd.DataFrame, name: str, values: object) -> None:
     """Raise DataError where a Series has another index than the table, so that its rows may be in another order."""
     if isinstance(values, pd.Series) and not values.index.equals(frame.index):
@@ -226,30 +248,14 @@ def refuse_other_rows(frame: pd.DataFrame, name: str, values: object) -> None:
         )
 
 
-def column_list(name: str, value: Iterable[Any] | None) -> list[Any]:
-    """Return column names as a list; DataError where one name is passed, a set, or a name twice."""
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) != 1:
-        raise DataError(f"{name}={value!r}: expected a list of column names, such as {name}=[{value!r}]")
-    if isinstance(value, set | frozenset):
-        raise DataError(f"{name}={value!r}: a set has no order; pass a list of column names")
-    names = list(value)
-    if not all(isinstance(one, Hashable) for one in names):
-        raise DataError(f"{name}={value!r}: expected a flat list of column names")
-    if twice := [one for one in dict.fromkeys(names) if names.count(one) > 1]:
-        raise DataError(f"{name}: {twice} named twice; name each column once")
-    return names
-
-
-def _holds(frame: pd.DataFrame, name: object) -> bool:
-    return isinstance(name, Hashable) and name in frame.columns
-
-
-def _place(frame: pd.DataFrame, name: Any) -> int:  # noqa: ANN401
-    """The position of a column; DataError where several have its name."""
+def _named_column(frame: pd.DataFrame, name: object) -> Any:  # noqa: ANN401
+    """The name of a column as plain Python, which JSON can hold; None where the table has no such column."""
+    if not isinstance(name, Hashable) or name not in frame.columns:
+        return None
     index = frame.columns.get_loc(name)
     if not isinstance(index, int):
         raise DataError(f"column {name!r} appears more than once in the table; rename or drop one")
-    return index
+    return frame.columns.tolist()[index]
 
 
 def _way_out(frame: pd.DataFrame) -> str:
@@ -267,26 +273,24 @@ def _could_be_label(column: pd.Series) -> bool:
 
 
 def check_columns(
-    name: str, found: Sequence[str] | pd.Index, needed: Sequence[str], others: Sequence[str] | pd.Index = ()
+    file: str, columns: Sequence[str] | pd.Index, needed: Sequence[str], others: Sequence[str] | pd.Index = ()
 ) -> None:
-    """Raise DataError unless `found` holds all of `needed` and nothing beyond them and `others`."""
-    missing = [c for c in needed if c not in found]
-    if missing:
+    """Raise DataError unless `columns` holds all of `needed` and nothing beyond them and `others`."""
+    if missing := [column for column in needed if column not in columns]:
         raise DataError(
-            f"{name}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)}; found {', '.join(map(str, found))}"
-            ". If a column has another name, say so with text=, id= or labels="
+            f"{file}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)}; found "
+            f"{', '.join(map(str, columns))}. If a column has another name, say so with text=, id= or labels="
         )
-    extra = [str(c) for c in found if c not in needed and c not in others]
-    if extra:
+    if extra := [str(column) for column in columns if column not in needed and column not in others]:
         raise DataError(
-            f"{name}: extra column{'s' * (len(extra) > 1)} {', '.join(extra)}: "
+            f"{file}: extra column{'s' * (len(extra) > 1)} {', '.join(extra)}: "
             "name them in keep=[...] to carry them along, or in drop=[...]"
         )
 
 
 def tidy(
     frame: pd.DataFrame,
-    name: str,
+    file: str,
     *,
     text: str,
     id_column: str | None,
@@ -296,48 +300,31 @@ def tidy(
     allow_unknown: bool = False,
 ) -> pd.DataFrame:
     """Check ids, texts and labels, name the columns and put them in order. Raises DataError with file and row."""
-    if on_empty not in ("error", "drop"):
-        raise DataError(f"on_empty={on_empty!r}: choose 'error' or 'drop'")
-    columns = ["id", "comment_text", *labels, *keep]
+    columns = ["id", TEXT, *labels, *keep]
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         raise DataError(
-            f"{name}: {', '.join(twice)} would appear twice in the table of id, comment_text, labels and keep; "
+            f"{file}: {', '.join(twice)} would appear twice in the table of id, comment_text, labels and keep; "
             "rename the column in the file, or leave it out with drop=[...]"
         )
-    checked = {
-        "id": _ids(frame, name, id_column),
-        "comment_text": frame[text],
-        **{label: _labels(frame[label], label, name, allow_unknown) for label in labels},
-        **{column: frame[column] for column in keep},
-    }
-    result = pd.DataFrame(checked)
-    empty = np.flatnonzero(result["comment_text"].str.strip().eq("").to_numpy(dtype=bool))
-    if len(empty) and on_empty == "error":
-        raise DataError(
-            f"{name}: {rows_in_words(empty)}: column {text} is empty. Mend the file, or pass on_empty='drop'"
-        )
-    if len(empty) == len(result):
-        raise DataError(f"{name}: no row has a text")
-    result = result.drop(index=empty.tolist()).reset_index(drop=True) if len(empty) else result
-    return named(result, text=TEXT, labels=labels)
+    ids = _ids(frame, file, id_column)
+    options: dict[str, Any] = {"on_empty": on_empty, "allow_unknown": allow_unknown, "file": f"{file}: "}
+    rows = validated(frame, text=text, labels=labels, **options)
+    checked = {"id": ids[rows.index], TEXT: rows[text]} | {column: rows[column] for column in (*labels, *keep)}
+    return named(pd.DataFrame(checked).reset_index(drop=True), text=TEXT, labels=labels)
 
 
-def _labels(column: pd.Series, label: str, name: str, allow_unknown: bool) -> np.ndarray:
-    return as_stored(label_values(column, label, place=f"{name}: ", allow_unknown=allow_unknown))
-
-
-def _ids(frame: pd.DataFrame, name: str, column: str | None) -> pd.Series:
+def _ids(frame: pd.DataFrame, file: str, column: str | None) -> pd.Series:
     numbers = pd.Series(np.arange(1, len(frame) + 1).astype(str), index=frame.index).str.zfill(len(str(len(frame))))
     if column is None:
         return "row-" + numbers
     ids = frame[column].where(frame[column].ne(""), "row-" + numbers)
-    repeated = np.flatnonzero(ids.duplicated(keep=False).to_numpy())
-    if len(repeated):
-        first = ids.iloc[repeated[0]]
-        same = np.flatnonzero(ids.eq(first).to_numpy())
+    repeated = ids.duplicated(keep=False)
+    if repeated.any():
+        first = ids[repeated].iloc[0]
         raise DataError(
-            f"{name}: column {column}: id {first!r} stands in {rows_in_words(same)}; {len(repeated):,} rows share "
-            f"their id with another. Remove the repeats, or number the rows with id=None, drop=[{column!r}]"
+            f"{file}: column {column}: id {first!r} stands in {rows_in_words(np.flatnonzero(ids.eq(first)))}; "
+            f"{repeated.sum():,} rows share their id with another. Remove the repeats, or number the rows with "
+            f"id=None, drop=[{column!r}]"
         )
     return ids
 
@@ -373,7 +360,7 @@ def as_html(
         <ul ...><li><b>toxic</b> <span ...>&lt;b&gt;Fool!&lt;/b&gt;</span></li></ul>
     """
     check_count("most", most)
-    names = [] if labels is None else column_list("labels", labels)
+    names = [] if labels is None else check_names("labels", labels)
     verdicts = [_verdict(row, names) for row in label_matrix(frame, names)] if names else [""] * len(frame)
     items = []
     for verdict, whole in zip(verdicts, comment_texts(frame, text), strict=True):

@@ -1,6 +1,6 @@
-"""Load tables of comments: the bundled sample, Kaggle's Jigsaw files as they come, any CSV with other labels."""
+"""Load tables of comments, reviews and templates: the bundled samples, the published files, a CSV file of your own."""
 
-import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,30 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from helpers import config
-from helpers.arguments import check_count, check_path
-from helpers.datasets.labels import OnEmpty, check_columns, check_frame, column_list, tidy
-from helpers.datasets.reading import DataError, RawFile, find_file, parse_csv, read_file, rows_in_words
+from helpers.arguments import check_choice, check_names, check_path
+from helpers.datasets.labels import TEXT, OnEmpty, check_columns, label_values, tidy
+from helpers.datasets.reading import DataError, RawFile, parse_csv, read_file, rows_in_words
+from helpers.datasets.registry import IMDB_ROWS, bundled_file, imdb_parts, origin, part_of, read_real_file
 
 JIGSAW_LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
-JIGSAW_ROWS = 159_571
-JIGSAW_HASHES = {
-    "7c2081f2e2f02d79d354c359a41e84bcec7cc92f": "train.csv",
-    "8b736d48a6983c68249611f52a6fd6ca57f7967d": "test.csv",
-}
-_OUTER_ZIP = "jigsaw-toxic-comment-classification-challenge.zip"
-_OWN_DEFAULTS: dict[str, Any] = {
-    "labels": None,
-    "text": "comment_text",
-    "id": "id",
-    "drop": [],
-    "allow_unknown": False,
-    "encoding": "utf-8",
-}
-_ADVICE = (
-    "Fetch it with your own Kaggle account: python -m helpers download jigsaw\n"
-    "or put Kaggle's files into data/jigsaw/, or name a folder that holds jigsaw/ in COURSE_DATA"
-)
+_IN_MEMORY = "; datasets.as_comments names the columns of a table in memory"
 
 
 def load_comments(
@@ -87,105 +70,48 @@ def load_comments(
             ...
         helpers.datasets.reading.DataError: mine.csv: row 2: column rude holds 'maybe' where a label is 0 or 1. ...
     """
-    if not isinstance(source, str):
-        hint = "; datasets.as_comments names the columns of a table in memory"
-        source = check_path("source", source, hint if isinstance(source, pd.DataFrame) else "")
-    for name, column in {"text": text, "id": "" if id is None else id}.items():
-        if not isinstance(column, str):
-            raise DataError(f"{name}={column!r}: expected the name of a column")
-    keep, drop = column_list("keep", keep), column_list("drop", drop)
-    labels = labels if labels is None else column_list("labels", labels)
-    options: dict[str, Any] = {"keep": keep, "on_empty": on_empty}
-    own = {"labels": labels, "text": text, "id": id, "drop": drop, "allow_unknown": allow_unknown, "encoding": encoding}
-    if source in ("sample", "jigsaw") and (changed := [name for name in own if own[name] != _OWN_DEFAULTS[name]]):
-        raise DataError(f"{', '.join(changed)} cannot be set for {source!r}, whose columns are known; leave it out")
+    check_path("source", source, _IN_MEMORY)
+    if not isinstance(text, str) or not isinstance(id, str | None):
+        raise DataError(f"text={text!r}, id={id!r}: expected the name of a column")
+    keep, drop = check_names("keep", keep, empty=True), check_names("drop", drop, empty=True)
+    labels = labels if labels is None else check_names("labels", labels)
     if source != "jigsaw" and subset != "train":
         raise DataError(f"subset={subset!r} goes with 'jigsaw' only, which has two files")
+    if source in ("sample", "jigsaw"):
+        is_set = {"labels": labels is not None, "text": text != TEXT, "id": id != "id", "drop": bool(drop)}
+        is_set |= {"allow_unknown": allow_unknown, "encoding": encoding != "utf-8"}
+        if changed := [name for name in is_set if is_set[name]]:
+            raise DataError(f"{', '.join(changed)} cannot be set for {source!r}, whose columns are known; leave it out")
+        labels, drop = JIGSAW_LABELS, ["train_row", "part"]
+    if check_choice("subset", subset, ("train", "test")) == "test":
+        return _load_jigsaw_test(keep, on_empty)
+    raw, title = _find(source, "comments.csv", "jigsaw", "train.csv")
+    roles = [column for column in (id, text) if column]
+    frame = parse_csv(raw, text_columns=roles, encoding=encoding)
+    if labels is None:
+        labels = [column for column in frame.columns if column not in (*roles, *keep, *drop)]
+    check_columns(raw.name, frame.columns, [*roles, *labels, *keep], drop)
+    if not labels:
+        raise DataError(f"{raw.name}: no label column beside {', '.join(roles)}")
+    options: dict[str, Any] = {"keep": keep, "on_empty": on_empty, "allow_unknown": allow_unknown}
+    return _told(tidy(frame, raw.name, text=text, id_column=id, labels=labels, **options), title)
+
+
+def _find(source: str | Path, sample: str, folder: str, published: str) -> tuple[RawFile, str]:
+    """Read the file that a source names: the bundled sample, the published file, or one of the reader's own."""
+    check_path("source", source, _IN_MEMORY)
     if source == "sample":
-        path = find_file(
-            config.bundled_folders(),
-            ["comments.csv"],
-            "It is part of the course's repository: git checkout data/comments.csv",
-        )
-        return _load(read_file(path), "bundled sample", JIGSAW_LABELS, **options)
-    if source != "jigsaw":
-        raw = read_file(source)
-        frame = parse_csv(raw, text_columns=[c for c in (id, text) if c], encoding=encoding)
-        roles = [c for c in (id, text) if c]
-        if labels is None:
-            labels = [c for c in frame.columns if c not in (*roles, *keep, *drop)]
-        check_columns(raw.name, frame.columns, [*roles, *labels, *keep], drop)
-        if not labels:
-            raise DataError(f"{raw.name}: no label column beside {', '.join(roles)}")
-        names: dict[str, Any] = {"text": text, "id_column": id, "labels": labels, "allow_unknown": allow_unknown}
-        return _told(tidy(frame, raw.name, **names, **options), Path(source).name)
-    if subset == "train":
-        return _load(_jigsaw_file("train.csv"), "Jigsaw", JIGSAW_LABELS, **options)
-    if subset == "test":
-        return _load_jigsaw_test(**options)
-    raise DataError(f"subset {subset!r} does not exist: Jigsaw has 'train' and 'test'")
-
-
-def subsample(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.DataFrame:
-    """Draw at most so many rows at random; those drawn keep the order that they have in the table.
-
-    Args:
-        comments: a table with any columns and any index; `attrs["source"]` says what was drawn.
-        rows: how many at most; None for all.
-        seed: of the draw.
-
-    Returns:
-        The rows drawn, numbered from 0; the table itself where it has no more rows than that.
-
-    Raises:
-        ValueError: rows below 1 or no whole number.
-
-    Examples:
-        >>> from helpers import datasets
-        >>> few = datasets.subsample(datasets.load_comments(), 100)
-        >>> len(few), few.attrs["source"]
-        (100, 'bundled sample: 8,000 rows, 100 of them drawn')
-    """
-    check_frame(comments, "comments")
-    seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
-    if rows is None or len(comments) <= check_count("rows", rows):
-        return comments
-    positions = pd.RangeIndex(len(comments)).to_series().sample(rows, random_state=seed).sort_values()
-    drawn = comments.iloc[positions.to_numpy()].reset_index(drop=True)
-    drawn.attrs["source"] = f"{comments.attrs.get('source', 'a table')}, {rows:,} of them drawn"
-    return drawn
-
-
-def _load(raw: RawFile, title: str, labels: Sequence[str], keep: Sequence[str], on_empty: OnEmpty) -> pd.DataFrame:
-    frame = parse_csv(raw, text_columns=["id", "comment_text"])
-    check_columns(raw.name, frame.columns, ["id", "comment_text", *labels, *keep], ["train_row", "part"])
-    result = tidy(frame, raw.name, text="comment_text", id_column="id", labels=labels, keep=keep, on_empty=on_empty)
-    return _told(result, _origin(raw, title, len(frame)))
-
-
-def _origin(raw: RawFile, title: str, rows: int) -> str:
-    if title != "Jigsaw":
-        return title
-    whole = JIGSAW_HASHES.get(raw.git_blob_hash())
-    return f"Jigsaw {whole}, whole" if whole else f"part of Jigsaw train.csv, which has {JIGSAW_ROWS:,} rows"
-
-
-def _told(frame: pd.DataFrame, origin: str) -> pd.DataFrame:
-    frame.attrs["source"] = f"{origin}: {len(frame):,} rows"
-    return frame
-
-
-def _jigsaw_file(name: str) -> RawFile:
-    folders = [folder / "jigsaw" for folder in config.data_folders()]
-    path = find_file(folders, [name, f"{name}.zip", _OUTER_ZIP], _ADVICE)
-    return read_file(path, member=name if path.suffix == ".zip" else None)
+        return read_file(bundled_file(sample)), "bundled sample"
+    if source == folder:
+        raw = read_real_file(folder, published)
+        return raw, origin(raw, published)
+    return read_file(source), Path(source).name
 
 
 def _load_jigsaw_test(keep: Sequence[str], on_empty: OnEmpty) -> pd.DataFrame:
-    texts, answers = _jigsaw_file("test.csv"), _jigsaw_file("test_labels.csv")
-    comments = parse_csv(texts, text_columns=["id", "comment_text"])
-    check_columns(texts.name, comments.columns, ["id", "comment_text", *keep])
-    labels = parse_csv(answers, text_columns=["id"])
+    texts, answers = read_real_file("jigsaw", "test.csv"), read_real_file("jigsaw", "test_labels.csv")
+    comments, labels = parse_csv(texts, text_columns=["id", TEXT]), parse_csv(answers, text_columns=["id"])
+    check_columns(texts.name, comments.columns, ["id", TEXT, *keep])
     check_columns(answers.name, labels.columns, ["id", *JIGSAW_LABELS])
     unmatched = set(comments["id"]) ^ set(labels["id"])
     if unmatched or len(comments) != len(labels):
@@ -195,28 +121,102 @@ def _load_jigsaw_test(keep: Sequence[str], on_empty: OnEmpty) -> pd.DataFrame:
             f"stand in one of them only{example}. Both must come from the same download"
         )
     frame = comments.merge(labels, on="id", validate="one_to_one")
-    result = tidy(
-        frame,
-        texts.name,
-        text="comment_text",
-        id_column="id",
-        labels=JIGSAW_LABELS,
-        keep=keep,
-        on_empty=on_empty,
-        allow_unknown=True,
-    )
-    whole = JIGSAW_HASHES.get(texts.git_blob_hash())
-    return _told(result, f"Jigsaw {whole}, whole" if whole else "part of Jigsaw test.csv")
+    options: dict[str, Any] = {"keep": keep, "on_empty": on_empty, "allow_unknown": True}
+    result = tidy(frame, texts.name, text=TEXT, id_column="id", labels=JIGSAW_LABELS, **options)
+    return _told(result, origin(texts, "test.csv"))
 
 
-IDENTITY_ROWS = 76_564
-IDENTITY_HASH = "e0a0d7233c3b724b3e8b56522486671ad20a66c3"
-_NAMES = ["bias_madlibs_77k.csv", "bias_madlibs_77k.csv.zip", "bias_madlibs_77k.zip"]
-_IDENTITY_ADVICE = (
-    "It is part of the public repository github.com/conversationai/unintended-ml-bias-analysis (Apache-2.0), among "
-    "its eval_datasets:\nput it, plain or zipped, into data/identity/, or name a folder that holds identity/ in "
-    "COURSE_DATA"
-)
+def _told(frame: pd.DataFrame, title: str) -> pd.DataFrame:
+    """Write into `attrs["source"]` what was loaded."""
+    frame.attrs["source"] = f"{title}: {len(frame):,} rows"
+    return frame
+
+
+def load_reviews(
+    source: str | Path = "sample",
+    *,
+    subset: str | None = None,
+    text: str = "review",
+    sentiment: str = "sentiment",
+    keep: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    on_empty: OnEmpty = "error",
+    encoding: str = "utf-8",
+) -> pd.DataFrame:
+    """Load and validate a table of reviews with one label: is the verdict positive?
+
+    Args:
+        source: `sample` (bundled, authored), `imdb` (looked for as `config.data_folders` says), or the path of a `.csv`
+            or `.zip` file of your own.
+        subset: `train` or `test`, where the file has a column `split`; None takes all rows.
+        text: the column that holds the text.
+        sentiment: the column that holds `positive` and `negative`, or 1 and 0.
+        keep: further columns to carry along, after the label.
+        drop: further columns to leave out.
+        on_empty: `error` or `drop` rows without text.
+        encoding: of the file.
+
+    Returns:
+        The columns that `load_comments` gives, with the single label `positive` (int8), so that every later function
+        takes comments and reviews alike. Ids are row numbers of the file unless it has a column `id`.
+        `attrs["source"]` says what was loaded.
+
+    Raises:
+        FileNotFoundError: no such file; the message says how to get it.
+        DataError: the file cannot be trusted, has no rows of that subset, or calls training rows of IMDB test rows (by
+            its column `split`, or by its name where it has none).
+
+    Examples:
+        >>> from helpers import datasets
+        >>> reviews = datasets.load_reviews()
+        >>> list(reviews.columns), round(float(reviews["positive"].mean()), 2)
+        (['id', 'comment_text', 'positive'], 0.5)
+    """
+    keep, drop = check_names("keep", keep, empty=True), check_names("drop", drop, empty=True)
+    raw, title = _find(source, "reviews.csv", "imdb", "imdb.csv")
+    frame = parse_csv(raw, text_columns=[text, sentiment, "id"], encoding=encoding)
+    optional = [column for column in ("id", "split") if column in frame.columns]
+    check_columns(raw.name, frame.columns, [text, sentiment, *keep], [*optional, *drop])
+    _refuse_swapped(frame, raw.name, text)
+    if "positive" in (text, *keep):
+        raise DataError(f"{raw.name}: the name 'positive' is taken by the label; rename that column in the file")
+    verdicts = label_values(frame[sentiment], sentiment, file=f"{raw.name}: ", words={"positive": 1, "negative": 0})
+    carried = [*keep, "split"] if subset and "split" in frame.columns and "split" not in keep else keep
+    options: dict[str, Any] = {"id_column": "id" if "id" in optional else None, "keep": carried, "on_empty": on_empty}
+    result = tidy(frame.assign(positive=verdicts), raw.name, text=text, labels=["positive"], **options)
+    if subset:
+        if "split" not in frame.columns:
+            raise DataError(f"{raw.name}: subset={subset!r} needs a column 'split', and there is none")
+        parts = ", ".join(sorted(map(str, result["split"].unique())))
+        result = result[result["split"].eq(subset)].reset_index(drop=True)
+        if result.empty:
+            raise DataError(f"{raw.name}: no row of subset {subset!r}; the column 'split' holds {parts}")
+    if source == "imdb":
+        whole = IMDB_ROWS * (1 if subset else 2)
+        title = part_of(f"IMDB {subset or 'train and test'}", whole, is_whole=len(result) == whole)
+    return _told(result.drop(columns=[column for column in carried if column not in keep]), title)
+
+
+def _refuse_swapped(frame: pd.DataFrame, name: str, text: str) -> None:
+    """IMDB's train and test rows are alike, as many and as many positive; only their texts tell that they were swapped.
+
+    Rows that were dealt anew, so that some are where they were, pass.
+    """
+    named = re.findall(r"(?<![a-z])(?:train|test)(?![a-z])", re.split(r"[/\\\\]", name)[-1].lower())
+    if "split" in frame.columns:
+        where, stated = "its column 'split'", frame["split"].astype(str).tolist()
+    elif len(named) == 1:
+        where, stated = "its name", named * len(frame)
+    else:
+        return
+    known = {row: part for row, part in imdb_parts(frame[text]).items() if stated[row] in ("train", "test")}
+    if known and all(stated[row] != part for row, part in known.items()):
+        row, part = next(iter(known.items()))
+        raise DataError(
+            f"{name}: row {row + 1} is a {part} row of IMDB, and {where} says {stated[row]!r}: the parts are swapped"
+        )
+
+
 # Where the term stands in the sentences of each template; it may be several words, all that varies beside it is one.
 _FRAMES = {
     "verb_adj": r"\S+ (.+)",
@@ -260,88 +260,36 @@ def load_templates(source: str | Path = "sample", *, keep: Sequence[str] = ()) -
         >>> templates.groupby("group")["toxic"].mean().unique().tolist()
         [0.5]
     """
-    keep = column_list("keep", keep)
-    raw, origin = _find(source)
-    texts = ["id", "comment_text", "group", "template"]
+    keep = check_names("keep", keep, empty=True)
+    raw, title = _find(source, "identity_templates.csv", "identity", "bias_madlibs_77k.csv")
+    texts = ["id", TEXT, "group", "template"]
     frame = _from_madlibs(raw) if source == "identity" else parse_csv(raw, text_columns=texts)
-    check_columns(raw.name, frame.columns, ["comment_text", "toxic", "group", *keep], frame.columns)
+    check_columns(raw.name, frame.columns, [TEXT, "toxic", "group", *keep], frame.columns)
     if len(empty := np.flatnonzero(frame["group"].str.strip().eq("").to_numpy(dtype=bool))):
         raise DataError(f"{raw.name}: {rows_in_words(empty)}: column group is empty; say which group the text names")
     kept = ["group", *(column for column in keep if column != "group")]
     id_column = "id" if "id" in frame.columns else None
-    result = tidy(frame, raw.name, text="comment_text", id_column=id_column, labels=["toxic"], keep=kept)
-    result.attrs["source"] = f"{origin}: {len(result):,} rows"
-    return result
-
-
-def _find(source: str | Path) -> tuple[RawFile, str]:
-    if source == "sample":
-        advice = "It is part of the course's repository: git checkout data/identity_templates.csv"
-        return read_file(find_file(config.bundled_folders(), ["identity_templates.csv"], advice)), "bundled templates"
-    if source == "identity":
-        raw = read_file(find_file([folder / "identity" for folder in config.data_folders()], _NAMES, _IDENTITY_ADVICE))
-        whole = raw.git_blob_hash() == IDENTITY_HASH
-        return raw, "identity templates, whole" if whole else f"part of the {IDENTITY_ROWS:,} identity templates"
-    return read_file(source), Path(source).name
+    return _told(tidy(frame, raw.name, text=TEXT, id_column=id_column, labels=["toxic"], keep=kept), title)
 
 
 def _from_madlibs(raw: RawFile) -> pd.DataFrame:
     """Columns `comment_text`, `toxic`, `template` and `group` from those of the published file."""
     frame = parse_csv(raw, text_columns=["Text", "Label", "Template"])
     check_columns(raw.name, frame.columns, ["Text", "Label", "Template"])
-    frame = frame.rename(columns={"Text": "comment_text", "Label": "toxic", "Template": "template"})
-    verdicts = frame["toxic"].map({"BAD": 1, "NOT_BAD": 0})
-    if len(bad := np.flatnonzero(verdicts.isna().to_numpy())):
-        result = frame["toxic"].iloc[bad[0]]
-        raise DataError(f"{raw.name}: {rows_in_words(bad)}: column Label holds {result!r} where it is BAD or NOT_BAD")
-    return frame.assign(toxic=verdicts.astype(np.int64), group=_terms(frame, raw.name))
+    verdicts = label_values(frame["Label"], "Label", file=f"{raw.name}: ", words={"bad": 1, "not_bad": 0})
+    frame = frame.rename(columns={"Text": TEXT, "Template": "template"}).assign(toxic=verdicts)
+    return frame.assign(group=_terms(frame, raw.name))
 
 
-def _terms(frame: pd.DataFrame, name: str) -> pd.Series:
-    """The term that each sentence is about, from the place that its template gives it."""
-    terms = pd.Series("", index=frame.index)
-    for template, pattern in _FRAMES.items():
-        of_template = frame["template"].eq(template)
-        texts = frame.loc[of_template, "comment_text"].str.strip()
-        terms[of_template] = texts.str.extract(rf"^{pattern}$", expand=False).fillna("").str.lower()
-    if len(bad := np.flatnonzero(terms.eq("").to_numpy())):
-        template = frame["template"].iloc[bad[0]]
+def _terms(frame: pd.DataFrame, name: str) -> list[str]:
+    """The term that each sentence is about, by where its template puts it."""
+    pairs = zip(frame["template"], frame[TEXT], strict=True)
+    found = [re.fullmatch(_FRAMES.get(template, "(?!)"), text.strip()) for template, text in pairs]
+    terms = ["" if match is None else match[1].lower() for match in found]
+    if "" in terms:
+        template = frame["template"].iloc[terms.index("")]
         raise DataError(
-            f"{name}: {rows_in_words(bad)}: the text is no sentence of template {template!r}, so its term cannot be "
-            f"told; templates known are {', '.join(_FRAMES)}"
+            f"{name}: {rows_in_words([row for row, term in enumerate(terms) if not term])}: the text is no sentence of "
+            f"template {template!r}, so its term is unknown; templates known are {', '.join(_FRAMES)}"
         )
     return terms
-
-
-N_FEATURES, LABELS = 12, ("a", "b", "c", "d", "e")
-SHA256 = "4fe27e79e33ed66b1b2a2e67c6a7efb03dfc8cf8c385d93229b057aa69124ee0"
-
-
-def load_synthetic() -> tuple[np.ndarray, np.ndarray]:
-    """Ten thousand rows with five labels that do not exclude each other, drawn by scikit-learn.
-
-    They are `make_multilabel_classification(n_samples=10_000, n_features=12, n_classes=5, n_labels=2, random_state=1)`,
-    stored in data/synthetic.csv because that call takes half a minute.
-
-    Returns:
-        Features (10000, 12) float64, counts; labels (10000, 5) int64 of 0 and 1.
-
-    Raises:
-        FileNotFoundError: the course's `data` folder is not there.
-        DataError: the file is not what it was.
-
-    Examples:
-        >>> from helpers import datasets
-        >>> features, labels = datasets.load_synthetic()
-        >>> features.shape, labels.shape, labels[0].tolist()
-        ((10000, 12), (10000, 5), [1, 1, 0, 1, 1])
-    """
-    advice = "It is part of the course's repository: git checkout data/synthetic.csv"
-    raw = read_file(find_file(config.bundled_folders(), ["synthetic.csv"], advice))
-    frame = parse_csv(raw, text_columns=[])
-    expected = [*(f"f{index}" for index in range(1, N_FEATURES + 1)), *LABELS]
-    if list(frame.columns) != expected or len(frame) != 10_000:
-        raise DataError(f"{raw.name}: {len(frame):,} rows of {list(frame.columns)}, not 10,000 of {expected}. {advice}")
-    if hashlib.sha256(raw.content.replace(b"\r\n", b"\n")).hexdigest() != SHA256:
-        raise DataError(f"{raw.name}: some of its numbers were changed. {advice}")
-    return frame.iloc[:, :N_FEATURES].to_numpy(dtype=np.float64), frame[list(LABELS)].to_numpy(dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Split a table into train, valid and test so that every label keeps its share; downsample rows without a label."""
+"""Split a table into train, valid and test so that every label keeps its share; draw fewer rows."""
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -7,15 +7,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers.arguments import check_count, check_number
-from helpers.datasets.labels import (
-    check_frame,
-    comment_texts,
-    label_matrix,
-    label_names,
-    refuse_other_rows,
-    text_column,
-)
+from helpers.arguments import check_count, check_number, check_table
+from helpers.datasets.labels import comment_texts, label_matrix, label_names, refuse_other_rows, text_column
 from helpers.datasets.near_duplicates import duplicate_groups, near_duplicate_groups
 from helpers.datasets.reading import DataError, rows_in_words
 
@@ -83,7 +76,7 @@ def split(
         >>> bool(parts.train["id"].isin(parts.test["id"]).any())
         False
     """
-    check_frame(frame)
+    check_table("frame", frame, empty=True)
     valid, test = check_number("valid", valid, at_least=0), check_number("test", test, at_least=0)
     if not valid + test < 1:
         raise DataError(f"valid={valid} and test={test} leave no share for train: their sum must be below 1")
@@ -93,12 +86,43 @@ def split(
     names = _names(frame, labels, text)
     positives = label_matrix(frame, labels) == 1 if stratify else np.zeros((len(frame), 0))
     unit_of_row = _groups(frame, groups, text)
-    units = _sum_by(unit_of_row, np.column_stack([np.ones(len(frame)), positives]))
+    rows_and_positives = pd.DataFrame(np.column_stack([np.ones(len(frame)), positives]))
+    units = rows_and_positives.groupby(unit_of_row).sum().to_numpy()
     part = _deal(units, shares, rng)[unit_of_row]
     for number, share in enumerate(shares):
         if share > 0 and not (part == number).any():
             raise DataError(f"{len(frame):,} rows leave none for {Split._fields[number]} at a share of {share:.3g}")
     return Split(*(_rows(frame, np.flatnonzero(part == number), names) for number in range(3)))
+
+
+def subsample(comments: pd.DataFrame, rows: int | None, *, seed: int = 0) -> pd.DataFrame:
+    """Draw at most so many rows at random; those drawn keep the order that they have in the table.
+
+    Args:
+        comments: a table with any columns and any index; `attrs["source"]` says what was drawn.
+        rows: how many at most; None for all.
+        seed: of the draw.
+
+    Returns:
+        The rows drawn, numbered from 0; the table itself where it has no more rows than that.
+
+    Raises:
+        ValueError: rows below 1 or no whole number.
+
+    Examples:
+        >>> from helpers import datasets
+        >>> few = datasets.subsample(datasets.load_comments(), 100)
+        >>> len(few), few.attrs["source"]
+        (100, 'bundled sample: 8,000 rows, 100 of them drawn')
+    """
+    check_table("comments", comments, empty=True)
+    seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
+    if rows is None or len(comments) <= check_count("rows", rows):
+        return comments
+    positions = pd.Series(range(len(comments))).sample(rows, random_state=seed).sort_values()
+    drawn = _rows(comments, positions.to_numpy(), comments.attrs)
+    drawn.attrs["source"] = f"{comments.attrs.get('source', 'a table')}, {rows:,} of them drawn"
+    return drawn
 
 
 def downsample_negatives(
@@ -143,11 +167,11 @@ def downsample_negatives(
     return _rows(frame, np.sort(np.concatenate([np.flatnonzero(tagged), chosen])), _names(frame, names, None))
 
 
-def label_distribution(parts: Split, labels: Iterable[str] | None = None) -> pd.DataFrame:
-    """How each label's positives fall on the parts.
+def label_distribution(parts: Sequence[pd.DataFrame], labels: Iterable[str] | None = None) -> pd.DataFrame:
+    """Count each label's positives in each part.
 
     Args:
-        parts: what `split` gave.
+        parts: what `split` gave, or three tables.
         labels: label columns; None takes those that the tables carry.
 
     Returns:
@@ -204,16 +228,7 @@ def _groups(frame: pd.DataFrame, groups: KeepTogether, text: str | None) -> np.n
     try:
         return pd.factorize(groups)[0]
     except TypeError as error:
-        raise DataError(
-            f"groups: a group name is of a kind that cannot be compared ({error}); join it to text"
-        ) from error
-
-
-def _sum_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sum the rows of `values` (N, C) by group number (N,): (groups, C)."""
-    sums = np.zeros((group.max() + 1 if len(group) else 0, values.shape[1]))
-    np.add.at(sums, group, values)
-    return sums
+        raise DataError(f"groups: a group name cannot be compared ({error}); join it to text") from error
 
 
 def _deal(units: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -279,7 +294,7 @@ def _flight(columns: np.ndarray, chances: np.ndarray, rng: np.random.Generator) 
     updated: a step costs C squared, not C cubed.
     """
     n_columns = columns.shape[1]
-    basis = np.full(n_columns, -1)  # the unit in each place; -1 while the place is empty
+    basis = np.full(n_columns, -1)  # the unit of each column; -1 while there is none
     inverse = np.eye(n_columns)
     pivots = 0
     for unit in range(len(columns)):
@@ -306,7 +321,7 @@ def _flight(columns: np.ndarray, chances: np.ndarray, rng: np.random.Generator) 
 
 
 def _move(chances: np.ndarray, units: np.ndarray, direction: np.ndarray, rng: np.random.Generator) -> int:
-    """Step along a direction or against it until a chance is 0 or 1; returns the place in `units` of that one."""
+    """Step along a direction or against it until a chance is 0 or 1; returns its index in `units`."""
     here = chances[units]
     to_one, to_zero = (1 - here) / np.abs(direction), here / np.abs(direction)
     ahead = np.where(direction > 0, to_one, to_zero)

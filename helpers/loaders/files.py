@@ -258,7 +258,7 @@ def _batches(
                 if not isinstance(value, str) or not value.strip():
                     raise DataError(f"{path}: row {number}: column {text} is empty or no text ({value!r})")
             tokens = tokenize(part[text], tokenizer, max_length=length)
-            options: dict[str, Any] = {"place": f"{path}: ", "first": done, "allow_unknown": True}
+            options: dict[str, Any] = {"file": f"{path}: ", "first": done, "allow_unknown": True}
             values = np.column_stack([label_values(pd.Series(part[name]), name, **options) for name in labels])
             flat = np.nan_to_num(values, nan=-1).astype(np.int8).ravel()
             columns = {

@@ -102,7 +102,7 @@ class CommentDataModule(pl.LightningDataModule):
         self.file_options: dict[str, Any] = {"ignore": tuple(ignore), "cache": str(cache)}
         self.columns: list[Any] | None = None if labels is None else _checked_names(labels)
         if self.in_memory:
-            self.text = _from("train", datasets.text_column, self.sources["train"], text)
+            self.text = _from("train", datasets.labels.text_column, self.sources["train"], text)
             self.columns = _from("train", datasets.label_names, self.sources["train"], self.columns)
         for name, source in self.sources.items():
             if isinstance(source, pd.DataFrame):
