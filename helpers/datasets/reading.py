@@ -271,11 +271,10 @@ def _checked_rows(path: Path, reader: Iterator[list[str]], fields: int) -> Itera
         for row in filter(None, reader):
             number += 1
             if len(row) != fields:
-                which = "fewer" if len(row) < fields else "more"
-                raise DataError(
-                    f"{path}: row {number}: {which} fields than the header names ({len(row)} for {fields}); the file "
-                    "may be cut off, or a text that holds commas or lines is not quoted"
-                )
+                names = f"fields than the header names ({len(row)} for {fields})"
+                if len(row) < fields:
+                    raise DataError(f"{path}: row {number}: fewer {names}; the file may be cut off")
+                raise DataError(f"{path}: row {number}: more {names}; quote texts that hold commas or lines")
             "".join(row).encode()
             if number:
                 yield row
