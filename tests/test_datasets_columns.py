@@ -83,7 +83,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
     assert len(datasets.downsample_negatives(frame, negatives=1, labels=["rude"])) == positives + 1
     assert len(plots.label_counts(frame, labels=["rude"]).patches) == 1
     more = frame.assign(late=column.to_numpy())
-    assert widgets.company(more, ["rude"], labels=["rude", "late"]).loc["late", "both"] == positives
+    assert widgets.cooccurrence(more, ["rude"], labels=["rude", "late"]).loc["late", "both"] == positives
     explorer = widgets.LabelExplorer(more, ["rude"], labels=["rude", "late"], text="body")
     assert set(explorer.examples()["body"]) <= set(frame["body"][expected == 1])
     assert datasets.as_html(frame, labels=["rude"], text="body").count("<b>clean</b>") == (expected == 0).sum()
@@ -127,7 +127,7 @@ def test_a_column_of_any_type_is_a_label_everywhere(column, expected):
         lambda frame: datasets.split(frame, labels=["rude"]),
         lambda frame: datasets.downsample_negatives(frame, labels=["rude"], negatives=1),
         lambda frame: plots.label_counts(frame, labels=["rude"]),
-        lambda frame: widgets.company(frame, [], labels=["rude"]),
+        lambda frame: widgets.cooccurrence(frame, [], labels=["rude"]),
     ],
     ids=["as_comments", "split", "balance", "label_counts", "company"],
 )
@@ -168,7 +168,7 @@ def test_a_table_from_a_csv_file_is_refused_with_the_way_out(tmp_path):
         datasets.split,
         plots.label_counts,
         lambda frame: datasets.downsample_negatives(frame, negatives=1),
-        lambda frame: widgets.company(frame, []),
+        lambda frame: widgets.cooccurrence(frame, []),
         widgets.LabelExplorer,
     ):
         with pytest.raises(NAMED, match=r"does not say which .* labels=\['rude'\], or .*datasets\.as_comments"):

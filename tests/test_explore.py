@@ -1,6 +1,7 @@
 """Explorers: numbers as scikit-learn has them, a move changes what is shown, and without a front end a picture."""
 
 import io
+import re
 import sys
 import warnings
 
@@ -24,8 +25,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from sklearn.multiclass import OneVsRestClassifier
 
 from helpers import datasets, evaluation, metrics, plots, widgets
-from helpers.widgets.figures import ThresholdPicture, company_picture
+from helpers.widgets.label_buttons import cooccurrence_figure
 from helpers.widgets.rendering import png
+from helpers.widgets.threshold_sliders import score_curve
 
 LABELS = list(datasets.loading.JIGSAW_LABELS)
 CUTS = [0.3, 0.1, 0.25, np.inf, 0.2, 0.05]
@@ -71,55 +73,77 @@ def pixels(data):
     return imread(io.BytesIO(data), format="png")
 
 
+def part(explorer, name):
+    """The only widget of an explorer that has the CSS class `explore-name`."""
+    result, todo = [], [explorer.widget]
+    while todo:
+        widget = todo.pop()
+        todo += getattr(widget, "children", ())
+        result += [widget] if f"explore-{name}" in widget._dom_classes else []
+    assert len(result) == 1
+    return result[0]
+
+
+def texts(figure):
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+
 # ---------------------------------------------------------------- the numbers
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.0, 1.0, CUTS], ids=str)
 def test_decisions_are_those_of_scikit_learn_over_the_known_rows(scored, threshold):
     targets, probabilities = scored[0], scored[1].round(2)  # some stand at the threshold itself
-    table = widgets.decisions(widgets.rank(targets, probabilities), threshold)
+    table = widgets.decisions(targets, probabilities, threshold)
     cuts = np.broadcast_to(threshold, 6)
     for label, cut in zip(LABELS, cuts, strict=True):
         known = targets[label].notna()
         truth, yes = targets.loc[known, label].astype(int), (probabilities.loc[known, label] >= cut).astype(int)
-        spared, alarms, missed, found = confusion_matrix(truth, yes, labels=[0, 1]).ravel()
+        tn, fp, fn, tp = confusion_matrix(truth, yes, labels=[0, 1]).ravel()
         row = table.loc[label]
-        assert row[["tp", "fn", "fp", "tn"]].tolist() == [found, missed, alarms, spared]
+        assert row[["tp", "fn", "fp", "tn"]].tolist() == [tp, fn, fp, tn]
         wanted = precision_recall_fscore_support(truth, yes, average="binary", zero_division=0.0)[:3]
         assert row[["precision", "recall", "f1"]].tolist() == pytest.approx(wanted, abs=1e-12)
     assert table["threshold"].tolist() == cuts.tolist()
 
 
-def test_totals_are_those_of_scikit_learn_and_of_the_metrics(scored):
+def test_means_are_those_of_scikit_learn_and_of_the_metrics(scored):
     targets, probabilities = scored
     complete, yes = targets.fillna(0).astype(int), (probabilities >= CUTS).astype(int)
-    means = widgets.totals(widgets.decisions(widgets.rank(complete, probabilities), CUTS))
+    explorer = widgets.ThresholdExplorer(complete, probabilities, start=CUTS)
     for average in ("macro", "micro"):
         wanted = precision_recall_fscore_support(complete, yes, average=average, zero_division=0.0)[:3]
-        assert means.loc[average].tolist() == pytest.approx(wanted, abs=1e-12)
-    with_gaps = widgets.totals(widgets.decisions(widgets.rank(targets, probabilities), CUTS))
+        shown = numbers(explorer, average)
+        assert shown[1:4] == [f"{value:.3f}" for value in wanted]
+    with_gaps = widgets.ThresholdExplorer(targets, probabilities, start=CUTS)
     for average in ("macro", "micro"):
         wanted = metrics.f1(targets, probabilities, average=average, threshold=CUTS)
-        assert with_gaps.loc[average, "f1"] == pytest.approx(wanted, abs=1e-12)
+        assert numbers(with_gaps, average)[3] == f"{wanted:.3f}"
+    assert numbers(with_gaps, "macro")[4:] == ["–"] * 3
+    assert numbers(with_gaps, "micro")[4] == f"{with_gaps.table()['tp'].sum():,}"
+
+
+def numbers(explorer, name):
+    """What stands in a row: threshold, precision, recall, F1, TP, FN and FP."""
+    return re.sub("<[^>]*>", "", part(explorer, name).value).split()
 
 
 def test_a_label_of_which_nothing_is_known_has_no_score_and_leaves_the_macro_mean_alone(scored):
     targets, probabilities = scored
     targets = targets.assign(threat=np.nan)
-    table = widgets.decisions(widgets.rank(targets, probabilities), 0.2)
-    assert table.loc["threat", ["precision", "recall", "f1"]].isna().all()
-    assert widgets.totals(table).loc["macro", "f1"] == pytest.approx(metrics.f1(targets, probabilities, threshold=0.2))
-    explorer = widgets.ThresholdExplorer(targets, probabilities, label="threat")
+    assert widgets.decisions(targets, probabilities, 0.2).loc["threat", ["precision", "recall", "f1"]].isna().all()
+    explorer = widgets.ThresholdExplorer(targets, probabilities, start=0.2, label="threat")
+    assert numbers(explorer, "macro")[3] == f"{metrics.f1(targets, probabilities, threshold=0.2):.3f}"
     explorer.sliders["threat"].value = 0.1
-    assert "nan" in explorer._numbers["threat"].value
+    assert numbers(explorer, "numbers-threat") == ["0.100", "–", "–", "–", "0", "0", "0"]
 
 
 def test_the_curve_passes_through_the_decisions(scored):
-    ranked = widgets.rank(*scored)
-    points = widgets.curve(ranked, "insult", points=11)
+    truth, scores = scored[0]["insult"], scored[1]["insult"]
+    points = score_curve(scores[truth == 1], scores[truth == 0], points=11)
     for cut in (0.0, 0.2, 0.5):
-        row = widgets.decisions(ranked, cut).loc["insult"]
-        assert points.loc[cut].tolist() == pytest.approx(row[["precision", "recall", "f1"]].tolist())
+        row = widgets.decisions(*scored, cut).loc["insult"]
+        pd.testing.assert_series_equal(points.loc[cut], row, check_names=False)
     assert np.isnan(points.loc[1.0, "precision"])
     assert points.loc[1.0, "recall"] == 0
 
@@ -127,52 +151,47 @@ def test_the_curve_passes_through_the_decisions(scored):
 # ---------------------------------------------------------------- thresholds under the hand
 
 
-def test_moving_a_slider_changes_numbers_totals_and_picture(explorer):
-    before = explorer._numbers["insult"].value, explorer._totals["micro"].value, explorer._picture.value
-    others = explorer._numbers["toxic"].value
+def test_moving_a_slider_changes_numbers_means_and_picture(explorer):
+    names = ("numbers-insult", "micro", "picture")
+    before = [part(explorer, name).value for name in names]
+    others = numbers(explorer, "numbers-toxic")
     explorer.sliders["insult"].value = 0.2
-    after = explorer._numbers["insult"].value, explorer._totals["micro"].value, explorer._picture.value
+    after = [part(explorer, name).value for name in names]
     assert all(old != new for old, new in zip(before, after, strict=True))
-    assert explorer._numbers["toxic"].value == others
+    assert numbers(explorer, "numbers-toxic") == others
     row = explorer.table().loc["insult"]
-    shown = [">0.200<", f">{row['precision']:.3f}<", f">{row['f1']:.3f}<", f">{int(row['fn']):,}<"]
-    assert all(text in explorer._numbers["insult"].value for text in shown)
-    assert explorer.label == "insult" == explorer._choice.value
+    scores = [f"{row[name]:.3f}" for name in ("threshold", "precision", "recall", "f1")]
+    assert scores[0] == "0.200"
+    assert numbers(explorer, "numbers-insult") == [*scores, *(f"{row[name]:,.0f}" for name in ("tp", "fn", "fp"))]
+    assert explorer.label == "insult" == part(explorer, "label").value
     assert explorer.thresholds["insult"] == 0.2
+    part(explorer, "label").value = "toxic"
+    assert explorer.label == "toxic"
+    assert part(explorer, "picture").value != after[2]
 
 
 def test_the_far_right_is_never(explorer):
     explorer.sliders["toxic"].value = 5  # a slider stops at its end
     assert explorer.thresholds["toxic"] == np.inf
-    assert ">never<" in explorer._numbers["toxic"].value
+    assert numbers(explorer, "numbers-toxic")[0] == "never"
     assert explorer.table().loc["toxic", ["tp", "fp"]].sum() == 0
+    assert "'toxic': never predicted" in texts(explorer.figure())
+    assert "true positives 0" in texts(explorer.figure())
     explorer.sliders["toxic"].value = 1.0
     assert explorer.thresholds["toxic"] == 1.0
-    never = [text.get_text() for text in ThresholdPicture(explorer.ranked, explorer.table(), "toxic")._corners.values()]
-    assert never[1] == "true positives 0"
 
 
 def test_the_button_takes_the_tuned_thresholds_exactly(scored, explorer):
     tuned = evaluation.tune_thresholds(*scored)
-    _button(explorer, "explore-tuned").click()
+    part(explorer, "tuned").click()
     assert explorer.thresholds.tolist() == tuned["threshold"].tolist()
     assert explorer.table()["f1"].tolist() == pytest.approx(tuned["valid"].tolist())
-    place = explorer.sliders["insult"]
-    place.value = round(place.value / 0.005) * 0.005  # what a browser answers to a value between two steps
+    slider = explorer.sliders["insult"]
+    slider.value = round(slider.value / 0.005) * 0.005  # what a browser answers to a value between two steps
     assert explorer.thresholds["insult"] == tuned.loc["insult", "threshold"]
-    _button(explorer, "explore-half").click()
+    part(explorer, "half").click()
     assert (explorer.thresholds == 0.5).all()
     assert all(slider.value == 0.5 for slider in explorer.sliders.values())
-
-
-def _button(explorer, name):
-    found, todo = [], [explorer.widget]
-    while todo:
-        widget = todo.pop()
-        todo += getattr(widget, "children", ())
-        found += [widget] if name in widget._dom_classes else []
-    assert len(found) == 1
-    return found[0]
 
 
 def test_tuned_thresholds_may_be_never(scored):
@@ -187,11 +206,9 @@ def test_tuned_thresholds_may_be_never(scored):
 def test_what_moved_looks_like_what_is_drawn_anew(explorer):
     for value in (0.1, 0.9, 2, 0.305):
         explorer.sliders["obscene"].value = value
-        fresh = ThresholdPicture(explorer.ranked, explorer.table(), "obscene").png()
-        assert np.abs(pixels(explorer._picture.value) - pixels(fresh)).max() < 0.01
-    still = pixels(png(explorer.figure()))
-    assert still.shape == pixels(explorer._picture.value).shape
-    assert (np.abs(still - pixels(explorer._picture.value)).max(axis=-1) > 0.2).mean() < 0.01
+        moved, anew = pixels(part(explorer, "picture").value), pixels(png(explorer.figure()))
+        assert moved.shape == anew.shape
+        assert (np.abs(moved - anew).max(axis=-1) > 0.2).mean() < 0.01
 
 
 def test_many_moves_leave_no_figure_open(explorer, labels_explorer):
@@ -234,17 +251,17 @@ def test_many_labels_and_odd_names(scored):
     ids=["shapes", "values", "start", "tuned", "range", "label"],
 )
 def test_what_does_not_fit_is_named(change, message):
-    given = {"targets": np.eye(4)[:, :2], "probabilities": np.zeros((4, 2)), "labels": ["a", "b"], **change}
+    arguments = {"targets": np.eye(4)[:, :2], "probabilities": np.zeros((4, 2)), "labels": ["a", "b"], **change}
     with pytest.raises(ValueError, match=message):
-        widgets.ThresholdExplorer(given.pop("targets"), given.pop("probabilities"), **given)
+        widgets.ThresholdExplorer(**arguments)
 
 
 # ---------------------------------------------------------------- which labels come together
 
 
 @pytest.mark.parametrize("chosen", [["insult"], ["obscene", "insult"], []], ids=str)
-def test_company_counts_what_pandas_counts(comments, chosen):
-    table = widgets.company(comments, chosen)
+def test_cooccurrence_counts_what_pandas_counts(comments, chosen):
+    table = widgets.cooccurrence(comments, chosen)
     rows = comments[comments[chosen].eq(1).all(axis=1)]
     assert table.index.tolist() == [label for label in LABELS if label not in chosen]
     for label, row in table.iterrows():
@@ -257,7 +274,7 @@ def test_company_counts_what_pandas_counts(comments, chosen):
 
 
 def test_lift_and_counts_are_the_same_both_ways_and_shares_are_not(comments):
-    there, back = widgets.company(comments, ["toxic"]), widgets.company(comments, ["threat"])
+    there, back = widgets.cooccurrence(comments, ["toxic"]), widgets.cooccurrence(comments, ["threat"])
     assert there.loc["threat", ["both", "lift"]].tolist() == back.loc["toxic", ["both", "lift"]].tolist()
     assert there.loc["threat", "share_of_chosen"] == back.loc["toxic", "share_of_label"]
     assert there.loc["threat", "share_of_chosen"] < back.loc["toxic", "share_of_chosen"]
@@ -265,51 +282,51 @@ def test_lift_and_counts_are_the_same_both_ways_and_shares_are_not(comments):
 
 def test_unknown_labels_are_left_out_pair_by_pair():
     frame = pd.DataFrame({"a": [1, 1, 1, 0, np.nan], "b": [1, 0, np.nan, 1, 1], "c": [0, 0, 0, 0, 1]})
-    table = widgets.company(frame, ["a"], labels=["a", "b", "c"])
+    table = widgets.cooccurrence(frame, ["a"], labels=["a", "b", "c"])
     assert table.loc["b", ["both", "chosen_rows", "label_rows", "rows"]].tolist() == [1, 2, 2, 3]
     assert table.loc["c", ["both", "chosen_rows", "label_rows", "rows"]].tolist() == [0, 3, 0, 4]
     assert np.isnan(table.loc["c", ["share_of_label", "lift"]].tolist()).all()
     for measure in ("shares", "counts", "lift"):
-        assert len(company_picture(table, ["a"], ["a", "b", "c"], measure).axes) == 2
+        assert len(cooccurrence_figure(table, ["a"], ["a", "b", "c"], measure).axes) == 2
 
 
 def test_pressing_a_label_or_a_measure_changes_picture_and_examples(labels_explorer, comments):
-    seen = [(labels_explorer._picture.value, labels_explorer._shown.value)]
+    picture, examples = part(labels_explorer, "picture"), part(labels_explorer, "examples")
+    pictures, first = [picture.value], examples.value
     labels_explorer.buttons["threat"].value = True
     assert labels_explorer.chosen == ["threat", "insult"]
     assert len(labels_explorer.examples()) == 3
     assert labels_explorer.examples()[["threat", "insult"]].eq(1).all(axis=None)
-    seen.append((labels_explorer._picture.value, labels_explorer._shown.value))
-    assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1]
-    for measure in ("counts", "lift"):
-        labels_explorer._switch.value = measure
-        seen.append((labels_explorer._picture.value, ""))
-    assert len({picture for picture, _ in seen}) == 4
-    _button(labels_explorer, "explore-others").click()
-    assert labels_explorer._shown.value != seen[1][1]
+    second = examples.value
+    assert first != second
+    for measure in ("shares", "counts", "lift"):
+        part(labels_explorer, "measure").value = measure
+        pictures.append(picture.value)
+    assert len(set(pictures)) == 4
+    part(labels_explorer, "others").click()
+    assert examples.value != second
     for button in labels_explorer.buttons.values():
         button.value = True
     assert labels_explorer.table().empty
 
 
 def test_the_picture_says_the_shares(comments):
-    table = widgets.company(comments, ["severe_toxic"])
-    left, right = company_picture(table, ["severe_toxic"], LABELS, "shares").axes
+    table = widgets.cooccurrence(comments, ["severe_toxic"])
+    left, right = cooccurrence_figure(table, ["severe_toxic"], LABELS, "shares").axes
     row = table.loc["toxic"]
     assert f"{row['share_of_chosen']:.0%} of {int(row['chosen_rows']):,}" in [text.get_text() for text in left.texts]
     assert f"{row['share_of_label']:.0%} of {int(row['label_rows']):,}" in [text.get_text() for text in right.texts]
     colors = plots.label_colors(LABELS)
     assert matplotlib.colors.to_hex(left.containers[-1][-1].get_facecolor()).upper() == colors["toxic"]
-    with pytest.raises(ValueError, match="measure='odds': expected 'shares' or 'counts' or 'lift'"):
-        company_picture(table, ["severe_toxic"], LABELS, "odds")
 
 
 def test_examples_cannot_run_and_are_masked_on_request():
     frame = pd.DataFrame({"comment_text": ["<script>x</script> damned", "fine"], "a": [1, 0], "b": [1, 0]})
-    plain = widgets.LabelExplorer(frame, ["a"], labels=["a", "b"])._shown.value
-    masked = widgets.LabelExplorer(frame, ["a"], labels=["a", "b"], masked=True)._shown.value
-    assert "<script" not in plain and "damned" in plain and "fine" not in plain
-    assert "damned" not in masked
+    plain = widgets.LabelExplorer(frame, ["a"], labels=["a", "b"])
+    masked = widgets.LabelExplorer(frame, ["a"], labels=["a", "b"], masked=True)
+    shown = part(plain, "examples").value
+    assert "<script" not in shown and "damned" in shown and "fine" not in shown
+    assert "damned" not in part(masked, "examples").value
     without_text = widgets.LabelExplorer(frame.drop(columns="comment_text"), ["a"], labels=["a", "b"])
     without_text.buttons["b"].value = True
     assert without_text.table().empty
@@ -321,7 +338,7 @@ def test_examples_cannot_run_and_are_masked_on_request():
         (["c"], {}, r"chosen labels \['c'\] are not among the labels \['a', 'b'\]"),
         (["a", "a"], {}, r"chosen=\['a', 'a'\]: expected a list of different names"),
         (["a"], {"labels": ["a", "d"]}, r"labels \['d'\] are no columns: the table has \['a', 'b'\]"),
-        (["a"], {"measure": "odds"}, "expected 'shares'"),
+        (["a"], {"measure": "odds"}, "measure='odds': expected 'shares' or 'counts' or 'lift'"),
     ],
 )
 def test_labels_that_do_not_fit_are_named(chosen, options, message):

@@ -30,7 +30,6 @@ ONE, ONE_SCORES = TRUTH[:, 0], SCORES[:, 0]
 LOGITS, TARGETS = torch.randn(8, 2), torch.arange(16).reshape(8, 2) % 3 % 2.0
 FRAME = pd.DataFrame({"a": [1, 0, 1, 0], "b": [0, 1, 1, 0]}, index=[1, 2, 3, 4])
 SERIES = pd.Series([1.0, 2.0], index=["x", "y"])
-RANKED = widgets.rank(TRUTH, SCORES, labels=["a", "b"])
 GROUPS = pd.DataFrame({"g": RNG.random(40) < 0.5})
 BOTH = {"targets": TRUTH, "probabilities": SCORES}
 NAMED = {**BOTH, "labels": ["a", "b"]}
@@ -93,11 +92,8 @@ CALLS = {
     plots.word_weights: {"words": ["a", "b"], "weights": [0.1, -0.2], "largest": 1.0, "per_line": 20, "key": True},
     widgets.LabelExplorer: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"], "measure": "shares"},
     widgets.ThresholdExplorer: {**NAMED, "start": 0.5, "tuned": [0.4, 0.6], "label": "a"},
-    widgets.company: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"]},
-    widgets.curve: {"ranked": RANKED, "label": "a", "points": 5},
-    widgets.decisions: {"ranked": RANKED, "threshold": 0.5},
-    widgets.rank: NAMED,
-    widgets.totals: {"table": widgets.decisions(RANKED)},
+    widgets.cooccurrence: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"]},
+    widgets.decisions: {**NAMED, "threshold": 0.5},
 }
 HOSTILE = [
     None,
@@ -146,7 +142,7 @@ def raised_on_purpose(error):
 def test_every_public_function_is_called():
     for module in (metrics, losses, evaluation, plots, widgets):
         public = {getattr(module, name) for name in module.__all__}
-        made_by_others = {widgets.Ranked, plots.use_style}
+        made_by_others = {plots.use_style}
         assert {found for found in public if callable(found)} - made_by_others <= set(CALLS)
 
 
