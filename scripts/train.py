@@ -81,16 +81,16 @@ class CourseCLI(LightningCLI):
 
     def instantiate_trainer(self, **options: object) -> Trainer:
         """Put checkpoints, curves and settings into the folder of the run, unless they have places of their own."""
-        folder, given = self._get(self.config_init, "folder"), self._get(self.config_init, "trainer")
+        folder, settings = self._get(self.config_init, "folder"), self._get(self.config_init, "trainer")
         if folder is None:
             return super().instantiate_trainer(**options)
-        callbacks = given.callbacks if isinstance(given.callbacks, list) else [given.callbacks]
+        callbacks = settings.callbacks if isinstance(settings.callbacks, list) else [settings.callbacks]
         for callback in callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = os.path.realpath(folder)
-        if given.logger in (None, True):
+        if settings.logger in (None, True):
             options["logger"] = TensorBoardLogger(folder, name="", version="")
-        if given.default_root_dir is None:
+        if settings.default_root_dir is None:
             options["default_root_dir"] = folder
         return super().instantiate_trainer(**options)
 
@@ -103,10 +103,10 @@ class CourseCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def _folders(self) -> set[Path]:
-        folder = self.config.fit.folder
-        default = None if folder is None else Path(folder) / "checkpoints"  # of Lightning's own callback
-        places = [callback.dirpath or default for callback in self.trainer.checkpoint_callbacks]
-        return {Path(place) for place in places if place}
+        run = self.config.fit.folder
+        default = None if run is None else Path(run) / "checkpoints"  # of Lightning's own callback
+        folders = [callback.dirpath or default for callback in self.trainer.checkpoint_callbacks]
+        return {Path(folder) for folder in folders if folder}
 
     def before_fit(self) -> None:
         """Refuse to overwrite the checkpoints of an earlier run, unless this one resumes it."""

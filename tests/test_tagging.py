@@ -359,7 +359,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(parts, encoder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": []}, "at least one"),
+        ({"labels": []}, r"labels=\[\]: expected a list of different names"),
         ({"labels": ["a", "a"]}, "different names"),
         ({"labels": ["a"], "loss": "hinge"}, "loss='hinge'"),
         ({"labels": ["a"], "thresholds": {"a": 2}}, "not from 0 to 1"),
@@ -837,5 +837,5 @@ def test_files_whose_labels_are_all_unknown_end_the_run(parts, encoder, tmp_path
 
 
 def test_a_length_beyond_the_encoders_positions_is_refused(encoder):
-    with pytest.raises(ValueError, match="max_length=600: the encoder reads at most 512 tokens"):
+    with pytest.raises(ValueError, match="max_length=600: expected a whole number, from 1 to 512"):
         tagging.CommentTagger(LABELS, encoder=encoder, max_length=600)

@@ -1,10 +1,10 @@
 """Token ids: made in batches, kept ragged, padded no further than their batch."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
+from unittest import mock
 
 import numpy as np
 import torch
@@ -111,7 +111,8 @@ def tokenize(
     ids, owners, lengths = [], [], list[int]()
     truncated, unknown = np.zeros(len(texts), dtype=bool), np.zeros((len(texts), 2), dtype=np.int64)
     for start in range(0, len(texts), batch_size):
-        with _truncating(tokenizer, keep):
+        # The side at which a tokenizer truncates is its own state, shared with all other code that holds it.
+        with mock.patch.object(tokenizer, "truncation_side", "right" if keep == "head" else "left"):
             result = tokenizer(texts[start : start + batch_size], **options)
         owner = result["overflow_to_sample_mapping"] if windows else range(len(result.encodings))
         owners.append(np.array(owner, dtype=np.int64) + start)
@@ -123,17 +124,6 @@ def tokenize(
     warn_of_unknown(mostly_unknown(unknown), source="the tokenizer's vocabulary")
     offsets, pad = np.append(0, np.cumsum(lengths, dtype=np.int64)), tokenizer.pad_token_id or 0
     return Tokens(np.concatenate(ids), offsets, np.concatenate(owners), len(texts), pad, truncated)
-
-
-@contextmanager
-def _truncating(tokenizer: "PreTrainedTokenizerBase", keep: str) -> Iterator[None]:
-    """Set the side at which a tokenizer truncates, which is its own state, for as long as it is needed."""
-    before = tokenizer.truncation_side
-    tokenizer.truncation_side = "right" if keep == "head" else "left"
-    try:
-        yield
-    finally:
-        tokenizer.truncation_side = before
 
 
 class TokenRows(Rows):

@@ -1,7 +1,7 @@
 """PyTorch Lightning: the course's data, models, losses and schedule in another frame."""
 
-from helpers.tagging.callbacks import EpochLines, LabelAUROC, quiet
+from helpers.tagging.callbacks import EpochLines, quiet
 from helpers.tagging.datamodule import CommentDataModule, predict_proba
-from helpers.tagging.module import CommentTagger
+from helpers.tagging.module import CommentTagger, LabelAUROC
 
 __all__ = ["CommentDataModule", "CommentTagger", "EpochLines", "LabelAUROC", "predict_proba", "quiet"]

@@ -13,15 +13,12 @@ from torch.utils.data import DataLoader
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from helpers import config, datasets, loaders, text as texts
-from helpers.arguments import check_count, check_number
-from helpers.datasets.labels import TEXT, as_stored, comment_texts, label_values, named
-from helpers.loaders.files import TokenFiles, label_columns
+from helpers.arguments import check_count, check_names, check_number
+from helpers.datasets.labels import TEXT
 from helpers.loaders.row_order import in_row_order
-from helpers.loaders.tokens import Tokens
 from helpers.tagging.module import CommentTagger
 
 Source = pd.DataFrame | str | list[str]
-CACHE = ".cache/tokens"
 
 
 class CommentDataModule(pl.LightningDataModule):
@@ -35,18 +32,17 @@ class CommentDataModule(pl.LightningDataModule):
         train: training set, a table or files; or `sample` or `jigsaw`, which `datasets.load_comments` knows.
         valid: validation set; a number above 0 and below 1 takes that share of the training set, stratified.
         test: test set; a number as above; None for none.
-        encoder: whose tokenizer cuts the texts to pieces.
+        encoder: whose tokenizer splits the texts into subword tokens.
         text: the column of the text; None takes the one that the train table carries, or `comment_text`.
         labels: label columns of 0 and 1 in any type, -1 or missing where unknown; None takes those that the train table
             carries (`datasets.as_comments`), or all other columns of a file but `ignore`.
         ignore: columns of files that are no labels.
         negatives: of a training set in memory, keep the rows with a label and this many without, see
             `datasets.downsample_negatives`.
-        max_rows: of the train table, at most, before it is shared out.
-        max_length: length at which texts are cut.
-        batch_size: rows a step, of all processes together.
+        max_rows: of the training table, at most, before it is split.
+        max_length: length at which texts are truncated, in tokens.
+        batch_size: rows per step, of all processes together.
         read_batch_size: rows per batch of the validation and test set; None takes batch_size.
-        bucket: batches of about equal lengths.
         cache: folder of the token ids of files.
         seed: of the split and of the orders.
 
@@ -81,72 +77,78 @@ class CommentDataModule(pl.LightningDataModule):
         max_length: int = 128,
         batch_size: int = 32,
         read_batch_size: int | None = None,
-        bucket: bool = True,
-        cache: str | Path = CACHE,
+        cache: str | Path = ".cache/tokens",
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.max_length, self.batch_size = check_count("max_length", max_length), check_count("batch_size", batch_size)
-        self.read_batch_size = check_count(
-            "read_batch_size", batch_size if read_batch_size is None else read_batch_size
-        )
+        read_batch_size = batch_size if read_batch_size is None else read_batch_size
+        self.read_batch_size = check_count("read_batch_size", read_batch_size)
         self.seed = check_count("seed", seed, at_least=0, at_most=2**32 - 1)
         for name, number, least in (("max_rows", max_rows, 1), ("negatives", negatives, 0)):
             if number is not None:
                 check_count(name, number, at_least=least)
-        self.encoder, self.bucket = str(encoder), bucket
-        given = {"train": train, "valid": valid, "test": test}
-        self.sources: dict[str, Any] = {name: _as_source(name, source) for name, source in given.items()}
+        self.encoder = str(encoder)
+        self.sources: dict[str, Any] = {"train": train, "valid": valid, "test": test}
+        self.sources = {name: _as_source(name, source) for name, source in self.sources.items()}
         self._check_sources(max_rows, negatives)
-        self.text: Any = TEXT if text is None else text  # of files; tables may carry another
+        self.text: Any = text if text is not None or self._is_table("train") else TEXT
+        self.columns: list[Any] | None = None if labels is None else check_names("labels", labels)
         self.file_options: dict[str, Any] = {"ignore": tuple(ignore), "cache": str(cache)}
-        self.columns: list[Any] | None = None if labels is None else _checked_names(labels)
-        if self.in_memory:
-            self.text = _from("train", datasets.labels.text_column, self.sources["train"], text)
-            self.columns = _from("train", datasets.label_names, self.sources["train"], self.columns)
-        for name, source in self.sources.items():
-            if isinstance(source, pd.DataFrame):
-                self.sources[name] = _from(name, _read_table, source, self.text, self._label_columns())
-        if self.in_memory:
-            self._share_out(max_rows, negatives)
+        for name in filter(self._is_table, self.sources):
+            self.sources[name] = self._checked_table(name)
+        if self._is_table("train"):
+            self._split_tables(max_rows, negatives)
         for name in ("train", "valid"):
-            if isinstance(self.sources[name], pd.DataFrame):
+            if self._is_table(name):
                 _check_known(name, self.sources[name][self._label_columns()])
-        self.tokens: dict[str, Tokens | TokenFiles] = {}
+        self.tokens: dict[str, Any] = {}  # Tokens of tables, TokenFiles of files
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether the training set is a table."""
-        return isinstance(self.sources["train"], pd.DataFrame)
+    def _is_table(self, name: str) -> bool:
+        return isinstance(self.sources[name], pd.DataFrame)
 
     def _check_sources(self, max_rows: int | None, negatives: int | None) -> None:
         """Refuse sources that do not go together, see the class."""
         test = self.sources["test"]
         for name in ("valid", "train"):
             other = self.sources[name]
-            tables, files = (isinstance(test, kind) and isinstance(other, kind) for kind in (pd.DataFrame, list))
-            if (tables and test is other) or (files and test == other):
+            if isinstance(test, pd.DataFrame | list) and (test is other or (isinstance(other, list) and test == other)):
                 raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
-        shares = [name for name, source in self.sources.items() if isinstance(source, float)]
-        if shares and not self.in_memory:
+        if self._is_table("train"):
+            return
+        if shares := [name for name, source in self.sources.items() if isinstance(source, float)]:
             raise ValueError(f"{', '.join(shares)}: a share of train, which is files: files must be split beforehand")
-        if not self.in_memory and (negatives is not None or max_rows is not None):
+        if negatives is not None or max_rows is not None:
             raise ValueError(
                 f"negatives={negatives}, max_rows={max_rows}: files are taken whole, choose their rows beforehand"
             )
 
-    def _share_out(self, max_rows: int | None, negatives: int | None) -> None:
+    def _checked_table(self, name: str) -> pd.DataFrame:
+        """Return a copy of a table whose labels are numbers; the first one says how text and labels are named.
+
+        Raises:
+            DataError: as `datasets.as_comments`; the message begins with the name of the set.
+        """
+        labels = self.columns if name == "train" else self._label_columns()
+        try:
+            table = datasets.as_comments(self.sources[name], text=self.text, labels=labels, allow_unknown=True)
+        except datasets.DataError as error:
+            raise datasets.DataError(f"{name}: {error}") from error
+        self.text, self.columns = table.attrs["text"], table.attrs["labels"]
+        return table
+
+    def _split_tables(self, max_rows: int | None, negatives: int | None) -> None:
         """Draw, split and balance the tables in memory; the validation and test set keep their natural shares."""
-        result = self.sources
-        result["train"] = datasets.subsample(result["train"], max_rows, seed=self.seed)
-        shares = {name: result[name] for name in ("valid", "test") if isinstance(result[name], float)}
+        train = datasets.subsample(self.sources["train"], max_rows, seed=self.seed)
+        shares = {name: source for name, source in self.sources.items() if isinstance(source, float)}
         if shares:
-            options = {"valid": 0.0, "test": 0.0} | shares
-            together: dict[str, Any] = {"seed": self.seed, "groups": "near-duplicates"}
-            parts = datasets.split(result["train"], **options, **together)
-            result |= {"train": parts.train} | {name: getattr(parts, name) for name in shares}
+            both: dict[str, Any] = {"valid": 0.0, "test": 0.0} | shares
+            parts = datasets.split(train, **both, seed=self.seed, groups="near-duplicates")
+            self.sources |= {name: getattr(parts, name) for name in shares}
+            train = parts.train
         if negatives is not None:
-            result["train"] = datasets.downsample_negatives(result["train"], negatives=negatives, seed=self.seed)
+            train = datasets.downsample_negatives(train, negatives=negatives, seed=self.seed)
+        self.sources["train"] = train
 
     @property
     def labels(self) -> list[str]:
@@ -156,32 +158,27 @@ class CommentDataModule(pl.LightningDataModule):
     def _label_columns(self) -> list[Any]:
         if self.columns is not None:
             return self.columns
-        ignore = self.file_options["ignore"]
-        return label_columns(self.sources["train"], text=self.text, labels=None, ignore=ignore)
+        from helpers.loaders.files import label_columns
+
+        return label_columns(self.sources["train"], text=self.text, labels=None, ignore=self.file_options["ignore"])
 
     def prepare_data(self) -> None:
         """Make the token ids of files, in one process, once."""
-        tokenizer = texts.load_tokenizer(self.encoder)
         for source in self.sources.values():
-            if source is not None and not isinstance(source, pd.DataFrame):
-                self._from_files(source, tokenizer)
+            if isinstance(source, list):
+                self._tokenize(source)
 
     def setup(self, stage: str | None = None) -> None:
         """Tokenize tables, open the token ids of files; once, whatever stage is asked for."""
-        if self.tokens:
-            return
-        tokenizer = texts.load_tokenizer(self.encoder)
-        made: dict[str, Tokens | TokenFiles] = {}
-        for name, source in self.sources.items():
-            if isinstance(source, pd.DataFrame):
-                made[name] = loaders.tokenize(source[self.text], tokenizer, max_length=self.max_length)
-            elif source is not None:
-                made[name] = self._from_files(source, tokenizer)
-        self.tokens = made
+        if not self.tokens:
+            sources = {name: source for name, source in self.sources.items() if source is not None}
+            self.tokens = {name: self._tokenize(source) for name, source in sources.items()}
 
-    def _from_files(self, source: list[str], tokenizer: Any) -> TokenFiles:  # noqa: ANN401
-        options: dict[str, Any] = {"labels": self.labels, "max_length": self.max_length, "text": self.text}
-        options |= self.file_options
+    def _tokenize(self, source: Any) -> Any:  # noqa: ANN401
+        tokenizer = texts.load_tokenizer(self.encoder)
+        if isinstance(source, pd.DataFrame):
+            return loaders.tokenize(source[self.text], tokenizer, max_length=self.max_length)
+        options = self.file_options | {"text": self.text, "labels": self.labels, "max_length": self.max_length}
         return loaders.tokenize_files(source, tokenizer, **options)
 
     def train_dataloader(self) -> DataLoader[loaders.Batch]:
@@ -201,18 +198,18 @@ class CommentDataModule(pl.LightningDataModule):
         return self._loader("test", self.read_batch_size, bucket=False)
 
     def _loader(
-        self, name: str, batch_size: int, *, shuffle: bool = False, bucket: bool | None = None
+        self, name: str, batch_size: int, *, shuffle: bool = False, bucket: bool = True
     ) -> DataLoader[loaders.Batch]:
         if name not in self.tokens:
             raise ValueError(f"there are no {name} rows: name them, CommentDataModule(..., {name}=...)")
-        tokens, source, share = self.tokens[name], self.sources[name], self._share()
+        share = self._share()
         if batch_size < share["world_size"]:
             raise ValueError(f"batch_size={batch_size} is the rows of all {share['world_size']} processes together")
-        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, **share}
-        options["bucket"] = self.bucket if bucket is None else bucket
-        if isinstance(tokens, TokenFiles):
-            return loaders.file_loader(tokens, **options)
-        return loaders.token_loader(tokens, source[self._label_columns()], **options)
+        options: dict[str, Any] = {"batch_size": batch_size, "shuffle": shuffle, "seed": self.seed, "bucket": bucket}
+        options, tokens = options | share, self.tokens[name]
+        if self._is_table(name):
+            return loaders.token_loader(tokens, self.sources[name][self._label_columns()], **options)
+        return loaders.file_loader(tokens, **options)
 
     def _share(self) -> dict[str, int]:
         """Which share of each batch is this process's: its rank, and the number of processes."""
@@ -226,60 +223,23 @@ class CommentDataModule(pl.LightningDataModule):
 
 
 def _as_source(name: str, source: Any) -> pd.DataFrame | list[str] | float | None:  # noqa: ANN401
-    """A table, a list of paths, a share, or None.
-
-    Raises:
-        ValueError: none of these, or a share out of range.
-    """
-    expected = f"{name}: expected a DataFrame, the path of one or several .csv or .parquet files, 'sample' or 'jigsaw'"
+    """Return a table, a list of paths, a share, or None; ValueError for none of these, or a share out of range."""
     if isinstance(source, pd.DataFrame) or (source is None and name == "test"):
         return source
     if isinstance(source, str) and source in ("sample", "jigsaw"):
         return datasets.load_comments(source)
-    if name != "train" and _is_number(source):
-        return check_number(name, float(source) if isinstance(source, str) else source, above=0, below=1)
-    if isinstance(source, str | Path):
-        return [str(source)]
-    if isinstance(source, list | tuple) and source and all(isinstance(path, str | Path) for path in source):
-        return [str(path) for path in source]
-    share = "" if name == "train" else ", or a share of the train table above 0 and below 1"
-    raise ValueError(f"{expected}{share}; got {source!r:.100}")
-
-
-def _is_number(value: object) -> bool:
-    """Whether a value is a number, or the text of one, as a command line passes it."""
-    if isinstance(value, Path | pd.Series | list | tuple) or value is None:
-        return False
     try:
-        float(value)  # type: ignore[arg-type]  # what is no number raises
+        share = None if name == "train" else float(source)  # a command line passes it as text
     except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _checked_names(labels: Any) -> list[Any]:  # noqa: ANN401
-    names = [] if isinstance(labels, str) else list(labels)
-    if not names:
-        raise ValueError(f"labels={labels!r}: expected a list of column names, such as ['toxic']")
-    return names
-
-
-def _from(name: str, read: Any, *arguments: Any) -> Any:  # noqa: ANN401
-    """What a function reads from a table; its DataError names the table."""
-    try:
-        return read(*arguments)
-    except datasets.DataError as error:
-        raise datasets.DataError(f"{name}: {error}") from error
-
-
-def _read_table(table: pd.DataFrame, text: Any, labels: list[Any]) -> pd.DataFrame:  # noqa: ANN401
-    """A copy of a table that carries the names of its columns, its labels int8, or float32 where some are unknown."""
-    names = datasets.label_names(table, labels)
-    comment_texts(table, text)
-    result = table.copy()
-    for label in names:
-        result[label] = as_stored(label_values(table[label], label, allow_unknown=True))
-    return named(result, text=text, labels=names)
+        share = None
+    if share is not None:
+        return check_number(name, share, above=0, below=1)
+    paths = [source] if isinstance(source, str | Path) else source
+    if not isinstance(paths, list | tuple) or not paths or not all(isinstance(path, str | Path) for path in paths):
+        wanted = "a DataFrame, the path of one or several .csv or .parquet files, 'sample' or 'jigsaw'"
+        wanted += "" if name == "train" else ", or a share of the training table above 0 and below 1"
+        raise ValueError(f"{name}: expected {wanted}; got {source!r:.100}")
+    return [str(path) for path in paths]
 
 
 def _check_known(name: str, labels: pd.DataFrame) -> None:

@@ -3,28 +3,101 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import Metric
+from torchmetrics.utilities.data import dim_zero_cat
 
-from helpers import config, loops, losses, models
-from helpers.arguments import check_choice, check_count, check_number
+from helpers import config, loops, losses, metrics, models
+from helpers.arguments import check_choice, check_count, check_names, check_number
 from helpers.loaders.row_order import check_batch
 from helpers.models.bert import Pooling
 from helpers.models.encoders import build_encoder, longest_input
+from helpers.models.persistence import clean_name
 from helpers.tagger_settings import checked_thresholds
-from helpers.tagging.callbacks import KnownMean, LabelAUROC, check_finite, check_monitors, rows_of
-from helpers.tagging.resumable import ResumableModule
+from helpers.tagging.callbacks import ResumableRun, check_finite, check_monitors, rows_of
 
+Batch = tuple[dict[str, Tensor], Tensor]
 Loss = Literal["bce", "focal", "asymmetric"]
 STAGES = ("train", "valid", "test")
 
 
-class CommentTagger(ResumableModule):
+class LabelAUROC(Metric):
+    """The ROC AUC of each label, exact, over all rows of all processes: `metrics.auc_by_label` at the end of an epoch.
+
+    A label that is NaN in a row is left out of that row, and a label with one class only is NaN, where torchmetrics'
+    `MultilabelAUROC` says 0 and drags the mean down. All rows are kept until then: 8 bytes per row and label.
+
+    Args:
+        labels: names of the L labels.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import tagging
+        >>> areas = tagging.LabelAUROC(["toxic", "threat"])
+        >>> areas.update(torch.tensor([[2.0, 0.0], [-1.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+        >>> areas.update(torch.tensor([[0.5, 0.0]]), torch.tensor([[float("nan"), 0.0]]))
+        >>> areas.compute()  # no row is a threat
+        tensor([1., nan])
+    """
+
+    full_state_update = False
+    logits: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__()
+        self.labels = list(labels)
+        self.add_state("logits", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Add rows: logits (B, L), targets (B, L) with NaN where unknown."""
+        self.logits.append(logits.detach().float())
+        self.targets.append(targets.float())
+
+    def compute(self) -> Tensor:
+        """(L,) AUC of each label, NaN where a label has one class only, or a logit that is NaN."""
+        if len(self.logits) == 0 or not len(targets := dim_zero_cat(self.targets)):
+            return torch.full((len(self.labels),), torch.nan, device=self.device)
+        logits = dim_zero_cat(self.logits)
+        known = (targets >= 0) & ~logits.isnan().any(dim=0)
+        truth = torch.where(known, (targets >= 1).float(), torch.nan)
+        areas = metrics.auc_by_label(truth, torch.sigmoid(logits).nan_to_num())
+        return torch.tensor(areas.to_numpy(), dtype=torch.float32, device=self.device)
+
+
+class KnownMean(Metric):
+    """A mean over all known labels of all processes: sums divided once, NaN where a value is.
+
+    Torchmetrics' `MeanMetric` leaves NaN out, and with `nan_strategy="disable"` it forgets the weights (1.9).
+    """
+
+    full_state_update = False
+    sums: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("sums", default=torch.zeros(2), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, known: int) -> None:
+        """Add the mean of so many known labels; of none it may be NaN."""
+        if known:
+            self.sums = self.sums + torch.stack([value.to(self.sums) * known, self.sums.new_tensor(known)])
+
+    def compute(self) -> Tensor:
+        """Return the mean; NaN where nothing is known."""
+        return self.sums[0] / self.sums[1]
+
+
+class CommentTagger(pl.LightningModule):
     """An encoder with one head, trained as `loops.fit` trains it: after the same steps the weights are the same.
 
     A step's loss is divided once by the known labels of all its batches on all processes, so that batches accumulated,
@@ -90,35 +163,40 @@ class CommentTagger(ResumableModule):
         encoder_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        names = [] if isinstance(labels, str) else [str(name) for name in labels]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"labels={labels!r}: expected a list of different names, at least one")
-        labels, encoder = names, str(encoder)
-        check_choice("loss", loss, ("bce", "focal", "asymmetric"))
-        check_choice("pooling", pooling, ("mean", "cls", "pooler"))
-        lr, weight_decay = check_number("lr", lr, above=0), check_number("weight_decay", weight_decay, at_least=0)
-        layer_decay = check_number("layer_decay", layer_decay, above=0, at_most=1)
-        dropout = check_number("dropout", dropout, at_least=0, below=1)
-        max_length = check_count("max_length", max_length)
-        warmup = _checked_warmup(warmup)
-        thresholds = checked_thresholds(labels, {} if thresholds is None else thresholds)
-        built: Any = models.load_encoder(encoder).model if encoder_config is None else build_encoder(encoder_config)
-        if (longest := longest_input(built)) is not None and max_length > longest:
-            raise ValueError(f"max_length={max_length}: the encoder reads at most {longest} tokens")
-        encoder_config = json.loads(built.config.to_json_string(use_diff=False))
+        labels = check_names("labels", [str(name) for name in check_names("labels", labels)])
+        check = (
+            check_count if hasattr(warmup, "__index__") else partial(check_number, at_most=1)
+        )  # a share of all steps
+        checked: dict[str, Any] = {
+            "labels": labels,
+            "encoder": str(encoder),
+            "pooling": check_choice("pooling", pooling, ("mean", "cls", "pooler")),
+            "dropout": check_number("dropout", dropout, at_least=0, below=1),
+            "loss": check_choice("loss", loss, ("bce", "focal", "asymmetric")),
+            "lr": check_number("lr", lr, above=0),
+            "weight_decay": check_number("weight_decay", weight_decay, at_least=0),
+            "layer_decay": check_number("layer_decay", layer_decay, above=0, at_most=1),
+            "warmup": check("warmup", warmup, at_least=0),
+            "thresholds": checked_thresholds(labels, {} if thresholds is None else thresholds),
+            "max_length": check_count("max_length", max_length),
+            "train_auc": bool(train_auc),
+        }
+        built: Any = (
+            models.load_encoder(str(encoder)).model if encoder_config is None else build_encoder(encoder_config)
+        )
+        check_count("max_length", max_length, at_most=longest_input(built))
+        checked["encoder_config"] = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
         # Lightning's command line saves what it was given, not what became of it; NumPy's numbers could not be loaded.
-        self.hparams.update(labels=labels, encoder=encoder, thresholds=thresholds, encoder_config=encoder_config)
-        self.hparams.update(lr=lr, weight_decay=weight_decay, layer_decay=layer_decay, warmup=warmup, dropout=dropout)
-        self.hparams.update(max_length=max_length, train_auc=bool(train_auc))
+        self.hparams.update(checked)
         self.hparams.pop("_instantiator", None)
-        self.model = models.BertTagger(built, len(labels), pooling=pooling, dropout=dropout)
+        self.model = models.BertTagger(built, len(labels), pooling=pooling, dropout=checked["dropout"])
         self.model.train()
-        self.lr = lr  # where the learning rate finder looks for it
+        self.lr = checked["lr"]  # where the learning rate finder looks for it
         self.loss = getattr(losses, loss)
         self.mean_losses = nn.ModuleDict({f"{stage}_rows": KnownMean() for stage in STAGES})
         self.areas = nn.ModuleDict({f"{stage}_rows": LabelAUROC(labels) for stage in STAGES})
-        self._step_known, self._batch_known, self._noted = 0, 0, 0
+        self._step_known, self._batch_known = 0, 0
         self._step_loss: float | Tensor = 0.0
 
     @property
@@ -135,14 +213,17 @@ class CommentTagger(ResumableModule):
     def thresholds(self, thresholds: Mapping[str, float]) -> None:
         self.hparams["thresholds"] = checked_thresholds(self.labels, thresholds)
 
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Guard the run, and let it be resumed."""
+        return [ResumableRun()]
+
     def setup(self, stage: str) -> None:
         """Refuse data of other labels, and callbacks that watch a score which is never logged.
 
         Raises:
             ValueError: the data module's labels are others, or in another order; an unknown monitor.
         """
-        super().setup(stage)
-        self._step_known, self._step_loss, self._noted = 0, 0.0, 0
+        self._step_known, self._step_loss = 0, 0.0
         trainer: Any = self.trainer
         if stage == "fit" and type(self) is CommentTagger:  # others may log more
             check_monitors(trainer, self.labels, train_auc=self.hparams["train_auc"])
@@ -159,7 +240,7 @@ class CommentTagger(ResumableModule):
             return self.model(**{name: part.new_ones((1, 1)) for name, part in inputs.items()})[:0]
         return self.model(**inputs)
 
-    def on_before_batch_transfer(self, batch: tuple[dict[str, Tensor], Tensor], dataloader_idx: int) -> Any:  # noqa: ANN401
+    def on_before_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Any:  # noqa: ANN401
         """Check the form of a batch; count its known labels while they are on the CPU.
 
         Raises:
@@ -168,15 +249,22 @@ class CommentTagger(ResumableModule):
         self._batch_known = int((check_batch(batch)[1] >= 0).sum())
         return batch
 
-    def training_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The batch's share of the step's loss."""
-        logits, targets = self(**batch[0]), batch[1]
-        value, known = self.loss(logits, targets), self._batch_known
+        (_, value), known = self._score("train", batch), self._batch_known
         self._step_known += known
         self._step_loss = self._step_loss + value.detach()
-        self._note("train", value.detach(), known, logits, targets)
         self.log("train_loss_step", value.detach(), batch_size=max(known, 1))
         return value * (known / self._full_batch)
+
+    def _score(self, stage: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return logits and loss of a batch, and keep them for the scores of the epoch."""
+        logits, targets = self(**batch[0]), batch[1]
+        value = self.loss(logits, targets)
+        self.mean_losses[f"{stage}_rows"].update(value.detach(), self._batch_known)
+        if stage != "train" or self.hparams["train_auc"]:
+            self.areas[f"{stage}_rows"].update(logits, targets)
+        return logits, value
 
     @property
     def _full_batch(self) -> float:
@@ -204,27 +292,15 @@ class CommentTagger(ResumableModule):
                 if weight.grad is not None:
                     weight.grad.mul_(share)
 
-    def configure_gradient_clipping(
-        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
-    ) -> None:
-        """Clip as Lightning does; sharded (FSDP), by the wrapped model, which knows all shards."""
-        whole: Any = self.trainer.model
-        if gradient_clip_val and gradient_clip_algorithm in (None, "norm") and hasattr(whole, "clip_grad_norm_"):
-            whole.clip_grad_norm_(gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Score a batch of the validation set."""
+        self._score("valid", batch)
 
-    def validation_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> None:
-        """Note a batch of the validation set."""
-        self._look("valid", batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Score a batch of the test set; its probabilities (B, L), for callbacks that keep them."""
+        return torch.sigmoid(self._score("test", batch)[0].float())
 
-    def test_step(self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int) -> Tensor:
-        """Note a batch of the test set; its probabilities (B, L), for callbacks that keep them."""
-        return torch.sigmoid(self._look("test", batch).float())
-
-    def predict_step(
-        self, batch: tuple[dict[str, Tensor], Tensor], batch_idx: int, dataloader_idx: int = 0
-    ) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
         """Predict probabilities (B, L), float32, with their `rows` (B,) of the data set; see `tagging.predict_proba`.
 
         Raises:
@@ -233,45 +309,29 @@ class CommentTagger(ResumableModule):
         rows = rows_of(self.trainer, batch, batch_idx, dataloader_idx)
         return {"rows": rows, "probabilities": torch.sigmoid(self(**batch[0]).float())}
 
-    def _look(self, stage: str, batch: tuple[dict[str, Tensor], Tensor]) -> Tensor:
-        logits, targets = self(**batch[0]), batch[1]
-        self._note(stage, self.loss(logits, targets), self._batch_known, logits, targets)
-        return logits
-
-    def _note(self, stage: str, value: Tensor, known: int, logits: Tensor, targets: Tensor) -> None:
-        self._noted += stage == "train"
-        if known:
-            self.mean_losses[f"{stage}_rows"].update(value, known)
-        if stage != "train" or self.hparams["train_auc"]:
-            self.areas[f"{stage}_rows"].update(logits, targets)
-
     def on_train_epoch_end(self) -> None:
-        """Log the training curves; weights that are not finite end the run."""
-        check_finite(self.model, self.current_epoch)
-        self._tell("train")
+        """Log the training curves."""
+        mean = self.mean_losses["train_rows"]
+        if mean.update_called and torch.isnan(mean.compute()):  # a loss of NaN has ended the run before
+            raise ValueError("no label of the training set is known: there is nothing to learn from")
+        self._log_scores("train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the valid curves."""
-        self._tell("valid")
+        """Log the validation curves."""
+        self._log_scores("valid")
 
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""
-        self._tell("test")
+        self._log_scores("test")
 
-    def _tell(self, stage: str) -> None:
+    def _log_scores(self, stage: str) -> None:
         mean, auc = self.mean_losses[f"{stage}_rows"], self.areas[f"{stage}_rows"]
-        if stage == "train":
-            batches, self._noted = self._noted, 0
-            if batches and torch.isnan(mean.compute()):  # a loss of NaN has ended the run before
-                raise ValueError("no label of the training set is known: there is nothing to learn from")
-        # Every process has the same values: sync_dist only says so to Lightning.
-        self.log(f"{stage}_loss", mean.compute(), sync_dist=True)
+        scores = {f"{stage}_loss": mean.compute()}
         if stage != "train" or self.hparams["train_auc"]:
             areas = auc.compute()
-            by_label = dict(zip(self.labels, areas, strict=True))
-            self.log_dict({f"{stage}_auc/{name}": area for name, area in by_label.items()}, sync_dist=True)
-            if stage != "train":
-                self.log(f"{stage}_auc", areas.nanmean(), sync_dist=True)
+            scores |= {f"{stage}_auc/{name}": area for name, area in zip(self.labels, areas, strict=True)}
+            scores |= {f"{stage}_auc": areas.nanmean()} if stage != "train" else {}
+        self.log_dict(scores, sync_dist=True)  # every process has the same values: this only says so to Lightning
         mean.reset()
         auc.reset()
 
@@ -291,8 +351,17 @@ class CommentTagger(ResumableModule):
         schedule = loops.linear_warmup(optimizer, steps=int(steps), warmup=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give the weights the names that they have without `torch.compile`.
+
+        Raises:
+            LossError: weights are not finite; the file of an earlier checkpoint stays as it is.
+        """
+        check_finite(self.model, self.current_epoch)
+        checkpoint["state_dict"] = {clean_name(name): value for name, value in checkpoint["state_dict"].items()}
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep where the run was until training starts; drop a pooler that the encoder did not have.
+        """Give the weights the names that they have here; drop a pooler that the encoder did not have.
 
         Raises:
             ValueError: the checkpoint is that of other labels.
@@ -300,10 +369,11 @@ class CommentTagger(ResumableModule):
         saved = checkpoint.get("hyper_parameters", {}).get("labels", self.labels)
         if list(saved) != self.labels:
             raise ValueError(f"the checkpoint has the labels {list(saved)}, the tagger {self.labels}")
-        names = checkpoint.get("state_dict", {})
-        if names and not any(name.startswith("model.encoder.pooler.") for name in names):
+        state = checkpoint.get("state_dict", {})
+        if state and not any(name.startswith("model.encoder.pooler.") for name in state):
             self.model.encoder.pooler = None
-        super().on_load_checkpoint(checkpoint)
+        own = {clean_name(name): name for name in self.state_dict()}
+        checkpoint["state_dict"] = {own.get(name, name): value for name, value in state.items()}
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # what is not named here goes by name alone
@@ -323,12 +393,4 @@ class CommentTagger(ResumableModule):
             changes: hyper-parameters to change.
         """
         result = super().load_from_checkpoint(checkpoint_path, map_location, weights_only=weights_only, **changes)
-        result._restored = {}
         return result.eval()
-
-
-def _checked_warmup(warmup: Any) -> float | int:  # noqa: ANN401
-    """Steps, or a share of all steps as a float."""
-    if hasattr(warmup, "__index__"):
-        return check_count("warmup", warmup, at_least=0)
-    return check_number("warmup", warmup, at_least=0, at_most=1)
