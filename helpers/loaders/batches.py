@@ -240,11 +240,10 @@ class BatchLoader(DataLoader[Batch]):
         """
         if not {"epoch", "batches"} <= state.keys():
             raise ValueError(f"expected a state with `epoch` and `batches`, got {sorted(state)}")
-        changed = {name: own for name, own in self.batch_sampler.identity().items() if state.get(name, own) != own}
-        if changed:
-            other = [f"{name} was {state[name]} and is {own}" for name, own in changed.items()]
-            way = f"{', '.join(other)}. Set them back, or begin anew"
-            raise ValueError(f"the run cannot be resumed in the middle of an epoch: {way}")
+        own = self.batch_sampler.identity()
+        if changed := [name for name in own if state.get(name, own[name]) != own[name]]:
+            other = ", ".join(f"{name} was {state[name]} and is {own[name]}" for name in changed)
+            raise ValueError(f"the run cannot be resumed within an epoch: {other}. Set them back, or begin anew")
         self.batch_sampler.start(state["epoch"], skip=state["batches"])
 
 
@@ -259,15 +258,14 @@ class _Positioned(Dataset[Batch]):
         batch = self.source.__getitems__(numbers)
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             return batch  # `check_batch` says what it should be
-        if (n_labels := len(batch[1])) != len(numbers):
-            kind = type(self.source).__name__
-            raise ValueError(f"{kind}: asked for {len(numbers)} rows, got {n_labels} rows of labels")
+        if len(batch[1]) != len(numbers):
+            counts = f"asked for {len(numbers)} rows, got {len(batch[1])} rows of labels"
+            raise ValueError(f"{type(self.source).__name__}: {counts}")
         return Batch(batch, torch.from_numpy(numbers))
 
 
 def _as_it_is(batch: Batch) -> Batch:
-    """Return what a data set gave: it is a batch already."""
-    return batch
+    return batch  # a data set gave it: it is a batch already
 
 
 def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) -> BatchLoader:  # noqa: ANN401
@@ -302,14 +300,14 @@ def loader_of(rows: Dataset[Batch], order: EpochBatchSampler, **options: Any) ->
 @contextmanager
 def same_epoch(loader: Any) -> Iterator[None]:  # noqa: ANN401
     """Leave a loader at its place in its run: iterations within cost no epoch."""
-    parts: list[Any] = [loader, getattr(loader, "batch_sampler", None)]
-    parts = [part for part in parts if hasattr(part, "position")]
-    before = [{name: getattr(part, name) for name in part.position} for part in parts]
+    parts = [loader, getattr(loader, "batch_sampler", None)]
+    parts = [part for part in parts if isinstance(part, BatchLoader | EpochBatchSampler)]
+    before = [(part, name, getattr(part, name)) for part in parts for name in part.position]
     try:
         yield
     finally:
-        for part, values in zip(parts, before, strict=True):
-            vars(part).update(values)
+        for part, name, value in before:
+            setattr(part, name, value)
 
 
 def numbered(loader: Iterable[Any], *, ordered: bool = True) -> Iterator[Batch]:
@@ -345,25 +343,26 @@ def numbered(loader: Iterable[Any], *, ordered: bool = True) -> Iterator[Batch]:
 
 
 def refuse_reordered(loader: Any, rows: Any, inputs: Mapping[str, Tensor], labels: Tensor) -> None:  # noqa: ANN401
-    """Refuse a loader whose collate function gives the rows of a batch in another order than it gets them.
-
-    Its first batch is made once more, row by row.
-    """
+    """Refuse a loader whose collate function reorders the rows of a batch; the batch is made again row by row."""
     if isinstance(loader, BatchLoader) or not isinstance(loader, DataLoader) or loader.batch_sampler is None:
         return
     collate, data = loader.collate_fn, loader.dataset
     if collate in (default_collate, default_convert):
         return
+
+    def contents(part: Iterable[Tensor]) -> list[bytes]:  # of each row, without its padding of zeros
+        return [row[row != 0].cpu().numpy().tobytes() for row in part]
+
     try:
         samples = [data.__getitems__([row]) if hasattr(data, "__getitems__") else [data[row]] for row in rows.tolist()]
         single = [collate(sample) for sample in samples]
-        pairs = [(labels, [batch[1][0] for batch in single])]
-        pairs += [(part, [batch[0][name][0] for batch in single]) for name, part in inputs.items()]
-        # The bytes of each row without its padding of zeros.
-        contents = [[[row[row != 0].cpu().numpy().tobytes() for row in part] for part in pair] for pair in pairs]
+        pairs = [(labels, [batch[1] for batch in single])]
+        pairs += [(part, [batch[0][name] for batch in single]) for name, part in inputs.items()]
+        both = ((contents(part), contents(rows[0] for rows in alone)) for part, alone in pairs)
+        is_reordered = any(together != alone and sorted(together) == sorted(alone) for together, alone in both)
     except Exception:  # a collate function or a data set that takes whole batches only
         return
-    if any(together != alone and sorted(together) == sorted(alone) for together, alone in contents):
+    if is_reordered:
         raise ValueError(
             "the order of the rows cannot be known: the collate function gives the rows of a batch in another "
             "order than it gets them. Let it keep their order, and sort them in the model where that is needed"

@@ -197,8 +197,8 @@ def _arrow_file(
 ) -> Path:
     """Find the token ids of files in a cache folder, or make them there, as `tokenize_files` says.
 
-    Beside the table lies its digest, so that a damaged one is refused. `datasets.Dataset.from_generator` would take an
-    object per row, several times as long, and lets a damaged table pass.
+    Beside the table lies its digest, so that a damaged one is refused. `datasets.Dataset.from_generator` would make an
+    object per row, and let a damaged table pass.
     """
     digests = [_digest(path) for path in paths]
     settings = [_FORMAT, digests, tokenizer.backend_tokenizer.to_str(), text, labels, length]

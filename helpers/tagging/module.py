@@ -118,7 +118,7 @@ class CommentTagger(pl.LightningModule):
         layer_decay: as `models.parameter_groups` takes it.
         warmup: steps until the peak; a float is the share of all steps.
         thresholds: by label, from which probability on it is given; 0.5 where none is named, inf for never.
-        max_length: length at which texts are cut; kept with the weights for those who predict.
+        max_length: length at which texts are truncated, in tokens; kept with the weights for those who predict.
         train_auc: log the AUC by label on the training rows as well.
         encoder_config: of the encoder, plain values; a checkpoint holds it, so that opening one needs no other file.
 
@@ -164,26 +164,23 @@ class CommentTagger(pl.LightningModule):
     ) -> None:
         super().__init__()
         labels = check_names("labels", [str(name) for name in check_names("labels", labels)])
-        check = (
-            check_count if hasattr(warmup, "__index__") else partial(check_number, at_most=1)
-        )  # a share of all steps
+        is_steps, encoder = hasattr(warmup, "__index__"), str(encoder)
+        check_warmup: Any = check_count if is_steps else partial(check_number, at_most=1)
         checked: dict[str, Any] = {
             "labels": labels,
-            "encoder": str(encoder),
+            "encoder": encoder,
             "pooling": check_choice("pooling", pooling, ("mean", "cls", "pooler")),
             "dropout": check_number("dropout", dropout, at_least=0, below=1),
             "loss": check_choice("loss", loss, ("bce", "focal", "asymmetric")),
             "lr": check_number("lr", lr, above=0),
             "weight_decay": check_number("weight_decay", weight_decay, at_least=0),
             "layer_decay": check_number("layer_decay", layer_decay, above=0, at_most=1),
-            "warmup": check("warmup", warmup, at_least=0),
+            "warmup": check_warmup("warmup", warmup, at_least=0),
             "thresholds": checked_thresholds(labels, {} if thresholds is None else thresholds),
             "max_length": check_count("max_length", max_length),
             "train_auc": bool(train_auc),
         }
-        built: Any = (
-            models.load_encoder(str(encoder)).model if encoder_config is None else build_encoder(encoder_config)
-        )
+        built: Any = models.load_encoder(encoder).model if encoder_config is None else build_encoder(encoder_config)
         check_count("max_length", max_length, at_most=longest_input(built))
         checked["encoder_config"] = json.loads(built.config.to_json_string(use_diff=False))
         self.save_hyperparameters()
@@ -250,7 +247,7 @@ class CommentTagger(pl.LightningModule):
         return batch
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The batch's share of the step's loss."""
+        """Return the batch's share of the step's loss."""
         (_, value), known = self._score("train", batch), self._batch_known
         self._step_known += known
         self._step_loss = self._step_loss + value.detach()
@@ -336,7 +333,7 @@ class CommentTagger(pl.LightningModule):
         auc.reset()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with warm-up and a line to zero over the steps of the whole run, as in `loops.linear_warmup`."""
+        """Make AdamW, its learning rate that of `loops.linear_warmup` over the steps of the whole run."""
         decay, layers = self.hparams["weight_decay"], self.hparams["layer_decay"]
         model = getattr(self.model, "_orig_mod", self.model)  # its names tell matrices from biases
         groups = models.parameter_groups(model, lr=self.lr, weight_decay=decay, layer_decay=layers)
@@ -384,7 +381,7 @@ class CommentTagger(pl.LightningModule):
         weights_only: bool = True,
         **changes: Any,  # noqa: ANN401
     ) -> "CommentTagger":
-        """A tagger from a Lightning checkpoint, in evaluation mode: tensors and plain values, nothing that can run.
+        """Open a Lightning checkpoint, in evaluation mode: tensors and plain values, nothing that can run.
 
         Args:
             checkpoint_path: of the file; it holds all that is needed.
