@@ -98,20 +98,14 @@ class KeptBackground:
         for part in sorted(moving, key=lambda part: part.zorder):
             self._figure.draw_artist(part)
             part.remove()
-        return _encoded(self._canvas)
+        file = io.BytesIO()
+        imsave(file, np.asarray(self._canvas.buffer_rgba()), format="png")
+        return file.getvalue()
 
 
 def png(figure: Figure) -> bytes:
     """A figure as a PNG file, in the resolution of the notebook's other figures; `savefig` would draw it twice."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return _encoded(canvas)
-
-
-def _encoded(canvas: FigureCanvasAgg) -> bytes:
-    file = io.BytesIO()
-    imsave(file, np.asarray(canvas.buffer_rgba()), format="png")
-    return file.getvalue()
+    return KeptBackground(figure).png(lambda _: None)
 
 
 def ipywidgets() -> ModuleType | None:

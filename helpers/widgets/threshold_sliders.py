@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 STEP = 0.005
 NEVER = 1 + STEP  # the slider's last position: the label is never predicted
-OUTSIDE = 1.02  # where the line of a threshold stands that no probability reaches
 BINS = np.linspace(0, 1, 41)
 SCORES = {"precision": PALETTE[0], "recall": PALETTE[4], "f1": DARK}
 CORNERS = {
@@ -156,13 +155,13 @@ class ThresholdExplorer(Explorer):
         # A browser answers a value between two steps with the nearest step: that is no move, and the value stays exact.
         if abs(value - min(self._cuts[index], NEVER)) > STEP / 2 + 1e-9:
             self._cuts[index] = value if value <= 1 else np.inf
-            self._show_label(self._names[index], moved=True)
+            if self._names[index] == self.label:
+                self._redraw()
+            self._choice.value = self._names[index]  # draws where this is another label
 
-    def _show_label(self, name: str, *, moved: bool = False) -> None:
-        if moved or name != self.label:
-            self.label = name
-            self._choice.value = name  # nothing new for its own observer
-            self._redraw()
+    def _show_label(self, name: str) -> None:
+        self.label = name
+        self._redraw()
 
     def _redraw(self) -> None:
         """Write the numbers, then the picture."""
@@ -272,12 +271,11 @@ def draw_thresholds(figure: Figure, table: pd.DataFrame, label: str) -> None:
     """
     row: Any = table.loc[label]
     rows, curves, bars = figure.axes
-    cut: float = min(row["threshold"], OUTSIDE)
-    words = "never predicted" if cut == OUTSIDE else f"predicted from {cut:.3f} on"
+    cut: float = min(row["threshold"], NEVER)
+    words = "never predicted" if cut == NEVER else f"predicted from {cut:.3f} on"
     _write(rows, 0, f"'{plain(label)}': {words}", size=12)
-    piles: Any = rows.patches[:2]
-    for pile, color in zip(piles, (PALETTE[2], PALETTE[1]), strict=True):
-        heights, edges, _ = pile.get_data()
+    for pile, color in zip(rows.patches[:2], (PALETTE[2], PALETTE[1]), strict=True):
+        heights, edges, _ = pile.get_data()  # type: ignore[attr-defined]  # a pile is a StepPatch
         flagged = rows.stairs(heights, edges, fill=True, color=color)
         flagged.set_clip_path(Rectangle((cut, 0), 2, 1, transform=rows.get_xaxis_transform()))
     rows.axhline(0, color=DARK, linewidth=0.8)
