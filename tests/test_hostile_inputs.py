@@ -46,7 +46,7 @@ CALLS = {
     metrics.roc_points: {"targets": ONE, "probabilities": ONE_SCORES},
     metrics.subset_accuracy: {**BOTH, "threshold": 0.5},
     losses.asymmetric: {**LOSS, "gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05},
-    losses.bce: LOSS,
+    losses.bce: {**LOSS, "pos_weight": torch.ones(2)},
     losses.class_weights_from_counts: {"labels": TARGETS, "heads": {"a": 1, "b": 2}},
     losses.focal: {**LOSS, "gamma": 2.0, "alpha": 0.25},
     losses.multi_head: {
@@ -57,7 +57,6 @@ CALLS = {
         "reduction": "mean",
     },
     losses.pos_weight_from_counts: {"targets": TARGETS},
-    losses.weighted_bce: {**LOSS, "pos_weight": torch.ones(2)},
     evaluation.bias_report: {**CURVE, "groups": GROUPS, "min_support": 2, "threshold": 0.5},
     evaluation.bias_score: {
         "report": evaluation.bias_report(**CURVE, groups=GROUPS, min_support=1),

@@ -123,8 +123,8 @@ TABLE = {
     "optimizer": ({"opt": (torch.optim.Adam, {"weight_decay": 0.01})}, "optimizer was AdamW and is Adam"),
     "loss": ({"loss": losses.focal}, "loss was helpers.losses.binary.bce and is helpers.losses.binary.focal"),
     "settings of the loss": (
-        {"loss": partial(losses.weighted_bce, pos_weight=torch.tensor([1.0, 2.0]))},
-        "loss was .*bce and is .*weighted_bce",
+        {"loss": partial(losses.bce, pos_weight=torch.tensor([1.0, 2.0]))},
+        r"loss pos_weight was absent and is \[1\.0, 2\.0\]",
     ),
     "a local loss": ({"loss": scaled(2)}, "loss was .*bce and is .*scaled"),
     "dropout": ({"model": net(dropout=0.3)}, "model 2 p was 0.2 and is 0.3"),

@@ -13,7 +13,7 @@ NAN = float("nan")
 WEIGHT = torch.tensor([0.5, 3.0, 20.0])
 CRITERIA = {
     "bce": losses.bce,
-    "weighted_bce": partial(losses.weighted_bce, pos_weight=WEIGHT),
+    "bce, pos_weight": partial(losses.bce, pos_weight=WEIGHT),
     "focal": losses.focal,
     "focal, alpha, small gamma": partial(losses.focal, gamma=0.1, alpha=0.25),
     "asymmetric": losses.asymmetric,
@@ -52,12 +52,12 @@ def entry_by_entry(formula, logits, targets, *settings):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("soft", [False, True])
-def test_bce_and_weighted_bce_equal_torchs(reduction, soft):
+def test_bce_with_and_without_weights_equals_torchs(reduction, soft):
     logits, targets = batch(soft=soft)
     expected = torch.nn.BCEWithLogitsLoss(reduction=reduction)(logits, targets)
     torch.testing.assert_close(losses.bce(logits, targets, reduction=reduction), expected)
     expected = torch.nn.BCEWithLogitsLoss(reduction=reduction, pos_weight=WEIGHT.double())(logits, targets)
-    found = losses.weighted_bce(logits, targets, pos_weight=WEIGHT, reduction=reduction)
+    found = losses.bce(logits, targets, pos_weight=WEIGHT, reduction=reduction)
     torch.testing.assert_close(found, expected)
 
 
@@ -91,7 +91,7 @@ def test_without_focusing_and_clip_all_are_bce(soft):
     logits, targets = batch(soft=soft)
     expected = losses.bce(logits, targets, reduction="none")
     for found in (
-        losses.weighted_bce(logits, targets, pos_weight=torch.ones(3, dtype=torch.int64), reduction="none"),
+        losses.bce(logits, targets, pos_weight=torch.ones(3, dtype=torch.int64), reduction="none"),
         losses.focal(logits, targets, gamma=0.0, reduction="none"),
         losses.focal(logits, targets, gamma=0.0, alpha=0.5, reduction="none") * 2,
         losses.asymmetric(logits, targets, gamma_neg=0.0, gamma_pos=0.0, clip=0.0, reduction="none"),
@@ -193,14 +193,14 @@ def test_shapes_that_torch_would_broadcast_raise(criterion, pair):
 @pytest.mark.parametrize("shape", [(), (1,), (4,), (2,), (1, 3), (4, 3), (4, 1)])
 def test_a_weight_of_another_shape_raises_and_both_are_named(shape):
     with pytest.raises(ValueError, match="nothing broadcasts") as error:
-        losses.weighted_bce(torch.zeros(4, 3), torch.zeros(4, 3), pos_weight=torch.ones(shape))
+        losses.bce(torch.zeros(4, 3), torch.zeros(4, 3), pos_weight=torch.ones(shape))
     assert f"pos_weight {shape} for logits (4, 3)" in str(error.value)
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, NAN, math.inf])
 def test_a_weight_that_is_not_positive_and_finite_raises(wrong):
     with pytest.raises(ValueError, match=r"pos_weight \(3,\) for logits \(4, 3\) must be positive"):
-        losses.weighted_bce(torch.zeros(4, 3), torch.zeros(4, 3), pos_weight=torch.tensor([1.0, wrong, 1.0]))
+        losses.bce(torch.zeros(4, 3), torch.zeros(4, 3), pos_weight=torch.tensor([1.0, wrong, 1.0]))
 
 
 @every_criterion
@@ -326,7 +326,7 @@ def test_with_pos_weight_from_counts_both_sides_of_a_label_weigh_the_same():
     _, targets = batch(rows=200, unknown=0.3)
     targets[: len(targets) // 2, 1] = 0
     weight = losses.pos_weight_from_counts(targets)
-    entries = losses.weighted_bce(torch.zeros_like(targets), targets, pos_weight=weight, reduction="none")
+    entries = losses.bce(torch.zeros_like(targets), targets, pos_weight=weight, reduction="none")
     positives, negatives = ((entries * (targets == side)).sum(dim=0) for side in (1, 0))
     torch.testing.assert_close(positives, negatives)
     assert (weight[1] > 1.5).item()
@@ -368,7 +368,7 @@ def test_losses_import_torch_alone():
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     modules -= {name for name in modules if name.startswith("helpers.losses.")} | {"helpers.arguments"}
-    assert {name.split(".")[0] for name in modules} == {"collections", "math", "torch"}
+    assert {name.split(".")[0] for name in modules} == {"collections", "math", "torch", "typing"}
 
 
 def test_the_logits_of_several_heads_are_sent_to_their_own_loss():

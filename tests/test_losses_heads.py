@@ -118,7 +118,7 @@ def test_binary_heads_alone_are_bce(batch):
     weights = torch.rand(6) + 0.5
     torch.testing.assert_close(
         losses.multi_head(heads, labels, class_weights=dict(zip("abcdef", weights, strict=True))),
-        losses.weighted_bce(logits, labels, pos_weight=weights),
+        losses.bce(logits, labels, pos_weight=weights),
     )
 
 
@@ -189,7 +189,7 @@ def test_weights_from_counts_make_classes_weigh_the_same():
     assert sums == pytest.approx([sums[0]] * 3)
     with pytest.raises(ValueError, match=r"head 'level' has no row of class \[1\]"):
         losses.class_weights_from_counts(labels[[0, 1, 3]], heads)
-    with pytest.raises(ValueError, match=r"labels \(6, 2\) must be \(N, 1\)"):
+    with pytest.raises(ValueError, match=r"labels \(6, 2\) must be \(B, 1\)"):
         losses.class_weights_from_counts(labels, {"toxic": 1})
     with pytest.raises(ValueError, match=r"head 'toxic', row 3 .* 2 must be 0 to 1"):
         losses.class_weights_from_counts(labels.flip(1), heads)

@@ -16,22 +16,27 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import binary_cross_entropy_with_logits as bce_with_logits, logsigmoid
 
 from helpers.arguments import check_choice, check_number
 
 _REDUCTIONS = ("mean", "sum", "none")
 
 
-def bce(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
+def bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
     """Binary cross-entropy, each label a yes-or-no question of its own.
+
+    With `pos_weight`, a positive of label l counts `pos_weight[l]` times. That moves the probabilities up: with weight
+    w, a calibrated model answers w p / (w p + 1 - p) where the truth is p.
 
     Source: `torch.nn.BCEWithLogitsLoss`, which this equals where every label is known.
 
     Args:
         logits: (B, L).
         targets: (B, L), from 0 to 1, NaN where unknown.
-        reduction: `mean` over known entries, `sum` or `none`.
+        pos_weight: (L,), positive and finite, for example from `pos_weight_from_counts`; None counts all the same. It
+            is brought to the logits' device and type; keep it on the CPU, where its check makes no GPU wait.
+        reduction: `mean` over known entries (not over weights), `sum` or `none`.
 
     Returns:
         A scalar, or (B, L) for `none`.
@@ -39,7 +44,8 @@ def bce(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
     Raises:
         TypeError: logits or targets that are no tensors, such as the dict of `MultiHead`.
         ValueError: shapes that are not one and the same (B, L), logits that are not floating point, a target outside 0
-            to 1 (looked for on the CPU only, since a GPU would have to wait for the answer), another reduction.
+            to 1 (looked for on the CPU only, since a GPU would have to wait for the answer), another reduction;
+            pos_weight of another shape than (L,), or not positive and finite.
 
     Examples:
         >>> import torch
@@ -48,60 +54,18 @@ def bce(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
         >>> targets = torch.tensor([[1.0, 0.0], [1.0, float("nan")]])  # one label is unknown, and counts for nothing
         >>> losses.bce(logits, targets)
         tensor(0.3778)
-        >>> losses.bce(logits, targets, reduction="none")
-        tensor([[0.1269, 0.3133],
-                [0.6931, 0.0000]])
+        >>> losses.bce(logits, targets, pos_weight=torch.tensor([3.0, 1.0]), reduction="none")
+        tensor([[0.3808, 0.3133],
+                [2.0794, 0.0000]])
         >>> losses.bce(logits, torch.tensor([1.0, 0.0]))
         Traceback (most recent call last):
             ...
         ValueError: logits (2, 2) and targets (2,) must have the same shape (B, L): nothing broadcasts
     """
     known, logits, targets = _check(logits, targets, reduction)
-    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return _reduce(losses, known, reduction)
-
-
-def weighted_bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor, reduction: str = "mean") -> Tensor:
-    """Binary cross-entropy in which a positive of label l counts `pos_weight[l]` times.
-
-    It moves the probabilities up: with weight w, a calibrated model answers w p / (w p + 1 - p) where the truth is p.
-
-    Source: `pos_weight` of `torch.nn.BCEWithLogitsLoss`, which this equals where every label is known.
-
-    Args:
-        logits: (B, L).
-        targets: (B, L), from 0 to 1, NaN where unknown.
-        pos_weight: (L,), positive and finite, for example from `pos_weight_from_counts`. It is brought to the logits'
-            device and type; keep it on the CPU, where its check makes no GPU wait.
-        reduction: `mean` over known entries (not over weights), `sum` or `none`.
-
-    Returns:
-        A scalar, or (B, L) for `none`.
-
-    Raises:
-        ValueError: as `bce`; pos_weight of another shape than (L,), or not positive and finite.
-
-    Examples:
-        >>> import torch
-        >>> from helpers import losses
-        >>> logits, targets = torch.zeros(2, 2), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
-        >>> losses.weighted_bce(logits, targets, pos_weight=torch.tensor([3.0, 1.0]), reduction="none")
-        tensor([[2.0794, 0.6931],
-                [0.6931, 0.6931]])
-    """
-    known, logits, targets = _check(logits, targets, reduction)
-    if not isinstance(pos_weight, Tensor):
-        kind = type(pos_weight).__name__
-        raise ValueError(f"pos_weight is a {kind}: expected a tensor (L,), such as torch.tensor([3.0, 1.0])")
-    shapes = f"pos_weight {tuple(pos_weight.shape)} for logits {tuple(logits.shape)}"
-    if pos_weight.shape != logits.shape[1:]:
-        raise ValueError(f"{shapes} must be {tuple(logits.shape[1:])}, one weight a label: nothing broadcasts")
-    if not ((pos_weight > 0) & pos_weight.isfinite()).all():
-        raise ValueError(f"{shapes} must be positive and finite, found {pos_weight.tolist()}")
-    losses = functional.binary_cross_entropy_with_logits(
-        logits, targets, pos_weight=pos_weight.to(logits), reduction="none"
-    )
-    return _reduce(losses, known, reduction)
+    weight = None if pos_weight is None else _checked_weight(pos_weight, logits)
+    losses = bce_with_logits(logits, targets, pos_weight=weight, reduction="none")
+    return reduce_known(losses, known, reduction)
 
 
 def focal(
@@ -144,7 +108,7 @@ def focal(
     negative = _negative_losses(logits, gamma, clip=0.0)
     if alpha is not None:
         positive, negative = alpha * positive, (1 - alpha) * negative
-    return _reduce(targets * positive + (1 - targets) * negative, known, reduction)
+    return reduce_known(targets * positive + (1 - targets) * negative, known, reduction)
 
 
 def asymmetric(
@@ -189,11 +153,11 @@ def asymmetric(
     known, logits, targets = _check(logits, targets, reduction)
     positive = _positive_losses(logits, check_number("gamma_pos", gamma_pos, at_least=0))
     negative = _negative_losses(logits, check_number("gamma_neg", gamma_neg, at_least=0), clip)
-    return _reduce(targets * positive + (1 - targets) * negative, known, reduction)
+    return reduce_known(targets * positive + (1 - targets) * negative, known, reduction)
 
 
 def pos_weight_from_counts(targets: Tensor) -> Tensor:
-    """Negatives for each positive, by label: with these weights both sides of a label weigh the same in `weighted_bce`.
+    """Negatives for each positive, by label: with these weights both sides of a label weigh the same in `bce`.
 
     Args:
         targets: (N, L) of 0, 1 and NaN (unknown, not counted), all training rows.
@@ -214,14 +178,13 @@ def pos_weight_from_counts(targets: Tensor) -> Tensor:
     if not isinstance(targets, Tensor) or targets.ndim != 2:
         what = tuple(targets.shape) if isinstance(targets, Tensor) else f"are a {type(targets).__name__}"
         raise ValueError(f"targets {what}: expected a tensor (N, L), such as torch.tensor(table[labels].to_numpy())")
-    positives, negatives = (targets == 1), (targets == 0)
-    if not (positives | negatives | targets.isnan()).all():
+    counts = {side: (targets == value).sum(dim=0) for side, value in (("positives", 1), ("negatives", 0))}
+    if not ((targets == 1) | (targets == 0) | targets.isnan()).all():
         raise ValueError("targets hold other values than 0, 1 and NaN (unknown)")
-    positives, negatives = positives.sum(dim=0), negatives.sum(dim=0)
-    for side, counts in (("positives", positives), ("negatives", negatives)):
-        if missing := (counts == 0).nonzero().flatten().tolist():
+    for side, count in counts.items():
+        if missing := (count == 0).nonzero().flatten().tolist():
             raise ValueError(f"labels {missing} (counted from 0) have no {side} among targets {tuple(targets.shape)}")
-    return negatives / positives
+    return counts["negatives"] / counts["positives"]
 
 
 def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor | None, Tensor, Tensor]:
@@ -231,14 +194,11 @@ def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor | No
         kinds = f"logits are a {type(logits).__name__} and targets a {type(targets).__name__}"
         raise TypeError(f"{kinds}: tensors (B, L) are needed; several heads in a dict go to losses.multi_head")
     if logits.shape != targets.shape or logits.ndim != 2:
-        raise ValueError(
-            f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} must have the same shape (B, L): "
-            "nothing broadcasts"
-        )
+        shapes = f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)}"
+        raise ValueError(f"{shapes} must have the same shape (B, L): nothing broadcasts")
     if not logits.is_floating_point() or targets.is_complex():
-        raise ValueError(
-            f"logits are {logits.dtype} and targets {targets.dtype}: logits must be floating point, targets real"
-        )
+        types = f"logits are {logits.dtype} and targets {targets.dtype}"
+        raise ValueError(f"{types}: logits must be floating point, targets real")
     dtype = torch.promote_types(logits.dtype, torch.float32)
     if _all_known(targets):
         return None, logits.to(dtype), targets.to(dtype)
@@ -246,6 +206,18 @@ def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor | No
         raise ValueError("targets hold values outside 0 to 1: an unknown label is NaN, not -1")
     known = ~targets.isnan()
     return known, torch.where(known, logits, 0).to(dtype), torch.where(known, targets, 0).to(dtype)
+
+
+def _checked_weight(pos_weight: Tensor, logits: Tensor) -> Tensor:
+    if not isinstance(pos_weight, Tensor):
+        kind = type(pos_weight).__name__
+        raise ValueError(f"pos_weight is a {kind}: expected a tensor (L,), such as torch.tensor([3.0, 1.0])")
+    shapes = f"pos_weight {tuple(pos_weight.shape)} for logits {tuple(logits.shape)}"
+    if pos_weight.shape != logits.shape[1:]:
+        raise ValueError(f"{shapes} must be {tuple(logits.shape[1:])}, one weight per label: nothing broadcasts")
+    if not ((pos_weight > 0) & pos_weight.isfinite()).all():
+        raise ValueError(f"{shapes} must be positive and finite, found {pos_weight.tolist()}")
+    return pos_weight.to(logits)
 
 
 def _all_known(targets: Tensor) -> bool:
@@ -258,21 +230,22 @@ def _all_known(targets: Tensor) -> bool:
 
 def _positive_losses(logits: Tensor, gamma: float) -> Tensor:
     # The power is taken through logarithms: a power of a probability that underflowed to 0 has no finite gradient.
-    return -torch.exp(gamma * functional.logsigmoid(-logits)) * functional.logsigmoid(logits)
+    return -torch.exp(gamma * logsigmoid(-logits)) * logsigmoid(logits)
 
 
 def _negative_losses(logits: Tensor, gamma: float, clip: float) -> Tensor:
     """(B, L) of -p_m ** gamma * log(1 - p_m), where p_m = max(p - clip, 0), all in logarithms; clip=0 is exact."""
     log_clip = logits.new_full((), math.log(clip) if clip else -math.inf)
-    log_p = functional.logsigmoid(logits)
+    log_p = logsigmoid(logits)
     ratio = log_clip - log_p  # log(clip / p), below 0 where p is above the clip
     above = ratio < 0
     log_shifted = log_p + torch.log(-torch.expm1(torch.where(above, ratio, -1)))
-    log_rest = torch.logaddexp(functional.logsigmoid(-logits), log_clip)
+    log_rest = torch.logaddexp(logsigmoid(-logits), log_clip)
     return torch.where(above, -torch.exp(gamma * log_shifted) * log_rest, 0)
 
 
-def _reduce(losses: Tensor, known: Tensor | None, reduction: str) -> Tensor:
+def reduce_known(losses: Tensor, known: Tensor | None, reduction: str) -> Tensor:
+    """Return the `mean`, the `sum` or, for `none`, each of the losses at known entries (None: all are known)."""
     losses = losses if known is None else torch.where(known, losses, 0)
     if reduction == "none":
         return losses

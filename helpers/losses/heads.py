@@ -1,15 +1,17 @@
 """One criterion for a model with several heads, binary and categorical in any mixture.
 
-Heads of one size are computed together: one call of torch a size, not one a head.
+Heads of one size are computed together: one call of torch per size, not one per head.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import binary_cross_entropy_with_logits as bce_with_logits
 
-from helpers.arguments import check_choice, check_count, check_mapping, check_number
+from helpers.arguments import as_numbers, check_choice, check_count, check_mapping, check_number
+from helpers.losses.binary import reduce_known
 
 _REDUCTIONS = ("mean", "heads", "entries", "sum", "none")
 Weights = Mapping[str, float | Sequence[float] | Tensor]
@@ -66,26 +68,22 @@ def multi_head(
         tensor([0.2201, 0.0360])
     """
     check_choice("reduction", reduction, _REDUCTIONS)
-    _check_labels(labels)
-    labels = labels.long() if labels.dtype == torch.bool else labels
-    sizes = _sizes(logits, labels)
+    labels = _checked_labels(labels, check_mapping("logits", logits, keys="head"))
+    sizes = {name: _checked_size(name, out, labels) for name, out in logits.items()}
+    _refuse_foreign_labels(labels, sizes)
+    shares = _head_weights(head_weights, sizes)
     known, targets = _known(labels)
-    _refuse_unknown_heads("head_weights", head_weights, sizes)
-    _refuse_unknown_heads("class_weights", class_weights, sizes)
-    losses = _entry_losses(logits, sizes, known, targets, class_weights or {})
-    if known is not None:
-        losses = torch.where(known, losses, 0)
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    if reduction == "entries":
-        return losses.mean() if known is None else losses.sum() / known.sum().clamp(min=1)
+    losses = _entry_losses(logits, known, targets, _class_weights(class_weights, sizes))
+    if reduction in ("entries", "sum", "none"):
+        return reduce_known(losses, known, "mean" if reduction == "entries" else reduction)
     if known is None and not head_weights:
         return losses.mean() if reduction == "mean" else losses.mean(dim=0)
     counts = known.sum(dim=0) if known is not None else torch.full_like(losses[0], len(losses))
-    means = losses.sum(dim=0) / counts.clamp(min=1)
-    return means if reduction == "heads" else _mean_over_heads(means, counts, sizes, head_weights or {})
+    means = reduce_known(losses, known, "none").sum(dim=0) / counts.clamp(min=1)
+    if reduction == "heads":
+        return means
+    weights = torch.where(counts > 0, torch.tensor(shares, dtype=means.dtype).to(means.device), 0)
+    return (means * weights).sum() / weights.sum().clamp(min=torch.finfo(means.dtype).tiny)
 
 
 def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[str, Tensor]:
@@ -110,16 +108,11 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
         >>> losses.class_weights_from_counts(labels, {"toxic": 1, "level": 3})
         {'toxic': tensor(3.), 'level': tensor([1.3333, 1.3333, 0.6667])}
     """
-    _check_labels(labels)
     heads = {name: check_count(f"heads[{name!r}]", size) for name, size in check_mapping("heads", heads).items()}
-    if labels.ndim != 2 or labels.shape[1] != len(heads):
-        raise ValueError(f"labels {tuple(labels.shape)} must be (N, {len(heads)}), one column per head")
-    labels = labels.detach().cpu()
-    labels = labels.long() if labels.dtype == torch.bool else labels
-    _refuse_foreign_labels(labels, list(heads), list(heads.values()))
+    labels = _checked_labels(labels, heads).detach().cpu()
+    _refuse_foreign_labels(labels, heads)
     result = {}
-    for index, (name, size) in enumerate(heads.items()):
-        column = labels[:, index]
+    for (name, size), column in zip(heads.items(), labels.T, strict=True):
         classes = column[column >= 0]
         counts = torch.stack([(classes == value).sum() for value in range(max(size, 2))]).float()
         if missing := (counts == 0).nonzero().flatten().tolist():
@@ -128,50 +121,74 @@ def class_weights_from_counts(labels: Tensor, heads: Mapping[str, int]) -> dict[
     return result
 
 
-def _check_labels(labels: Tensor) -> None:
-    """ValueError where labels are no tensor of real numbers."""
+def _checked_labels(labels: Tensor, heads: Mapping[str, object]) -> Tensor:
+    """Labels (B, H) of real numbers, which truth values become."""
     if not isinstance(labels, Tensor) or labels.is_complex():
         kind = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
         raise ValueError(f"labels of type {kind}: expected a tensor (B, H) of numbers, one column per head")
+    if labels.ndim != 2 or labels.shape[1] != len(heads):
+        raise ValueError(f"labels {tuple(labels.shape)} must be (B, {len(heads)}), one column per head")
+    return labels.long() if labels.dtype == torch.bool else labels
 
 
-def _sizes(logits: Mapping[str, Tensor], labels: Tensor) -> dict[str, int]:
-    """Number of logits of each head, after a look at all shapes."""
-    check_mapping("logits", logits, keys="head")
-    if labels.ndim != 2 or labels.shape[1] != len(logits):
-        raise ValueError(
-            f"labels {tuple(labels.shape)} must be (B, {len(logits)}), a column for each of the heads of the logits"
-        )
-    sizes = {}
-    for name, out in logits.items():
-        if not isinstance(out, Tensor):
-            raise ValueError(f"head {name!r}: logits are a {type(out).__name__}: expected a tensor (B, C)")
-        if out.ndim != 2 or len(out) != len(labels) or out.shape[1] < 1:
-            raise ValueError(
-                f"head {name!r}: logits {tuple(out.shape)} and labels {tuple(labels.shape)} must be (B, C) and (B, H): "
-                "nothing broadcasts"
-            )
-        if not out.is_floating_point():
-            raise ValueError(f"head {name!r}: logits are {out.dtype}, not floating point")
-        sizes[name] = out.shape[1]
-    _refuse_foreign_labels(labels, list(sizes), list(sizes.values()))
-    return sizes
+def _checked_size(name: str, out: Tensor, labels: Tensor) -> int:
+    """Number of logits of a head."""
+    if not isinstance(out, Tensor) or not out.is_floating_point():
+        kind = out.dtype if isinstance(out, Tensor) else f"a {type(out).__name__}"
+        raise ValueError(f"head {name!r}: logits are {kind}: expected a tensor (B, C) of floating point")
+    if out.ndim != 2 or len(out) != len(labels) or out.shape[1] < 1:
+        shapes = f"logits {tuple(out.shape)} and labels {tuple(labels.shape)}"
+        raise ValueError(f"head {name!r}: {shapes} must be (B, C) and (B, H): nothing broadcasts")
+    return out.shape[1]
 
 
-def _refuse_foreign_labels(labels: Tensor, names: Sequence[str], sizes: Sequence[int]) -> None:
+def _refuse_foreign_labels(labels: Tensor, sizes: Mapping[str, int]) -> None:
     """A ValueError for the first label that is no class of its head; a GPU is not asked."""
     if labels.device.type != "cpu":
         return
-    size = torch.tensor(sizes)
+    size = torch.tensor(list(sizes.values()))
     binary = size == 1
     if bool(binary.all()) and labels.numel() and bool(labels.amax() <= 1):  # the usual case, in one pass
         return
     bad = (labels > torch.where(binary, 1, size - 1)) | (~binary & (labels != labels.floor()) & (labels >= 0))
     if bad.any():
         row, index = bad.nonzero()[0].tolist()
-        allowed = "0 to 1" if sizes[index] == 1 else f"a whole number, 0 to {sizes[index] - 1}"
+        name, last = list(sizes)[index], int(size[index]) - 1
+        allowed = f"a whole number, 0 to {last}" if last else "0 to 1"
         value = labels[row, index].item()
-        raise ValueError(f"head {names[index]!r}, row {row} of the batch (from 0): label {value:g} must be {allowed}")
+        raise ValueError(f"head {name!r}, row {row} of the batch (from 0): label {value:g} must be {allowed}")
+
+
+def _of_heads(what: str, weights: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> Mapping[str, Any]:
+    """Weights by head, none where None was given; a ValueError for heads that the model does not have."""
+    weights = {} if weights is None else check_mapping(what, weights, keys="head")
+    if unknown := [name for name in weights if name not in sizes]:
+        raise ValueError(f"{what} name {unknown}; the heads are {list(sizes)}")
+    return weights
+
+
+def _head_weights(weights: Mapping[str, float] | None, sizes: Mapping[str, int]) -> list[float]:
+    """(H,), 1 where none was given."""
+    shares = dict.fromkeys(sizes, 1.0)
+    for name, weight in _of_heads("head_weights", weights, sizes).items():
+        shares[name] = check_number(f"head_weights[{name!r}]", weight, at_least=0)
+    if not any(shares.values()):
+        raise ValueError(f"head_weights: expected at least one above 0, found {shares}")
+    return list(shares.values())
+
+
+def _class_weights(weights: Weights | None, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+    """By head (C,), on the CPU."""
+    result = {}
+    for name, values in _of_heads("class_weights", weights, sizes).items():
+        numbers = torch.from_numpy(as_numbers(f"class_weights of head {name!r}", values))
+        if numbers.numel() != sizes[name] or numbers.ndim > 1:
+            shape = "one number" if sizes[name] == 1 else f"({sizes[name]},), one per class"
+            raise ValueError(f"class_weights of head {name!r} have shape {tuple(numbers.shape)}, must be {shape}")
+        if not ((numbers > 0) & numbers.isfinite()).all():
+            raise ValueError(f"class_weights of head {name!r} must be positive and finite, found {numbers.tolist()}")
+        result[name] = numbers.reshape(-1)
+    return result
 
 
 def _known(labels: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -183,78 +200,43 @@ def _known(labels: Tensor) -> tuple[Tensor | None, Tensor]:
 
 
 def _entry_losses(
-    logits: Mapping[str, Tensor], sizes: Mapping[str, int], known: Tensor | None, targets: Tensor, weights: Weights
+    logits: Mapping[str, Tensor], known: Tensor | None, targets: Tensor, weights: Mapping[str, Tensor]
 ) -> Tensor:
     """(B, H), computed for all heads of a size at once."""
     groups: dict[int, list[int]] = {}
-    for index, size in enumerate(sizes.values()):
-        groups.setdefault(size, []).append(index)
-    names, outs, parts = list(sizes), list(logits.values()), []
-    for size, places in groups.items():
-        together = torch.cat([outs[index] for index in places], dim=1)
+    for index, out in enumerate(logits.values()):
+        groups.setdefault(out.shape[1], []).append(index)
+    names, outs, parts = list(logits), list(logits.values()), []
+    for size, members in groups.items():
+        columns = slice(None) if len(groups) == 1 else members
+        together = torch.cat([outs[index] for index in members], dim=1)
         together = together.to(torch.promote_types(together.dtype, torch.float32))
-        columns = targets if len(groups) == 1 else targets[:, places]
         if known is not None:
             # An infinite logit would give NaN through torch.where's gradient.
-            unknown = ~(known if len(groups) == 1 else known[:, places])
-            together = together.masked_fill(unknown.repeat_interleave(size, dim=1), 0)
-        scales = _scales([names[index] for index in places], size, weights, together)
-        parts.append(_binary(together, columns, scales) if size == 1 else _categorical(together, columns, size, scales))
+            together = together.masked_fill(~known[:, columns].repeat_interleave(size, dim=1), 0)
+        scales = _scales([names[index] for index in members], size, weights, together)
+        parts.append((_binary if size == 1 else _categorical)(together, targets[:, columns], scales))
     if len(parts) == 1:
         return parts[0]
-    order = torch.tensor([index for places in groups.values() for index in places]).argsort()
+    order = torch.tensor([index for members in groups.values() for index in members]).argsort()
     return torch.cat(parts, dim=1)[:, order.to(targets.device)]
+
+
+def _scales(names: Sequence[str], size: int, weights: Mapping[str, Tensor], like: Tensor) -> Tensor | None:
+    """(heads of the group, C) class weights, or None where none of these heads has any."""
+    if weights.keys().isdisjoint(names):
+        return None
+    ones = torch.ones(size, dtype=torch.float64)
+    return torch.stack([weights.get(name, ones) for name in names]).to(like)
 
 
 def _binary(logits: Tensor, targets: Tensor, scales: Tensor | None) -> Tensor:
     pos_weight = None if scales is None else scales[:, 0]
-    return functional.binary_cross_entropy_with_logits(
-        logits, targets.to(logits.dtype), pos_weight=pos_weight, reduction="none"
-    )
+    return bce_with_logits(logits, targets.to(logits.dtype), pos_weight=pos_weight, reduction="none")
 
 
-def _categorical(logits: Tensor, targets: Tensor, size: int, scales: Tensor | None) -> Tensor:
+def _categorical(logits: Tensor, targets: Tensor, scales: Tensor | None) -> Tensor:
     classes = targets.long().unsqueeze(2)
-    log_probabilities = logits.view(len(logits), logits.shape[1] // size, size).log_softmax(dim=2)
+    log_probabilities = logits.unflatten(1, (targets.shape[1], -1)).log_softmax(dim=2)
     losses = -log_probabilities.gather(2, classes).squeeze(2)
-    if scales is None:
-        return losses
-    return losses * scales.expand(len(logits), -1, -1).gather(2, classes).squeeze(2)
-
-
-def _scales(names: Sequence[str], size: int, weights: Weights, like: Tensor) -> Tensor | None:
-    """(heads of the group, C) class weights, or None where none of these heads has any."""
-    if not any(name in weights for name in names):
-        return None
-    scales = torch.ones(len(names), size, dtype=like.dtype)
-    for index, name in enumerate(names):
-        if name in weights:
-            try:
-                given = torch.as_tensor(weights[name], dtype=like.dtype).cpu()
-            except (TypeError, ValueError, RuntimeError) as error:
-                raise ValueError(f"class_weights of head {name!r} are no numbers: {weights[name]!r}") from error
-            if given.numel() != size or given.ndim > 1:
-                shape = "one number" if size == 1 else f"({size},), one a class"
-                raise ValueError(f"class_weights of head {name!r} have shape {tuple(given.shape)}, must be {shape}")
-            scales[index] = given
-    if not ((scales > 0) & scales.isfinite()).all():
-        raise ValueError(
-            f"class_weights must be positive and finite, those of {', '.join(names)} are {scales.tolist()}"
-        )
-    return scales.to(like)
-
-
-def _mean_over_heads(means: Tensor, counts: Tensor, sizes: Mapping[str, int], weights: Mapping[str, float]) -> Tensor:
-    numbers = [check_number(f"head_weights[{name!r}]", weights.get(name, 1.0), at_least=0) for name in sizes]
-    if not any(numbers):
-        raise ValueError(f"head_weights: expected at least one above 0, found {dict(weights)}")
-    given = torch.tensor(numbers, dtype=means.dtype)
-    shares = torch.where(counts > 0, given.to(means.device), 0)
-    return (means * shares).sum() / shares.sum().clamp(min=torch.finfo(shares.dtype).tiny)
-
-
-def _refuse_unknown_heads(what: str, weights: Mapping[str, object] | None, sizes: Mapping[str, int]) -> None:
-    if weights is None:
-        return
-    if unknown := [name for name in check_mapping(what, weights, keys="head") if name not in sizes]:
-        raise ValueError(f"{what} name {unknown}; the heads are {list(sizes)}")
+    return losses if scales is None else losses * scales.expand(len(logits), -1, -1).gather(2, classes).squeeze(2)
