@@ -1,9 +1,15 @@
-"""Check what a caller passes (numbers, choices, names, tables) before anything is computed, trained or written."""
+"""Check what a caller passes (numbers, choices, names, tables, texts) before anything is computed or written.
+
+Each function takes the argument's name, as the caller wrote it, for the message, and the value that was passed.
+"""
 
 import math
-import operator
 import os
+import re
+import sys
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from operator import ge, gt, index, le, lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +22,6 @@ def check_count(name: str, value: Any, *, at_least: int = 1, at_most: int | None
     """Return a whole number as an int, or refuse it by name.
 
     NumPy's and torch's integers count as whole numbers; True, fractions (also 2.0), NaN and text do not.
-
-    Args:
-        name: of the argument, as the caller wrote it.
-        value: what the caller passed.
-        at_least: smallest value that is allowed.
-        at_most: largest value that is allowed; None sets no limit.
 
     Raises:
         ValueError: another type, or a value outside the range; the message gives name, range and value.
@@ -37,7 +37,7 @@ def check_count(name: str, value: Any, *, at_least: int = 1, at_most: int | None
     """
     limit = f"at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
     try:
-        whole = operator.index(value)
+        whole = index(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}={value!r}: expected a whole number, {limit}") from error
     if _is_bool(value) or whole < at_least or (at_most is not None and whole > at_most):
@@ -56,14 +56,6 @@ def check_number(
 ) -> float:
     """Return a finite number as a float, or refuse it by name.
 
-    Args:
-        name: of the argument, as the caller wrote it.
-        value: what the caller passed.
-        at_least: smallest value that is allowed.
-        above: the value must be larger than this.
-        at_most: largest value that is allowed.
-        below: the value must be smaller than this.
-
     Raises:
         ValueError: no number, NaN, infinite, or outside the range; the message gives name, range and value.
 
@@ -71,39 +63,27 @@ def check_number(
         >>> from helpers import arguments
         >>> arguments.check_number("lr", 2e-4, above=0)
         0.0002
-        >>> arguments.check_number("clip_norm", -1, above=0)
-        Traceback (most recent call last):
-            ...
-        ValueError: clip_norm=-1: expected a number, above 0
     """
-    limits = {"at least": at_least, "above": above, "at most": at_most, "below": below}
-    words = " and ".join(f"{word} {limit}" for word, limit in limits.items() if limit is not None)
+    limits = {"at least": (at_least, ge), "above": (above, gt), "at most": (at_most, le), "below": (below, lt)}
+    rules = [(word, limit, holds) for word, (limit, holds) in limits.items() if limit is not None]
+    words = " and ".join(f"{word} {limit}" for word, limit, _ in rules)
     message = f"{name}={value!r}: expected a {'number, ' + words if words else 'finite number'}"
     try:
         number = math.nan if _is_bool(value) or isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(message) from error
-    fits = math.isfinite(number)
-    fits = fits and (at_least is None or number >= at_least) and (above is None or number > above)
-    if not (fits and (at_most is None or number <= at_most) and (below is None or number < below)):
+    if not (math.isfinite(number) and all(holds(number, limit) for _, limit, holds in rules)):
         raise ValueError(message)
     return number
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:  # noqa: ANN401
-    """Return the value where it is one of the choices, or refuse it by name.
-
-    Raises:
-        ValueError: another value; the message lists the choices.
+    """Return the value where it is one of the choices; otherwise a ValueError lists the choices.
 
     Examples:
         >>> from helpers import arguments
         >>> arguments.check_choice("keep", "tail", ("head", "tail"))
         'tail'
-        >>> arguments.check_choice("keep", "end", ("head", "tail"))
-        Traceback (most recent call last):
-            ...
-        ValueError: keep='end': expected 'head' or 'tail'
     """
     # An array or a table compares element by element, so only single values are looked up.
     single = getattr(value, "__hash__", None) is not None and getattr(value, "ndim", 0) == 0
@@ -118,10 +98,6 @@ def as_numbers(name: str, values: Any) -> "np.ndarray":  # noqa: ANN401
     Numbers and truth values of NumPy, pandas (nullable, pyarrow-backed, categorical, `object` with `None` or `pd.NA`)
     and torch (any device, precision or gradient) are taken alike, and so are numbers written as text.
 
-    Args:
-        name: of the argument, as the caller wrote it.
-        values: what the caller passed, of any shape.
-
     Raises:
         ValueError: a value that is no number; the message names the argument, row, column and value.
 
@@ -130,10 +106,6 @@ def as_numbers(name: str, values: Any) -> "np.ndarray":  # noqa: ANN401
         >>> from helpers import arguments
         >>> arguments.as_numbers("targets", pd.DataFrame({"rude": pd.array([1, None], dtype="Int64")})).tolist()
         [[1.0], [nan]]
-        >>> arguments.as_numbers("targets", [1, 0, "maybe"])
-        Traceback (most recent call last):
-            ...
-        ValueError: targets of type list are not a table of numbers: row 2 (from 0) is 'maybe'
     """
     import numpy as np
     import pandas as pd
@@ -196,23 +168,15 @@ def _column_numbers(column: "pd.Series", place: str = "") -> "np.ndarray":
 def check_list(name: str, value: Any, what: str = "values", *, size: int | None = None) -> list[Any]:  # noqa: ANN401
     """Return what has an order as a list, or refuse it by name.
 
-    Args:
-        name: of the argument, as the caller wrote it.
-        value: a list, tuple, array (N,), Index, Series or generator. One string is no list; a set has no order.
-        what: its entries are, for the message.
-        size: how many entries are needed; None takes any number.
+    Lists, tuples, arrays (N,), Indexes, Series and generators are taken. One string is no list; a set has no order.
 
     Raises:
-        ValueError: another type, or another number of entries.
+        ValueError: another type, or another number of entries than `size`; the message calls them `what`.
 
     Examples:
         >>> from helpers import arguments
         >>> arguments.check_list("texts", ("1", "2"))
         ['1', '2']
-        >>> arguments.check_list("costs", 3, "numbers", size=2)
-        Traceback (most recent call last):
-            ...
-        ValueError: costs is a int: expected a list of 2 numbers
     """
     many = what if size is None else f"{size} {what}"
     flat = isinstance(value, Iterable) and getattr(value, "ndim", 1) == 1
@@ -227,23 +191,14 @@ def check_list(name: str, value: Any, what: str = "values", *, size: int | None 
 def check_names(name: str, value: Any, *, size: int | None = None, empty: bool = False) -> list[Any]:  # noqa: ANN401
     """Return names in their order as a list, or refuse what is no list of different names.
 
-    Args:
-        name: of the argument, as the caller wrote it.
-        value: a list, tuple, array, Index, Series or generator of names. One string is no list; a set has no order.
-        size: how many names are needed; None takes any number from 1.
-        empty: allow a list without names.
-
     Raises:
-        ValueError: another type, no name, a name twice, or another number of names.
+        ValueError: another type (as `check_list`), a name twice, another number of names than `size`, or no name and
+            not `empty`.
 
     Examples:
         >>> from helpers import arguments
         >>> arguments.check_names("labels", ("toxic", "insult"))
         ['toxic', 'insult']
-        >>> arguments.check_names("labels", "toxic")
-        Traceback (most recent call last):
-            ...
-        ValueError: labels='toxic': expected a list of different names, such as ['toxic']
     """
     many = "different names" if size is None else f"{size} different {'name' if size == 1 else 'names'}"
     if isinstance(value, str):
@@ -256,24 +211,12 @@ def check_names(name: str, value: Any, *, size: int | None = None, empty: bool =
 
 
 def check_mapping(name: str, value: Any, *, keys: str = "name") -> Mapping[Any, Any]:  # noqa: ANN401
-    """Return a dict (or another mapping) that holds something, or refuse it by name.
-
-    Args:
-        name: of the argument, as the caller wrote it.
-        value: what the caller passed.
-        keys: what its keys are, for the message.
-
-    Raises:
-        ValueError: no mapping, or an empty one.
+    """Return a dict (or another mapping) that holds something; otherwise a ValueError names what its `keys` should be.
 
     Examples:
         >>> from helpers import arguments
         >>> arguments.check_mapping("curves", {"toxic": 1})
         {'toxic': 1}
-        >>> arguments.check_mapping("curves", [1], keys="label")
-        Traceback (most recent call last):
-            ...
-        ValueError: curves is a list: expected a dict {label: ...} with at least one entry
     """
     if not isinstance(value, Mapping) or not value:
         what = "empty" if isinstance(value, Mapping) else f"a {type(value).__name__}"
@@ -284,22 +227,14 @@ def check_mapping(name: str, value: Any, *, keys: str = "name") -> Mapping[Any, 
 def check_table(name: str, value: Any, columns: Iterable[Any] = (), *, empty: bool = False) -> "pd.DataFrame":  # noqa: ANN401
     """Return a DataFrame that has rows and the columns that are needed, or refuse it by name.
 
-    Args:
-        name: of the argument, as the caller wrote it.
-        value: what the caller passed.
-        columns: that it must have, each once.
-        empty: allow a table without rows.
-
     Raises:
-        ValueError: no DataFrame, no row, a column that is missing or there twice.
+        ValueError: no DataFrame, no row (unless `empty`), one of `columns` is missing or there twice.
 
     Examples:
         >>> import pandas as pd
         >>> from helpers import arguments
-        >>> arguments.check_table("history", pd.DataFrame({"loss": [0.5]}), ["train_loss"])
-        Traceback (most recent call last):
-            ...
-        ValueError: history: expected the columns ['train_loss'], found ['loss']
+        >>> arguments.check_table("history", pd.DataFrame({"loss": [0.5]}), ["loss"]).shape
+        (1, 1)
     """
     import pandas as pd
 
@@ -314,24 +249,12 @@ def check_table(name: str, value: Any, columns: Iterable[Any] = (), *, empty: bo
 
 
 def check_path(name: str, value: Any, hint: str = "") -> Path:  # noqa: ANN401
-    """Return the path of a file or folder as a Path, or refuse what is no path by name.
-
-    Args:
-        name: of the argument, as the caller wrote it.
-        value: a str or a path.
-        hint: further advice for the message.
-
-    Raises:
-        ValueError: another type.
+    """Return the path of a file or folder as a Path; what is no path is a ValueError that ends with `hint`.
 
     Examples:
         >>> from helpers import arguments
         >>> arguments.check_path("folder", "runs/tagger").name
         'tagger'
-        >>> arguments.check_path("folder", None)
-        Traceback (most recent call last):
-            ...
-        ValueError: folder: expected a path, got a NoneType
     """
     if not isinstance(value, str | os.PathLike):
         raise ValueError(f"{name}: expected a path, got a {type(value).__name__}{hint}")
@@ -357,6 +280,119 @@ def names_other_rows(one: "pd.Index", other: "pd.Index") -> bool:
     numbers = pd.RangeIndex(len(one))
     names = [index for index in (one, other) if not index.equals(numbers)]
     return len(names) == 2 or bool(names[0].is_unique and names[0].isin(numbers).all())
+
+
+def as_texts(texts: Iterable[str], *, name: str = "texts", allow_empty: bool = True) -> list[str]:
+    """Return a list of texts: what a tokenizer takes, and what every function of this package makes of its texts.
+
+    Lists, Series, arrays (numpy, pandas, pyarrow), columns of a Hugging Face data set and generators are taken. Half of
+    a character (a lone surrogate, left by a program that cut a text in the middle) is left out with a warning.
+
+    Raises:
+        ValueError: one text instead of several, a table instead of a column, a dict or a set, an array of two
+            dimensions, no text unless `allow_empty`, or an entry that is no text (its number and index are named).
+
+    Examples:
+        >>> import pandas as pd
+        >>> from helpers import arguments
+        >>> arguments.as_texts(pd.Series(["one", "two"]))
+        ['one', 'two']
+    """
+    result = list(iterate_texts(texts, name=name))
+    if not result and not allow_empty:
+        raise ValueError(f"{name} is empty: there is no text")
+    return result
+
+
+def iterate_texts(texts: Iterable[str], *, name: str = "texts") -> Iterator[str]:
+    """Check texts as `as_texts` does, one at a time, for a generator of any length.
+
+    Examples:
+        >>> from helpers import arguments
+        >>> next(arguments.iterate_texts(number * "ha" for number in range(1, 10**9)))
+        'ha'
+    """
+    _check_container(texts, name)
+    return _checked_texts(texts, name)
+
+
+def _check_container(texts: Any, name: str) -> None:  # noqa: ANN401
+    import pandas as pd
+
+    columns = getattr(texts, "column_names", getattr(texts, "columns", None))
+    if isinstance(texts, pd.Series | pd.Index):
+        return
+    if isinstance(texts, str | bytes):
+        raise ValueError(f"{name} must be several texts, not one: put it into a list")
+    if columns is not None:
+        names = list(columns)
+        likely = [getattr(texts, "attrs", {}).get("text"), "comment_text", "text", *names]
+        column = next((column for column in likely if column in names), "comment_text")
+        raise ValueError(f"{name} is a table with the columns {names}: pass one of them, such as table[{column!r}]")
+    if isinstance(texts, Mapping | set | frozenset) or not isinstance(texts, Iterable):
+        raise ValueError(f"{name} is of type {type(texts).__name__}: expected a list, a Series or an array of texts")
+    if (shape := getattr(texts, "shape", None)) is not None and len(shape) != 1:
+        raise ValueError(f"{name} is an array of shape {tuple(shape)}: expected (N,), such as one column, array[:, 0]")
+
+
+def _checked_texts(texts: Any, name: str) -> Iterator[str]:  # noqa: ANN401
+    import pandas as pd
+
+    labels = texts.index if isinstance(texts, pd.Series) else None
+    warned = False
+    for number, text in enumerate(texts.to_pylist() if hasattr(texts, "to_pylist") else texts):
+        if not isinstance(text, str):
+            label = number if labels is None else labels[number : number + 1].tolist()[0]
+            row = "counted from 0" + (f", index {label!r}" if label != number else "")
+            raise ValueError(f"{name}: text {number} ({row}) is {text!r:.80}, not a text{_hint(text)}")
+        whole = without_surrogates(text)
+        if whole is not text and not warned:
+            warned = True
+            warn(f"{name}: text {number} (counted from 0) holds half of a character: it and later halves are left out")
+        yield str(whole)
+
+
+def _hint(value: Any) -> str:  # noqa: ANN401
+    import pandas as pd
+
+    if isinstance(value, bytes):
+        return ': decode it, such as value.decode("utf-8")'
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return ': fill missing texts with "" or drop their rows'
+    return f" but of type {type(value).__name__}"
+
+
+def without_surrogates(text: str) -> str:
+    r"""Leave out lone surrogates, which no tokenizer reads; without any, return the same object.
+
+    Two halves that follow each other become a character.
+
+    Examples:
+        >>> from helpers import arguments
+        >>> [arguments.without_surrogates(text) for text in ("half \ud83d", "whole \ud83d\ude00")]
+        ['half ', 'whole 😀']
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return re.sub("[\ud800-\udfff]", "", whole)
+
+
+def warn(message: str) -> None:
+    """Warn at the caller's line, the first outside this package.
+
+    Examples:
+        >>> import warnings
+        >>> from helpers import arguments
+        >>> with warnings.catch_warnings(action="ignore"):
+        ...     arguments.warn("half of the texts are empty")
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 def _is_bool(value: object) -> bool:

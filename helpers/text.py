@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +12,18 @@ import pandas as pd
 import regex
 
 from helpers import config, folders
-from helpers.arguments import as_numbers, check_count, check_number, check_path, names_other_rows
-from helpers.text_checks import as_texts as as_texts
+from helpers.arguments import (
+    as_numbers,
+    as_texts as as_texts,
+    check_count,
+    check_number,
+    check_path,
+    names_other_rows,
+    warn,
+)
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
     from transformers import PreTrainedTokenizerBase
 
 _STEPS = (
@@ -32,6 +40,8 @@ _STEPS = (
 )
 
 _LEAST_VOCABULARY = 100
+LEAST_ROWS = 0.01  # share of the texts that must be unknown before a warning: a stray foreign comment gives none
+UNKNOWN_WORDS = 0.4  # share of its words from which a text is mostly unknown; ordinary English has below 0.2
 _WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 
 # The token pattern. On ASCII it is `_ASCII_TOKEN`, and where `_SPECIAL` finds nothing `_SIMPLE_TOKEN`: the same tokens,
@@ -313,3 +323,69 @@ def mask(text: str) -> str:
     """
     _check_one(text)
     return _WORD.sub(lambda word: word[0][0] + "*" * (len(word[0]) - 1), text)
+
+
+def unknown_words(encodings: "Sequence[Encoding]", unknown_id: int | None) -> np.ndarray:
+    """Count the words of each text that its tokenizer does not know ([UNK]).
+
+    Args:
+        encodings: N texts as a fast tokenizer gives them (`encode_batch_fast` leaves the words out).
+        unknown_id: number of the token for unknown words; None where the tokenizer has none, as with bytes.
+
+    Returns:
+        (N, 2) int: unknown words, and words; both 0 where no word is unknown, for `mostly_unknown`.
+
+    Examples:
+        >>> from helpers import text
+        >>> tokenizer = text.load_tokenizer()
+        >>> inputs = tokenizer(["no problem", "no 😀"])
+        >>> text.unknown_words(inputs.encodings, tokenizer.unk_token_id).tolist()
+        [[0, 0], [1, 2]]
+    """
+    counts = np.zeros((len(encodings), 2), dtype=np.int64)
+    for row, encoding in enumerate(encodings):
+        if unknown_id in (ids := encoding.ids):
+            words = encoding.word_ids
+            unknown = {word for word, token in zip(words, ids, strict=True) if token == unknown_id} - {None}
+            counts[row] = len(unknown), len(set(words) - {None})
+    return counts
+
+
+def mostly_unknown(counts: np.ndarray) -> np.ndarray:
+    """Tell which texts are mostly unknown: (N,) bool from unknown words and words, (N, 2), of `unknown_words`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from helpers import text
+        >>> text.mostly_unknown(np.array([[0, 0], [1, 9], [3, 4]])).tolist()
+        [False, False, True]
+    """
+    return (counts[:, 0] > 0) & (counts[:, 0] >= UNKNOWN_WORDS * counts[:, 1])
+
+
+def warn_of_unknown(unknown: np.ndarray, *, source: str) -> bool:
+    """Warn in one line when texts are mostly unknown to a model: it predicts for them as for an empty text.
+
+    Args:
+        unknown: (N,) bool, True where a text is mostly unknown.
+        source: where the words are looked for.
+
+    Returns:
+        Whether there was a warning.
+
+    Examples:
+        >>> import numpy as np, warnings
+        >>> from helpers import text
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     _ = text.warn_of_unknown(np.array([False, True]), source="the vocabulary")
+        >>> print(caught[0].message)
+        1 of 2 texts: most words are not in the vocabulary, so predictions mean little (first: text 1, counted from 0)
+    """
+    if unknown.sum() < max(1, LEAST_ROWS * len(unknown)):
+        return False
+    warn(
+        f"{unknown.sum():,} of {len(unknown):,} texts: most words are not in {source}, so predictions mean little "
+        f"(first: text {unknown.argmax()}, counted from 0)"
+    )
+    return True

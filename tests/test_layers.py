@@ -10,7 +10,7 @@ import helpers
 PACKAGE = Path(helpers.__file__).parent
 LAYERS = [
     "arguments",
-    "folders text_checks",
+    "folders",
     "config",
     "tagger_settings text",
     "losses metrics datasets",

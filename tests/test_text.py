@@ -276,7 +276,7 @@ def test_marking_words_refuses_rows_in_another_order():
         (lambda: text.token_counts(["a"], batch_size=np.nan), "batch_size=nan: expected a whole number"),
         (lambda: text.distinctive_words(pd.DataFrame({"body": ["a", "b"]}), [1, 0]), r"table\['body'\]"),
         (lambda: text.token_counts(pd.DataFrame({"body": ["a"]})), r"table\['body'\]"),
-        (lambda: datasets.as_html(["a"]), "frame: expected a pandas DataFrame, got list"),
+        (lambda: datasets.as_html(["a"]), "frame is a list: expected a DataFrame"),
         (lambda: datasets.as_html(pd.DataFrame({"comment_text": ["a"]}), most=0), "most=0: expected a whole number"),
     ],
 )

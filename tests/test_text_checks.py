@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from helpers import datasets, text
-from helpers.text_checks import unknown_words, warn_of_unknown, without_surrogates
+from helpers.arguments import without_surrogates
+from helpers.text import unknown_words, warn_of_unknown
 
 GOOD = ["one", "zwölf", ""]
 

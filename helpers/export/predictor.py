@@ -11,9 +11,9 @@ import pandas as pd
 from scipy.special import expit
 
 from helpers import config, folders
-from helpers.arguments import check_count
+from helpers.arguments import check_count, iterate_texts
 from helpers.tagger_settings import checked_thresholds, read_settings
-from helpers.text_checks import iterate_texts, mostly_unknown, unknown_words, warn_of_unknown
+from helpers.text import mostly_unknown, unknown_words, warn_of_unknown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer

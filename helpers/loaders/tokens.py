@@ -16,8 +16,7 @@ from helpers.arguments import check_choice, check_count
 from helpers.loaders.batches import Rows, as_targets, loader_of
 from helpers.loaders.row_order import Batch, EpochBatchSampler, LengthBatchSampler
 from helpers.tagger_settings import checked_reading
-from helpers.text import as_texts
-from helpers.text_checks import mostly_unknown, unknown_words, warn_of_unknown
+from helpers.text import as_texts, mostly_unknown, unknown_words, warn_of_unknown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

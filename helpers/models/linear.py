@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, check_non_negative, valida
 from helpers import config, text
 from helpers.arguments import as_numbers, check_choice, check_count, check_number
 from helpers.metrics.checks import Threshold, check_same_rows, decide
-from helpers.text_checks import warn_of_unknown
+from helpers.text import warn_of_unknown
 
 Matrix: TypeAlias = "ArrayLike | sparse.spmatrix | sparse.sparray"
 
