@@ -23,11 +23,7 @@ NAMES = ("targets", "probabilities")
 
 
 def checked(
-    targets: Table,
-    probabilities: Table,
-    labels: Sequence[str] | None = None,
-    *,
-    names: tuple[str, str] = NAMES,
+    targets: Table, probabilities: Table, labels: Sequence[str] | None = None, *, names: tuple[str, str] = NAMES
 ) -> tuple[np.ndarray, np.ndarray, pd.Index]:
     """Return targets and probabilities as float (N, L), and the L label names.
 
@@ -47,9 +43,8 @@ def checked(
     (first, expected), *others = columns.items() or [("default", list(range(truth.shape[1])))]
     for what, other in others:
         if other != expected:
-            raise ValueError(
-                f"{first} are for {expected}, {what} for {other}: expected the same labels in the same order"
-            )
+            labels_of = f"{first} are for {expected}, {what} for {other}"
+            raise ValueError(f"{labels_of}: expected the same labels in the same order")
     return truth, scores, pd.Index(expected, name="label")
 
 

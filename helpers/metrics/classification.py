@@ -9,15 +9,7 @@ import pandas as pd
 from sklearn import metrics as sk
 
 from helpers.arguments import as_numbers, check_choice, check_mapping
-from helpers.metrics.checks import (
-    Table,
-    Threshold,
-    checked,
-    checked_curve,
-    confusion,
-    decide,
-    precision_recall_f,
-)
+from helpers.metrics.checks import Table, Threshold, checked, checked_curve, confusion, decide, precision_recall_f
 
 
 def label_report(
@@ -181,11 +173,7 @@ def label_accuracy(targets: Table, probabilities: Table, *, threshold: Threshold
 
 
 def f1(
-    targets: Table,
-    probabilities: Table,
-    *,
-    average: Literal["macro", "micro"] = "macro",
-    threshold: Threshold = 0.5,
+    targets: Table, probabilities: Table, *, average: Literal["macro", "micro"] = "macro", threshold: Threshold = 0.5
 ) -> float:
     """F1 of the decisions over the known entries.
 
