@@ -61,7 +61,7 @@ def test_a_person_types_reads_and_moves_a_slider(address, browser, predictor):
     assert shown[1::3] == [f"{value:.3f}" for value in expected]
     assert shown[0::3] == LABELS  # as text, not as HTML
     assert shown[2] == "given"
-    page.get_by_label("number input for rude").fill("0.99")
+    page.get_by_label("number input for threshold: rude").fill("0.99")
     page.keyboard.press("Tab")
     cell = "document.querySelectorAll('#answer [role=gridcell]')"
     page.wait_for_function(f"{cell}[2].innerText != 'given'")

@@ -1,4 +1,4 @@
-"""A page on which people try a tagger: a text, its probabilities, and a slider for each label's threshold."""
+"""A page on which people try a tagger: a text, its probabilities, and a slider for the threshold of each label."""
 
 import html
 from collections.abc import Sequence
@@ -57,8 +57,6 @@ def demo(
     except ImportError as error:
         raise ImportError('the page needs Gradio: pip install "counts-to-bert[demo]"') from error
 
-    starts = [min(predictor.thresholds[label], 1.0) for label in predictor.labels]  # inf, never, is at the end
-
     def ask(text: str | None, *thresholds: float) -> "Styler":
         try:
             limits = [check_number("threshold", limit, at_least=0, at_most=1) for limit in thresholds]
@@ -68,25 +66,15 @@ def demo(
             raise gradio.Error(html.escape(str(error)), print_exception=False) from error
         return _answer(predictor, text or "", limits)
 
-    with gradio.Blocks(title=title, analytics_enabled=False) as page:
-        gradio.Markdown(f"# {title}")
-        with gradio.Row():
-            with gradio.Column(scale=3):
-                text = gradio.Textbox(label="Text", lines=4, max_length=MAX_CHARACTERS, elem_id="text")
-                answer = gradio.Dataframe(
-                    _answer(predictor, "", ()), label="Labels", interactive=False, elem_id="answer"
-                )
-                if examples:
-                    gradio.Examples([[example] for example in examples], [text])
-            with gradio.Column(scale=2):
-                gradio.Markdown("A label is given from this probability on:")
-                sliders = [
-                    gradio.Slider(0, 1, limit, step=0.01, label=label)
-                    for label, limit in zip(predictor.labels, starts, strict=True)
-                ]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_name": "ask"}
-        gradio.on([text.change, *(slider.change for slider in sliders)], ask, [text, *sliders], answer, **quiet)
-    return _guarded(page.queue(max_size=MAX_WAITING), allowed_hosts)
+    starts = {label: min(predictor.thresholds[label], 1.0) for label in predictor.labels}  # inf, never, is at the end
+    box = gradio.Textbox(label="Text", lines=4, max_length=MAX_CHARACTERS, elem_id="text")
+    sliders = [gradio.Slider(0, 1, start, step=0.01, label=f"threshold: {label}") for label, start in starts.items()]
+    answer = gradio.Dataframe(_answer(predictor, "", ()), label="Labels", interactive=False, elem_id="answer")
+    options: dict[str, Any] = {"live": True, "flagging_mode": "never", "api_name": "ask", "show_progress": "hidden"}
+    options |= {"title": title, "examples": [[example] for example in examples] or None, "analytics_enabled": False}
+    return _guarded(
+        gradio.Interface(ask, [box, *sliders], answer, **options).queue(max_size=MAX_WAITING), allowed_hosts
+    )
 
 
 def _answer(predictor: Predictor, text: str, thresholds: Sequence[float]) -> "Styler":
