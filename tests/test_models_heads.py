@@ -255,6 +255,7 @@ def test_shapes_that_do_not_fit_are_named():
         (lambda: head_probabilities(torch.zeros(2, 1)), "logits is a Tensor"),
         (lambda: models.predict_labels({"a": torch.zeros(3)}), r"logits of head 'a' are torch\.Size\(\[3\]\)"),
         (lambda: models.predict_labels({"a": torch.zeros(3, 1)}, threshold=float("nan")), "threshold=nan"),
+        (lambda: models.predict_labels({"a": torch.zeros(3, 4)}, threshold=float("nan")), "threshold=nan"),
         (lambda: models.predict_labels({"a": torch.zeros(3, 1)}, threshold={"a": -0.1}), "threshold=-0.1"),
     ],
 )

@@ -117,7 +117,7 @@ class MultiHead(nn.Module):
 
 
 def head_probabilities(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Probabilities {head: (B, C)}, float32: the sigmoid of a binary head (C = 1), the softmax of a categorical one.
+    """Return probabilities {head: (B, C)}, float32: sigmoid of a binary head (C = 1), softmax of a categorical one.
 
     Examples:
         >>> import torch
@@ -136,8 +136,8 @@ def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[s
 
     Args:
         logits: {head: (B, C)}.
-        threshold: a binary head says 1 where its probability is at least this; one for all, or by head (0.5 for heads
-            that are not named).
+        threshold: a binary head is decided 1 where its probability is at least this; one for all, or by head (0.5 for
+            heads that are not named).
 
     Raises:
         ValueError: a threshold outside 0 to 1, or for a head that is categorical or does not exist.
@@ -157,7 +157,8 @@ def predict_labels(logits: Mapping[str, Tensor], *, threshold: float | Mapping[s
     limits = dict(threshold) if isinstance(threshold, Mapping) else dict.fromkeys(binary, threshold)
     if foreign := [name for name in limits if name not in binary]:
         raise ValueError(f"threshold names {foreign}, which are no binary heads of {list(logits)}")
-    limits = {name: check_number("threshold", limit, at_least=0, at_most=1) for name, limit in limits.items()}
+    for limit in limits.values() if isinstance(threshold, Mapping) else [threshold]:
+        check_number("threshold", limit, at_least=0, at_most=1)
     columns = [
         (out[:, 0].float().sigmoid() >= limits.get(name, 0.5)).long() if name in binary else out.argmax(dim=1)
         for name, out in logits.items()
