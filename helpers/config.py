@@ -109,10 +109,10 @@ def profile(name: str | None = None) -> Profile:
 
 
 def _max_rows() -> int | None:
-    given = os.environ.get("COURSE_ROWS")
-    if given and not (given.isdecimal() and int(given) > 0):
-        raise ValueError(f"COURSE_ROWS is set to {given!r}: a whole number above 0 is needed, or unset it")
-    return int(given) if given else None
+    rows = os.environ.get("COURSE_ROWS")
+    if rows and not (rows.isdecimal() and int(rows) > 0):
+        raise ValueError(f"COURSE_ROWS is set to {rows!r}: a whole number above 0 is needed, or unset it")
+    return int(rows) if rows else None
 
 
 def device() -> str:
@@ -208,17 +208,6 @@ def _own_folders() -> list[Path]:
     return [repository / "data", here] if repository and repository / "data" != here else [here]
 
 
-def on_colab() -> bool:
-    """Whether this is a kernel of Google Colab.
-
-    Examples:
-        >>> from helpers import config
-        >>> config.on_colab()
-        False
-    """
-    return "google.colab" in sys.modules
-
-
 def check_environment(extras: Iterable[str] | None = None) -> "pd.DataFrame":
     """Compare what is installed with what the course needs.
 
@@ -248,7 +237,7 @@ def check_environment(extras: Iterable[str] | None = None) -> "pd.DataFrame":
     except importlib.metadata.PackageNotFoundError as error:
         raise ModuleNotFoundError(f"{DISTRIBUTION} is not installed: run `make lab`, or pip install -e .") from error
     if extras is None:
-        extras = () if on_colab() else ("lab",)
+        extras = () if "google.colab" in sys.modules else ("lab",)
     rows = []
     for needed in map(Requirement, lines):
         if needed.marker and not any(needed.marker.evaluate({"extra": extra}) for extra in ("", *extras)):

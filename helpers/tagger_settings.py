@@ -81,12 +81,12 @@ def checked_thresholds(labels: Sequence[str], thresholds: Mapping[str, float]) -
         {'rude': 0.5, 'kind': 0.3}
     """
     try:
-        given = dict(thresholds)
+        named = dict(thresholds)
     except (TypeError, ValueError) as error:
         raise ValueError(f"thresholds={thresholds!r}: expected a number per label, such as {{'rude': 0.3}}") from error
-    if bad := {name: value for name, value in given.items() if name not in labels or not _is_threshold(value)}:
+    if bad := {name: value for name, value in named.items() if name not in labels or not _is_threshold(value)}:
         raise ValueError(f"thresholds {bad} are for no label of {list(labels)}, or not from 0 to 1 (or inf: never)")
-    return {name: float(given.get(name, 0.5)) for name in labels}
+    return {name: float(named.get(name, 0.5)) for name in labels}
 
 
 def _is_threshold(value: Any) -> bool:  # noqa: ANN401
@@ -94,17 +94,6 @@ def _is_threshold(value: Any) -> bool:  # noqa: ANN401
         return 0 <= float(value) <= 1 or float(value) == math.inf
     except (TypeError, ValueError):
         return False
-
-
-def thresholds_as_json(thresholds: Mapping[str, float]) -> dict[str, float | str]:
-    """Return thresholds as JSON holds them: it has no infinity, which becomes a string that `float` reads.
-
-    Examples:
-        >>> from helpers import tagger_settings
-        >>> tagger_settings.thresholds_as_json({"rude": float("inf")})
-        {'rude': 'inf'}
-    """
-    return {name: "inf" if value == math.inf else value for name, value in thresholds.items()}
 
 
 def checked_reading(
@@ -189,8 +178,9 @@ def write_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         >>> tagger_settings.read_settings(".")
         {'labels': ['rude'], 'thresholds': {'rude': inf}}
     """
-    content = {**settings, "thresholds": thresholds_as_json(settings["thresholds"])}
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    # JSON has no infinity: it becomes a string that `float` reads.
+    thresholds = {name: "inf" if value == math.inf else value for name, value in settings["thresholds"].items()}
+    text = json.dumps({**settings, "thresholds": thresholds}, indent=1, allow_nan=False) + "\n"
     path = folder / SETTINGS
     if path.exists():
         folders.replace_file(path, text)
