@@ -312,5 +312,5 @@ def predict_proba(
         device = trainer.strategy.root_device
         shares = gather_all_tensors(rows.to(device)), gather_all_tensors(result.to(device))
     dataset: Any = loader.dataset
-    places, values = ([part.cpu() for part in parts] for parts in shares)
-    return in_row_order(places, values, n_rows=len(dataset)).numpy()
+    positions, values = ([part.cpu() for part in parts] for parts in shares)
+    return in_row_order(positions, values, n_rows=len(dataset)).numpy()
