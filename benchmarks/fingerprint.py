@@ -20,6 +20,7 @@ from mlp import times_by_turns
 from sklearn.feature_extraction.text import CountVectorizer
 
 from helpers import datasets, loaders, loops, losses, models
+from helpers.loops.fingerprints import fingerprint
 
 TOKEN_ROWS = 64
 
@@ -48,9 +49,9 @@ def tokens_run() -> tuple[dict[str, Any], Any]:
 
 def share(run: dict[str, Any], valid: Any, rounds: int) -> float:  # noqa: ANN401
     """Median time of a fingerprint over that of an epoch."""
-    parts = {"data": run["train"], "valid": valid, "scheduler": run.get("schedule")}
+    parts = {"data": run["train"], "valid": valid, "scheduler": run.get("scheduler")}
     parts |= {name: run[name] for name in ("loss", "model", "optimizer")}
-    ways = {"fingerprint": lambda: loops.fingerprint(**parts), "epoch": lambda: loops.fit(**run, epochs=1)}
+    ways = {"fingerprint": lambda: fingerprint(**parts), "epoch": lambda: loops.fit(**run, epochs=1)}
     times = times_by_turns(ways, rounds)
     return statistics.median(times["fingerprint"]) / statistics.median(times["epoch"])
 

@@ -20,6 +20,7 @@ import torch
 from helpers import datasets, loaders, loops, losses, text
 from helpers.datasets import DataError, reading
 from helpers.loaders.files import TokenFiles, label_columns
+from helpers.loops.fingerprints import fingerprint
 
 ROOT = Path(__file__).parent.parent
 LABELS = ["rude", "kind"]
@@ -158,8 +159,8 @@ def test_a_run_knows_the_content_of_its_files_and_not_their_paths(tokenizer, tmp
     def described(name, **changes):
         path = write(rows.assign(**changes), tmp_path / name)
         loader = loaders.file_loader(loaders.tokenize_files(path, tokenizer, cache=tmp_path / "c"), shuffle=True)
-        before, _ = (loops.fingerprint(data=loader, loss="bce", model=torch.nn.Linear(1, 1)), list(loader))
-        assert loops.fingerprint(data=loader, loss="bce", model=torch.nn.Linear(1, 1)) == before
+        before, _ = (fingerprint(data=loader, loss="bce", model=torch.nn.Linear(1, 1)), list(loader))
+        assert fingerprint(data=loader, loss="bce", model=torch.nn.Linear(1, 1)) == before
         return before
 
     first = described("one.csv")
@@ -201,7 +202,7 @@ def test_pages_that_were_read_do_not_stay_in_memory(tokenizer, tmp_path, monkeyp
 
     assert most(10**9) > 0.9 * size
     assert most(1) < 0.5 * size
-    loops.fingerprint(data=tokens, loss="bce", model=torch.nn.Linear(1, 1))
+    fingerprint(data=tokens, loss="bce", model=torch.nn.Linear(1, 1))
     tokens.release()
     assert mapped() == 0
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from helpers import loaders, loops, losses, models
 from helpers.loops import training
+from helpers.loops.checkpoints import load_last
 from helpers.metrics.classification import mean_head_auc
 
 SCRIPT = Path(__file__).with_name("loop_run.py")
@@ -137,7 +138,7 @@ def test_a_loss_that_is_not_finite_names_the_batch_and_leaves_the_checkpoint(tmp
 
     with pytest.raises(loops.LossError, match="the loss is nan at epoch 2, batch 4"):
         run(tmp_path, loss=loss)
-    saved = loops.checkpoints.load_last(tmp_path)
+    saved = load_last(tmp_path)
     assert saved["state"]["epoch"] == 1
     assert len(saved["state"]["rows"]) == 1
 
@@ -308,7 +309,7 @@ def test_callbacks_see_each_epochs_row_after_its_checkpoint(tmp_path):
     seen = []
 
     def note(row):
-        saved = loops.checkpoints.load_last(tmp_path)["state"]["epoch"]
+        saved = load_last(tmp_path)["state"]["epoch"]
         seen.append((row["epoch"], saved, sorted(row)))
         row.clear()  # a copy: the history stays whole
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from helpers import loaders, loops, losses, models
+from helpers.loops.checkpoints import load_last
 
 NAN = float("nan")
 
@@ -74,8 +75,8 @@ def loader_of(batch):
 BATCHES = [
     ({"input": torch.zeros(8, 4), "labels": torch.zeros(8, 2)}, r"got a dict with \['input', 'labels'\]"),
     (torch.zeros(8, 4), "got a Tensor"),
-    ((torch.zeros(8, 4), torch.zeros(8, 2)), "got inputs of type Tensor; name the model's argument"),
-    (({"input": torch.zeros(8, 4)}, torch.zeros(8)), r"got labels of shape \(8,\); .*reshape\(-1, 1\)"),
+    ((torch.zeros(8, 4), torch.zeros(8, 2)), "its inputs are a Tensor: name it"),
+    (({"input": torch.zeros(8, 4)}, torch.zeros(8)), r"its labels have shape \(8,\): labels\[:, None\] is one column"),
     (({"input": torch.zeros(8, 4)}, torch.zeros(8, 3)), r"logits \(8, 2\) for labels \(8, 3\)"),
     (({"input": torch.zeros(8, 4)}, torch.zeros(8, 1)), r"logits \(8, 2\) for labels \(8, 1\)"),
     (({"features": torch.zeros(8, 4)}, torch.zeros(8, 2)), "the model cannot take inputs .*features"),
@@ -243,7 +244,7 @@ def test_a_rate_that_would_destroy_the_weights_is_never_used(factor, shown, tmp_
     with pytest.raises(loops.LossError, match=f"the learning rate is {shown} at epoch 2, batch 2"):
         fitted(model, optimizer=optimizer, scheduler=schedule, epochs=2, folder=tmp_path, valid=rows())
     assert model.weight.isfinite().all()
-    assert loops.checkpoints.load_last(tmp_path)["state"]["epoch"] == 1
+    assert load_last(tmp_path)["state"]["epoch"] == 1
     loops.load_best(tmp_path, nn.Linear(4, 2))
 
 
@@ -267,7 +268,7 @@ def test_weights_that_are_not_finite_are_neither_kept_nor_written(at, every, cli
     options = {"epochs": 2, "folder": tmp_path, "valid": rows(), "clip_norm": clip_norm, "checkpoint_every": every}
     with pytest.raises(loops.LossError, match=r"not finite after epoch 2|the loss is nan at|norm of the gradient is"):
         fitted(model, **options)
-    kept = loops.checkpoints.load_last(tmp_path)
+    kept = load_last(tmp_path)
     assert all(weight.isfinite().all() for weight in kept["model"].values())
     again = Root(0)
     loops.load_best(tmp_path, again)
@@ -322,7 +323,7 @@ def test_modes_come_back_after_an_error(error):
         fitted(model, loss=loss, valid=rows(), epochs=2)
     assert modes(model) == before
     model.eval()
-    with pytest.raises(ValueError, match="got labels"):
+    with pytest.raises(ValueError, match="its labels have shape"):
         fitted(model, loader_of(({"input": torch.zeros(8, 4)}, torch.zeros(8))))
     assert not any(modes(model))
 

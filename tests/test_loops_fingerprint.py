@@ -15,7 +15,9 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from transformers import BertConfig, BertModel
 
 from helpers import loaders, loops, losses, models
+from helpers.loops.checkpoints import refuse_other
 from helpers.loops.digests import digest
+from helpers.loops.fingerprints import fingerprint
 from helpers.models.encoders import FastDropout
 
 
@@ -95,7 +97,7 @@ def parts(**changes):
     schedule = changes.pop("schedule", partial(loops.linear_warmup, steps=10))(optimizer)
     data = loaders.array_loader({"input": np.eye(4)}, np.eye(4)[:, :2], batch_size=2, shuffle=True)
     own = {"data": data, "loss": losses.bce, "model": model, "optimizer": optimizer, "scheduler": schedule}
-    return loops.fingerprint(**own | changes)
+    return fingerprint(**own | changes)
 
 
 def differing(**changes):
@@ -208,7 +210,7 @@ def bert(**changes):
     sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     options = {name: changes.pop(name) for name in ("pooling", "dropout") if name in changes}
     encoder = BertModel(BertConfig(**sizes | {"intermediate_size": 8} | changes))
-    return loops.fingerprint(data=None, loss="bce", model=models.BertTagger(encoder, 2, **options))
+    return fingerprint(data=None, loss="bce", model=models.BertTagger(encoder, 2, **options))
 
 
 @pytest.mark.parametrize(
@@ -255,11 +257,11 @@ def test_a_scheduler_and_an_optimizer_count_by_their_settings_not_by_where_they_
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
         schedule = kind(optimizer)
         own = {"data": None, "loss": "bce", "model": model, "optimizer": optimizer, "scheduler": schedule}
-        before = loops.fingerprint(**own)
+        before = fingerprint(**own)
         for _ in range(3):
             optimizer.step()
             schedule.step()
-        assert loops.fingerprint(**own) == before
+        assert fingerprint(**own) == before
 
 
 def test_the_rows_of_any_loader_count():
@@ -270,28 +272,28 @@ def test_the_rows_of_any_loader_count():
         lambda labels: Subset(TensorDataset(features, labels), [5, 4, 1, 0]),
         lambda labels: [({"input": row}, label) for row, label in zip(features, labels, strict=True)],
     ):
-        found = [loops.fingerprint(data=DataLoader(make(x)), loss="", model=nn.Linear(2, 1)) for x in (labels, swapped)]
+        found = [fingerprint(data=DataLoader(make(x)), loss="", model=nn.Linear(2, 1)) for x in (labels, swapped)]
         assert found[0] != found[1]
-        assert found[0] == loops.fingerprint(data=DataLoader(make(labels)), loss="", model=nn.Linear(2, 1))
+        assert found[0] == fingerprint(data=DataLoader(make(labels)), loss="", model=nn.Linear(2, 1))
 
 
 def test_a_difference_is_named_with_both_values():
     saved = {"learning rate": 0.001, "training labels": "digest 12", "scheduler": None}
     own = {"learning rate": 0.003, "training labels": "digest 34", "clip norm": 1.0, "scheduler": None}
     with pytest.raises(loops.CheckpointError) as caught:
-        loops.refuse_other(saved, own, where="folder/last.pt")
+        refuse_other(saved, own, where="folder/last.pt")
     message = str(caught.value)
     assert message.startswith("folder/last.pt: state of another run: learning rate was 0.001 and is 0.003; ")
     assert "training labels changed (digest 12 -> 34)" in message
     assert "clip norm was absent and is 1.0" in message
     assert "another folder" in message
-    loops.refuse_other(saved, dict(saved), where="folder")
+    refuse_other(saved, dict(saved), where="folder")
 
 
 def test_sparse_counts_are_compared_by_content_whatever_the_types_of_their_positions():
     def described(counts):
         loader = loaders.sparse_loader(counts, np.zeros((counts.shape[0], 1)))
-        return loops.fingerprint(data=loader, loss="bce", model=nn.Linear(1, 1))
+        return fingerprint(data=loader, loss="bce", model=nn.Linear(1, 1))
 
     counts = sparse.random(50, 30, 0.2, format="csr", random_state=0, dtype=np.float32)
     wide = counts.astype(np.float64)

@@ -15,6 +15,7 @@ from torch import nn
 
 from helpers import loaders, loops, losses, models
 from helpers.loops import checkpoints
+from helpers.loops.fingerprints import fingerprint
 
 ROWS, FEATURES = 40, 6
 BITS = ["train_loss", "valid_loss", "valid_auc", "lr"]
@@ -344,8 +345,8 @@ def test_files_are_readable_as_others_and_remains_are_removed(tmp_path):
 
 def test_each_state_is_written_once(tmp_path, monkeypatch):
     written = []
-    save = checkpoints.save_last
-    monkeypatch.setattr(checkpoints, "save_last", lambda *given: (written.append(1), save(*given)))
+    save = checkpoints.RunFolder.save_last
+    monkeypatch.setattr(checkpoints.RunFolder, "save_last", lambda *parts: (written.append(1), save(*parts)))
     run(tmp_path, checkpoint_every=None)
     assert len(written) == 3
 
@@ -398,7 +399,7 @@ def test_files_on_disk_count_by_their_content(tmp_path):
         tokens = loaders.tokenize_files(tmp_path / f"{name}.csv", tokenizer, cache=tmp_path / f"cache-{name}")
         loader = loaders.file_loader(tokens, batch_size=8, shuffle=True)
         settings = {"data": loader, "loss": losses.bce, "model": nn.Linear(2, 1)}
-        return loops.fingerprint(**settings)
+        return fingerprint(**settings)
 
     assert over("one") == over("two")
     assert over("one") != over("three")

@@ -34,7 +34,7 @@ from helpers import loaders, loops, text
 from helpers.loaders.batches import ArrayRows, BatchLoader, SparseRows
 from helpers.loaders.row_order import EpochBatchSampler, check_batch, in_row_order, row_numbers
 from helpers.loaders.tokens import TokenRows, Tokens
-from helpers.loops.prediction import resolve_device
+from helpers.loops.prediction import predict_proba_share, resolve_device
 
 
 def id_rows(n_rows, **options):
@@ -273,7 +273,7 @@ def test_ids_of_predictions_equal_ids_of_rows(case):
 
     shares = [loader_of_case(case, rank, case["world_size"])[0] for rank in range(case["world_size"])]
     # A process whose batches are all empty has no share.
-    parts = [loops.predict_proba_share(model, share) for share in shares if any(len(labels) for _, labels in share)]
+    parts = [predict_proba_share(model, share) for share in shares if any(len(labels) for _, labels in share)]
     places, probabilities = zip(*parts, strict=True)
     assert sorted(np.concatenate(places)) == list(range(len(ids)))
     together = in_row_order(places, probabilities, n_rows=len(ids))
@@ -356,7 +356,7 @@ def test_other_loaders_are_taken_where_their_order_is_known(name):
     np.testing.assert_array_equal(loops.logits(TellsIds("column"), KNOWN[name]())[:, 0], np.arange(10))
 
 
-@pytest.mark.parametrize("call", [loops.predict_proba, loops.logits, loops.predict_proba_share, loops.predict])
+@pytest.mark.parametrize("call", [loops.predict_proba, loops.logits, predict_proba_share, loops.predict])
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_other_loaders_are_refused_where_their_order_is_not_known(name, call):
     with pytest.raises(ValueError, match=rf"the order of the rows cannot be known: .*{name}.*loaders\.array_loader"):

@@ -1,34 +1,73 @@
-"""The recipe of fine-tuning in one call: the head first, on features computed once, then the layers with it."""
+"""The recipe of fine-tuning: the head first, on features computed once, then the layers, with a warm-up."""
 
 import inspect
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+import math
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from helpers import loaders, models
 from helpers.arguments import check_count, check_number
-from helpers.loops import checkpoints
+from helpers.loops.checkpoints import Fit, holds_run
 from helpers.loops.prediction import Loss, Precision, outputs_once
-from helpers.loops.schedulers import linear_warmup, steps_until_peak
-from helpers.loops.training import Fit, fit
+from helpers.loops.training import fit
 
 
-class HasHead(Protocol):
-    """What `fit_head` needs of a model."""
+def linear_warmup(optimizer: Optimizer, *, steps: int, warmup: float | int = 0.1) -> LambdaLR:
+    """A learning rate that rises in a line from 0 to the optimizer's own, then falls in a line to 0.
 
-    head: nn.Linear
+    A fresh head gives large, random gradients. At the full rate they would damage the pretrained layers below.
 
-    @property
-    def features(self) -> Callable[..., Tensor]:
-        """A method that gives features (B, H) for the inputs."""
+    Source: Devlin et al. 2019, appendix A.2; equal to transformers' `get_linear_schedule_with_warmup` at every step.
+
+    Args:
+        optimizer: whose groups' rates are the peaks.
+        steps: optimizer steps of the whole run: epochs x batches, divided by `accumulate`, rounded up in each epoch.
+        warmup: steps until the peak; a float, from 0.0 to 1.0, is the share of all steps.
+
+    Returns:
+        A schedule to step after each optimizer step, for `fit(scheduler=...)`.
+
+    Raises:
+        ValueError: no steps, or a warm-up below 0 or longer than the run.
+
+    Examples:
+        >>> import torch
+        >>> from helpers import loops
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        >>> schedule = loops.linear_warmup(optimizer, steps=6, warmup=2)
+        >>> rates = []
+        >>> for _ in range(7):
+        ...     rates.append(optimizer.param_groups[0]["lr"])
+        ...     optimizer.step()
+        ...     schedule.step()
+        >>> rates
+        [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    try:
+        steps = check_count("steps", steps)
+        if isinstance(warmup, float | np.floating):
+            warmup_steps = round(steps * check_number("warmup", warmup, at_least=0, at_most=1))
+        else:
+            warmup_steps = check_count("warmup", warmup, at_least=0, at_most=steps)
+    except ValueError as error:
+        raise ValueError(f"{error}; a run has a step at least, and a warm-up no longer than the run") from error
+
+    def share(step: int) -> float:
+        if step < warmup_steps:
+            return step / warmup_steps
+        return max(0.0, (steps - step) / max(1, steps - warmup_steps))
+
+    return LambdaLR(optimizer, share)
 
 
 def fit_head(
-    model: HasHead,
+    model: nn.Module,
     loader: DataLoader[loaders.Batch],
     *,
     loss: Loss,
@@ -74,22 +113,20 @@ def fit_head(
     """
     epochs, batch_size = check_count("epochs", epochs), check_count("batch_size", batch_size)
     lr = check_number("lr", lr, at_least=0)
-    module: Any = model
+    parts: Any = model
+    head = parts.head
     with torch.inference_mode():
-        features, labels = outputs_once(module, loader, device, precision, call=model.features)
-    assert isinstance(features, Tensor)
-    features, labels = features.clone(), labels.float().clone()
-    labels[labels < 0] = torch.nan
-    if labels.shape[1:] != (model.head.out_features,):
-        raise ValueError(
-            f"labels {tuple(labels.shape)} are not (N, {model.head.out_features}), one a logit of the head"
-        )
+        result, known = outputs_once(model, loader, device, precision, call=parts.features)
+    features, labels = torch.as_tensor(result).clone(), torch.where(known < 0, torch.nan, known.float())
+    if labels.shape[1:] != (head.out_features,):
+        shape = tuple(labels.shape)
+        raise ValueError(f"labels {shape} are not (N, {head.out_features}), with one column per logit of the head")
     with torch.no_grad():
         share = torch.nan_to_num(labels.nanmean(dim=0), nan=0.5).clamp(1e-3, 1 - 1e-3)
-        model.head.bias.copy_(torch.logit(share))
+        head.bias.copy_(torch.logit(share))
     rows = loaders.array_loader({"input": features}, labels, batch_size=batch_size, shuffle=True)
-    optimizer = torch.optim.AdamW(model.head.parameters(), lr=lr)
-    return fit(model.head, rows, loss=loss, optimizer=optimizer, epochs=epochs, device=device, progress=False)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=lr)
+    return fit(head, rows, loss=loss, optimizer=optimizer, epochs=epochs, device=device, progress=False)
 
 
 def fine_tune(
@@ -150,19 +187,17 @@ def fine_tune(
         check_number(name, rate, at_least=0)
     if unknown := set(options) - set(inspect.signature(fit).parameters):
         raise TypeError(f"fine_tune and fit have no argument {', '.join(sorted(unknown))}")
-    steps = epochs * -(-len(loader) // accumulate)
-    steps_until_peak(steps, warmup)  # refuses what does not fit
     if layers is None:
         tagger.unfreeze()
     else:
         tagger.unfreeze_last(layers)
-    folder = options.get("folder")
-    if head_epochs and (folder is None or not (Path(folder) / checkpoints.LAST).exists()):  # else `fit` resumes
+    optimizer = torch.optim.AdamW(models.parameter_groups(tagger, lr=lr, weight_decay=weight_decay), fused=True)
+    steps = epochs * math.ceil(len(loader) / accumulate)
+    schedule = linear_warmup(optimizer, steps=steps, warmup=warmup)
+    if head_epochs and not holds_run(options.get("folder")):  # else `fit` resumes
         head = fit_head(tagger, loader, loss=loss, epochs=head_epochs, **where)
         if head.ended == "interrupted":
             return head
-    groups = models.parameter_groups(tagger, lr=lr, weight_decay=weight_decay)
-    optimizer = torch.optim.AdamW(groups, fused=True)
-    options = where | {"scheduler": linear_warmup(optimizer, steps=steps, warmup=warmup)} | options
+    options = where | {"scheduler": schedule} | options
     options["settings"] = {"head_epochs": head_epochs} | dict(options.get("settings") or {})
     return fit(tagger, loader, loss=loss, optimizer=optimizer, epochs=epochs, clip_norm=clip_norm, **options)

@@ -23,6 +23,7 @@ Device = str | torch.device
 Logits = Tensor | dict[str, Tensor]
 Precision = Literal["32-true", "bf16-mixed"]
 Loss = Callable[[Logits, Tensor], Tensor]
+Forward = Callable[..., Logits]
 
 
 def move(inputs: Mapping[str, Tensor], device: Device) -> dict[str, Tensor]:
@@ -77,12 +78,11 @@ def evaluate(
     """
     where = resolve_device(model, device)
     result, truth = outputs_once(model, loader, where, precision)
+    value = float(loss(_mapped(result, lambda part: part.to(where)), truth.to(where)))
     if isinstance(result, Tensor):
-        value = loss(result.to(where), truth.to(where))
-        return {"loss": float(value), "auc": metrics.mean_auc(truth, torch.sigmoid(result))}
-    value = loss({name: part.to(where) for name, part in result.items()}, truth.to(where))
+        return {"loss": value, "auc": metrics.mean_auc(truth, torch.sigmoid(result))}
     truth = truth.float().masked_fill(truth < 0, torch.nan)
-    return {"loss": float(value), "auc": mean_head_auc(truth, head_probabilities(result))}
+    return {"loss": value, "auc": mean_head_auc(truth, head_probabilities(result))}
 
 
 @torch.inference_mode()
@@ -135,19 +135,20 @@ def predict_proba_share(
 
     Examples:
         >>> import torch
-        >>> from helpers import loaders, loops, models
+        >>> from helpers import loaders, models
         >>> from helpers.loaders.row_order import EpochBatchSampler, in_row_order
+        >>> from helpers.loops.prediction import predict_proba_share
         >>> model = models.MLP(4, hidden=(8, 2))
         >>> rows = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2)).dataset
         >>> shares = []
         >>> for rank in range(2):  # each in its own process, usually
         ...     order = EpochBatchSampler(5, batch_size=2, shuffle=False, rank=rank, world_size=2)
-        ...     shares.append(loops.predict_proba_share(model, loaders.loader_of(rows, order)))
+        ...     shares.append(predict_proba_share(model, loaders.loader_of(rows, order)))
         >>> places, probabilities = zip(*shares)
         >>> [share.tolist() for share in places], in_row_order(places, probabilities, n_rows=5).shape
         ([[0, 2, 4], [1, 3]], (5, 2))
     """
-    rows, result, _ = _outputs(model, loader, resolve_device(model, device), precision)
+    rows, result, _ = _outputs(model, loader, device, precision)
     return joined_rows(rows), _as_probabilities(result)
 
 
@@ -163,12 +164,11 @@ def logits(
         >>> from helpers import loaders, loops, models
         >>> model = models.MLP(4, hidden=(8,), n_labels=2)
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
-        >>> found = loops.logits(model, loader)
-        >>> bool(abs(expit(found) - loops.predict_proba(model, loader)).max() < 1e-6)
+        >>> result = loops.logits(model, loader)
+        >>> bool(abs(expit(result) - loops.predict_proba(model, loader)).max() < 1e-6)
         True
     """
-    result = _row_logits(model, loader, device, precision)
-    return {name: part.numpy() for name, part in result.items()} if isinstance(result, dict) else result.numpy()
+    return _mapped(_row_logits(model, loader, device, precision), Tensor.numpy)
 
 
 @torch.inference_mode()
@@ -262,99 +262,89 @@ def resolve_device(model: nn.Module, device: Device | None) -> torch.device:
     Raises:
         ValueError: no device, or another one than the model's.
     """
-    own = {part.device: None for part in chain(model.parameters(), model.buffers())}
+    own = list(dict.fromkeys(part.device for part in chain(model.parameters(), model.buffers())))
     if device is None:
-        return next(iter(own), torch.device("cpu"))
+        return own[0] if own else torch.device("cpu")
     try:
         wanted = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device={device!r}: expected a name such as 'cpu' or 'cuda:0', or None") from error
-    if own and not any(_same_device(wanted, one) for one in own):
-        places = ", ".join(map(str, own))
-        raise ValueError(f"device={str(wanted)!r}, and the model is on {places}: leave device out, or move the model")
+    alike = [one for one in own if one.type == wanted.type and (None in (one.index, wanted.index) or one == wanted)]
+    if own and not alike:
+        names = ", ".join(map(str, own))
+        raise ValueError(f"device={str(wanted)!r}, and the model is on {names}: leave device out, or move the model")
     return wanted
 
 
-def _same_device(wanted: torch.device, place: torch.device) -> bool:
-    return wanted.type == place.type and (None in (wanted.index, place.index) or wanted.index == place.index)
-
-
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode; each of its modules gets its own mode back, whatever happens."""
+def modes_kept(model: nn.Module) -> Iterator[list[nn.Module]]:
+    """Give each module its mode, training or evaluation, back at the end, whatever happens.
+
+    Yields:
+        The modules in evaluation mode of a model that is not: they are in it on purpose.
+    """
     modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        yield
+        yield [module for module, is_training in modes if model.training and not is_training]
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module, is_training in modes:
+            module.training = is_training
 
 
-def _as_probabilities(found: Logits) -> np.ndarray | dict[str, np.ndarray]:
-    if isinstance(found, dict):
-        return {name: part.numpy() for name, part in head_probabilities(found).items()}
-    return torch.sigmoid(found).numpy()
+def _mapped(result: Logits, function: Callable[[Tensor], Any]) -> Any:  # noqa: ANN401
+    """A function of logits, or of those of each head."""
+    return {name: function(part) for name, part in result.items()} if isinstance(result, dict) else function(result)
+
+
+def _as_probabilities(result: Logits) -> np.ndarray | dict[str, np.ndarray]:
+    probabilities = head_probabilities(result) if isinstance(result, dict) else torch.sigmoid(result)
+    return _mapped(probabilities, Tensor.numpy)
 
 
 def _row_logits(
-    model: nn.Module,
-    loader: Iterable[Batch],
-    device: Device | None,
-    precision: Precision,
-    call: Callable[..., Logits] | None = None,
+    model: nn.Module, loader: Iterable[Batch], device: Device | None, precision: Precision, call: Forward | None = None
 ) -> Logits:
-    rows, result, _ = _outputs(model, loader, resolve_device(model, device), precision, call=call)
+    rows, result, _ = _outputs(model, loader, device, precision, call=call)
     return in_row_order(rows, result, n_rows=count_rows(loader))
 
 
 def outputs_once(
-    model: nn.Module,
-    loader: Iterable[Batch],
-    device: Device | None,
-    precision: Precision,
-    call: Callable[..., Logits] | None = None,
+    model: nn.Module, loader: Iterable[Batch], device: Device | None, precision: Precision, call: Forward | None = None
 ) -> tuple[Logits, Tensor]:
     """What a model (or a method of it) gives for each row, once, and the labels; in the order in which they come."""
-    rows, result, labels = _outputs(model, loader, resolve_device(model, device), precision, call=call, ordered=False)
+    rows, result, labels = _outputs(model, loader, device, precision, call=call, ordered=False)
     if rows is None:
         return result, labels
     numbers, total = joined_rows(rows), count_rows(loader)
     first = np.unique(numbers, return_index=True)[1] if total is None else first_places(numbers, total)
-    if len(first) == len(numbers):
-        return result, labels
     kept = torch.from_numpy(np.sort(first))
-    return {name: part[kept] for name, part in result.items()} if isinstance(result, dict) else result[kept], labels[
-        kept
-    ]
+    return (result, labels) if len(kept) == len(labels) else (_mapped(result, lambda part: part[kept]), labels[kept])
 
 
 def _outputs(
     model: nn.Module,
     loader: Iterable[Batch],
-    device: torch.device,
+    device: Device | None,
     precision: Precision,
+    call: Forward | None = None,
     *,
-    call: Callable[..., Logits] | None = None,
     ordered: bool = True,
 ) -> tuple[list[Tensor] | None, Logits, Tensor]:
     """Rows, what a model in evaluation mode (or a method of it) gives, and labels, as they come; on the CPU."""
-    outs: list[Logits] = []
-    labels: list[Tensor] = []
-    rows: list[Any] = []
-    with evaluating(model), same_epoch(loader):
+    where, parts = resolve_device(model, device), []
+    with modes_kept(model), same_epoch(loader):
+        model.eval()
         for batch in numbered(loader, ordered=ordered):
             inputs, targets = batch
             if not len(targets):  # a process that has no row of a small last batch
                 continue
-            with autocast(device, precision):
-                out = (call or model)(**move(inputs, device))
-            outs.append(_checked_output(out, len(targets), type(model).__name__))
-            labels.append(targets.cpu())
-            rows.append(batch.rows)
-    if not outs:
+            with autocast(where, precision):
+                out = (call or model)(**move(inputs, where))
+            parts.append((batch.rows, _checked_output(out, len(targets), type(model).__name__), targets.cpu()))
+    if not parts:
         raise ValueError("the loader gives no row: nothing to evaluate or predict")
-    return None if rows[0] is None else rows, joined(outs), joined(labels)
+    rows, outs, labels = zip(*parts, strict=True)
+    return None if rows[0] is None else list(rows), joined(outs), joined(labels)
 
 
 def _checked_output(out: Any, n_rows: int, model: str) -> Logits:  # noqa: ANN401
@@ -363,16 +353,14 @@ def _checked_output(out: Any, n_rows: int, model: str) -> Logits:  # noqa: ANN40
     if hasattr(out, "to_tuple") or not isinstance(out, Tensor | Mapping) or (isinstance(out, Mapping) and not out):
         way = "; let forward return its .logits" if hasattr(out, "logits") else ""
         raise ValueError(f"{form}, got a {type(out).__name__}{way}")
-    if isinstance(out, Mapping):
-        return {str(name): _checked_rows(part, n_rows, f"{form}, and {name!r} is") for name, part in out.items()}
-    return _checked_rows(out, n_rows, f"{form}, got")
-
-
-def _checked_rows(out: Any, n_rows: int, form: str) -> Tensor:  # noqa: ANN401
-    if not isinstance(out, Tensor):
-        raise ValueError(f"{form} a {type(out).__name__}")
-    if out.ndim == 0 and n_rows == 1:  # a model that squeezes its one column, and a last batch of one row
-        out = out[None]
-    if out.ndim == 0 or len(out) != n_rows:
-        raise ValueError(f"{form} {tuple(out.shape)} for a batch of {n_rows} rows: each row needs an output")
-    return out.float().cpu()
+    result: dict[str, Tensor] = {}
+    for name, part in out.items() if isinstance(out, Mapping) else [("", out)]:
+        what = f"and {name!r} is" if isinstance(out, Mapping) else "got"
+        if not isinstance(part, Tensor):
+            raise ValueError(f"{form}, {what} a {type(part).__name__}")
+        if part.ndim == 0 and n_rows == 1:  # a model that squeezes its one column, and a last batch of one row
+            part = part[None]
+        if part.ndim == 0 or len(part) != n_rows:
+            raise ValueError(f"{form}, {what} {tuple(part.shape)} for a batch of {n_rows} rows: each needs an output")
+        result[str(name)] = part.float().cpu()
+    return result if isinstance(out, Mapping) else result[""]

@@ -7,12 +7,10 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -22,10 +20,8 @@ from tqdm.auto import tqdm
 
 from helpers.arguments import check_choice, check_count, check_number
 from helpers.loops import entry_checks
-from helpers.loops.prediction import Batch, Loss, Precision, autocast, evaluate, known, move
-from helpers.loops.run_folder import RunFolder, start_epoch
-
-BETTER = {"valid_loss": -1, "valid_auc": 1}
+from helpers.loops.checkpoints import BETTER, Fit, RunFolder, holds_run, locked
+from helpers.loops.prediction import Batch, Loss, Precision, autocast, evaluate, known, modes_kept, move
 
 
 class LossError(FloatingPointError):
@@ -42,67 +38,6 @@ class LossError(FloatingPointError):
             ...
         helpers.loops.training.LossError: the loss is ... at epoch 1, batch 1
     """
-
-
-@dataclass
-class Fit:
-    """The state of a run: its history, and where it stands between two steps. Plain values, written as they are.
-
-    Attributes:
-        rows: one dict per epoch, see `history`.
-        best_epoch: epoch of the best value of `monitor`, or None before the first.
-        ended: why the run ended: `epochs`, `patience` or `interrupted`.
-        epoch: epochs that are finished.
-        batches: batches of the epoch in hand.
-        loss_sum: sum of the training loss over the known labels of these batches.
-        loss_count: number of these labels.
-        best: best value of `monitor`.
-        bad_epochs: epochs since then.
-
-    Examples:
-        >>> from helpers import loops
-        >>> run = loops.Fit(rows=[{"epoch": 1, "train_loss": 0.7, "valid_loss": 0.6}], best_epoch=1, ended="epochs")
-        >>> run.history
-               train_loss  valid_loss
-        epoch
-        1             0.7         0.6
-    """
-
-    rows: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int | None = None
-    ended: str = ""
-    epoch: int = 0
-    batches: int = 0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    best: float | None = None
-    bad_epochs: int = 0
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """One row per epoch: train_loss, valid_loss, valid_auc, lr, seconds, rows_per_s."""
-        return pd.DataFrame(self.rows).set_index("epoch") if self.rows else pd.DataFrame()
-
-    @property
-    def train_loss(self) -> float:
-        """Mean loss over the labels trained on in the epoch in hand."""
-        return self.loss_sum / max(self.loss_count, 1)
-
-    def is_over(self, epochs: int, patience: int | None) -> str:
-        """Why the run is over; empty while it is not."""
-        if self.epoch >= epochs:
-            return "epochs"
-        return "patience" if patience is not None and self.bad_epochs >= patience else ""
-
-    def is_better(self, value: float | None, monitor: str) -> bool:
-        """Whether a score of an epoch is known and better than all before."""
-        if value is None or not math.isfinite(value):
-            return False
-        return self.best is None or BETTER[monitor] * (value - self.best) > 0
-
-    def position(self, ahead: int = 0) -> str:
-        """Epoch and batch for messages, counted from 1."""
-        return f"epoch {self.epoch + 1}, batch {self.batches + ahead}"
 
 
 def fit(
@@ -132,7 +67,7 @@ def fit(
     bit on the CPU: the order of the rows depends on seed and epoch alone, and the checkpoint holds weights, optimizer,
     scheduler, random state and running sums. Ctrl-C ends the run after the step in hand; history and checkpoint stay.
 
-    The checkpoint also holds a fingerprint (see `loops.fingerprint`) of everything that the weights depend on: the
+    The checkpoint also holds a fingerprint (see `loops.fingerprints`) of everything that the weights depend on: the
     content of both data sets, loss, model, optimizer, scheduler, order, batch size, `accumulate`, `clip_norm`,
     `precision`, `monitor`, torch's seed, and your own `settings`. A call with another one of these is refused, and each
     difference is named. What does not change a run's path may differ: `device`, `progress` and `checkpoint_every`; a
@@ -192,34 +127,37 @@ def fit(
     checkpoint_every = None if checkpoint_every is None else check_count("checkpoint_every", checkpoint_every)
     clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, above=0)
     check_choice("monitor", monitor, BETTER)
-    check_choice("precision", precision, ("32-true", "bf16-mixed"))
-    device = entry_checks.check_device(device)
+    device, callbacks = entry_checks.check_device(device), entry_checks.check_functions("callbacks", callbacks)
     if patience is not None and valid is None:
         raise ValueError("patience needs valid: without a validation set there is nothing to monitor")
-    callbacks = entry_checks.check_functions("callbacks", callbacks)
     recorded = {"accumulate": accumulate, "clip_norm": clip_norm, "precision": precision, "monitor": monitor}
     recorded |= entry_checks.check_settings(settings, recorded)
-    saved = RunFolder(folder, model, train, optimizer, scheduler, epochs=epochs, patience=patience)
-    steps = entry_checks.steps_of(train, epochs, accumulate)
+    limits = {"epochs": epochs, "patience": patience}
+    saved = RunFolder(None if folder is None else Path(folder), model, train, optimizer, scheduler, limits)
     all_checked = entry_checks.check_parts(model, train, valid, loss, optimizer, precision)
-    entry_checks.check_steps(scheduler, optimizer, steps=steps, epochs=epochs, is_new=saved.is_new)
+    if folder is not None:
+        entry_checks.check_state(model)
+    n_batches = entry_checks.length_of(train)
+    steps = epochs * math.ceil((n_batches or 0) / accumulate)
+    if scheduler is not None:  # of a run that is resumed, its checkpoint says more
+        entry_checks.check_schedule(scheduler, optimizer, 0 if holds_run(folder) else steps, steps // epochs)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
 
-    with entry_checks.modes_kept(model) as begin_training, saved.locked():
-        run = Fit(**saved.resume(recorded, valid=valid, loss=loss, steps=steps, device=device))
+    with modes_kept(model) as in_evaluation, locked(saved.folder):
+        run = saved.resume(device, steps, {"valid": valid, "loss": loss} | recorded)
         if run.rows and (ended := run.is_over(epochs, patience)):
             print(f"{folder}: this run is finished after {run.epoch} epochs; read back, nothing was trained")
             run.ended = ended
             return run
-        saved.move(device)
         # One bar for all epochs: JupyterLab shows fifty outputs of a cell, and those of bars that are gone count too.
-        n_batches = entry_checks.length_of(train)
         bar = tqdm(total=n_batches, disable=not progress, leave=False)
         with deferred_interrupt() as interrupted, bar:
             while not (ended := run.is_over(epochs, patience)):
                 began, n_rows, n_steps, has_moved = time.perf_counter(), 0, 0, bool(run.batches)
-                batches = start_epoch(train, run.epoch, skip=run.batches)
-                begin_training()
+                batches = _start_epoch(train, run.epoch, skip=run.batches)
+                model.train()
+                for module in in_evaluation:
+                    module.training = False
                 _restart(bar, run)
                 while group := list(islice(batches, accumulate)):
                     # 1. Forward and backward: the gradients of the group add up, as those of one large batch would.
@@ -230,9 +168,7 @@ def fit(
                             with autocast(device, precision):
                                 outputs = model(**move(inputs, device))
                             if not all_checked:
-                                entry_checks.check_targets(
-                                    "train", labels, entry_checks.check_outputs("train", outputs, labels)
-                                )
+                                entry_checks.check_labels("train", outputs, labels)
                             value = loss(outputs, labels.to(device))
                         shown = _checked_loss(value, run)
                         share = count / max(sum(counts), 1)
@@ -273,7 +209,6 @@ def fit(
                     break
                 if not run.loss_count:
                     raise ValueError(f"train: no label was known in epoch {run.epoch + 1}, so nothing was trained")
-
                 if scheduler is not None and not has_moved:
                     message = f"every learning rate was 0 in epoch {run.epoch + 1}: the schedule let no weight change"
                     warnings.warn(message, stacklevel=2)
@@ -289,16 +224,31 @@ def fit(
                 run.epoch, run.batches, run.loss_sum, run.loss_count = run.epoch + 1, 0, 0.0, 0
 
                 # 5. Keep the best weights; checkpoint. The next look at the loop's condition stops early.
+                run.bad_epochs += 1
                 if run.is_better(row.get(monitor), monitor):
                     run.best, run.best_epoch, run.bad_epochs = row[monitor], run.epoch, 0
                     saved.save_best()
-                else:
-                    run.bad_epochs += 1
                 saved.save_last(run)
                 for callback in callbacks:
                     callback(dict(row))
     run.ended = ended
     return run
+
+
+def _start_epoch(loader: Any, epoch: int, *, skip: int) -> Iterator[Batch]:  # noqa: ANN401
+    """The batches of an epoch, without those that are done."""
+    if hasattr(loader.batch_sampler, "start"):
+        loader.batch_sampler.start(epoch, skip=skip)
+    else:  # torch's DistributedSampler and streams of `datasets` repeat one order unless they are told the epoch
+        sampler = getattr(loader.batch_sampler, "sampler", None)
+        parts: list[Any] = [loader, loader.batch_sampler, sampler, loader.sampler, loader.dataset]
+        for part in parts:
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
+    before = torch.get_rng_state()
+    batches = iter(loader)  # draws a random number, which a resumed epoch would draw twice
+    torch.set_rng_state(before)
+    return batches
 
 
 def _checked_loss(value: Any, run: Fit) -> float:  # noqa: ANN401
@@ -325,8 +275,12 @@ def _has_rate(optimizer: Optimizer, run: Fit) -> bool:
 
 
 def _refuse_infinite(model: nn.Module, run: Fit, folder: str | Path | None) -> None:
-    """LossError when a weight is not finite, so that it is neither kept nor evaluated."""
-    if not entry_checks.weights_are_finite(model):
+    """LossError when a trained weight or a statistic of a batch norm is not finite: it is not kept or evaluated."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._NormBase)]
+    tensors: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
+    tensors += [buffer for module in norms for buffer in module.buffers() if buffer.is_floating_point()]
+    ends = [float(end) for tensor in tensors if tensor.numel() for end in tensor.detach().aminmax()]
+    if not all(map(math.isfinite, ends)):
         kept = "" if folder is None else f"; {folder} holds the state from before"
         message = f"a weight is not finite after {run.position()}: lower the learning rate or clip the gradient"
         raise LossError(message + kept)

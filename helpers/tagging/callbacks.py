@@ -22,6 +22,8 @@ from tqdm.auto import tqdm
 from helpers import loops
 from helpers.arguments import check_number
 from helpers.loaders.batches import refuse_reordered
+from helpers.loops.checkpoints import refuse_other
+from helpers.loops.fingerprints import fingerprint
 
 _LOGGERS = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")
 _CHATTER = (
@@ -211,13 +213,13 @@ class ResumableRun(pl.Callback):
         self.is_idle = True
 
     def _fingerprint(self, trainer: Any, pl_module: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Return the fingerprint of the run, see `loops.fingerprint`, the same in all processes."""
+        """Return the fingerprint of the run, see `loops.fingerprints`, the same in all processes."""
         if not trainer.is_global_zero:
             return trainer.strategy.broadcast({})
         settings = {name: getattr(trainer, name) or None for name in _SETTINGS}
         settings = {name: str(value) if isinstance(value, str) else value for name, value in settings.items()}
         valid = trainer.fit_loop.epoch_loop.val_loop._data_source.dataloader() if trainer.enable_validation else None
-        result = loops.fingerprint(
+        result = fingerprint(
             data=trainer.train_dataloader,
             loss=pl_module.loss,
             model=pl_module.model,
@@ -298,7 +300,7 @@ def _refuse_other_run(saved: dict[str, Any] | None, own: dict[str, Any], path: A
             f"{path}: max_epochs was {old} and is {new}, and the schedule of the learning rate, which ends at 0, was "
             f"made for the former. Set max_epochs back to {old} or begin {anew}"
         )
-    loops.refuse_other(before, now, where=str(path))
+    refuse_other(before, now, where=str(path))
 
 
 def check_monitors(trainer: Any, labels: Sequence[str], *, train_auc: bool) -> None:  # noqa: ANN401
