@@ -277,12 +277,8 @@ class RunFolder:
 
     Attributes:
         folder: for `last.pt` and `best.safetensors`; None keeps nothing.
-        model: that is trained.
-        train: the training set.
-        optimizer: of the model.
-        scheduler: of the optimizer.
         limits: `epochs` and `patience` of the run.
-        fingerprint: of the run.
+        fingerprint: of the run; the other attributes are its parts.
     """
 
     folder: Path | None
