@@ -268,7 +268,7 @@ def measure_student(saved: SavedTagger, train: pd.DataFrame, test: pd.DataFrame,
     if not kept.is_file():
         np.save(kept, said_by(saved.tagger, rows))
     layers = range(1, len(saved.tagger.layers()), 2)
-    student = taught(export.keep_layers(saved.tagger, layers), rows, np.load(kept), options.folder)
+    student = taught(export.compression.keep_layers(saved.tagger, layers), rows, np.load(kept), options.folder)
     probabilities = {"teacher": said_by(saved.tagger, test), "student": said_by(student, test)}
     auc = {name: metrics.mean_auc(test[LABELS], result) for name, result in probabilities.items()}
     lost = evaluation.bootstrap("auc", test[LABELS], probabilities["student"], baseline=probabilities["teacher"]).loc[

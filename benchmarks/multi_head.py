@@ -267,7 +267,7 @@ class TutorialNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = models.MLP()
+        self.backbone = models.backbones.MLP()
         self.out1, self.out2, self.out3, self.out4, self.out5 = (nn.Linear(256, 1) for _ in range(LABELS))
 
     def forward(self, features: Tensor) -> list[Tensor]:

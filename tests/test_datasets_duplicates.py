@@ -18,7 +18,7 @@ def jaccard(a: str, b: str) -> float:
 
 def test_exact_duplicates_ignore_case_spacing_and_signs():
     texts = ["Stop it!", "other", "stop   IT", "STOP, it...", "", "!!!", "??", "!!!"]
-    assert datasets.duplicate_groups(texts).tolist() == [0, 1, 0, 0, 2, 3, 4, 3]
+    assert datasets.near_duplicates.duplicate_groups(texts).tolist() == [0, 1, 0, 0, 2, 3, 4, 3]
 
 
 def test_near_duplicates_are_found_and_distant_texts_are_not():
@@ -80,8 +80,10 @@ def test_texts_of_one_template_are_grouped():
 
 @pytest.mark.parametrize(("one", "other"), [("कि", "की"), ("กิน", "กีน"), ("resumé", "resume")])
 def test_accents_and_vowel_signs_belong_to_the_word(one, other):
-    assert datasets.duplicate_groups([one, other]).tolist() == [0, 1]
+    assert datasets.near_duplicates.duplicate_groups([one, other]).tolist() == [0, 1]
 
 
 def test_composed_and_decomposed_accents_are_the_same_word():
-    assert datasets.duplicate_groups(["Résumé", "re\u0301sume\u0301", "STRASSE", "straße"]).tolist() == [0, 0, 1, 1]
+    assert datasets.near_duplicates.duplicate_groups(
+        ["Résumé", "re\u0301sume\u0301", "STRASSE", "straße"]
+    ).tolist() == [0, 0, 1, 1]

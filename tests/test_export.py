@@ -311,10 +311,10 @@ def test_the_tagger_given_stays_as_it_was(name, small, tmp_path, packaged):
     before = {key: value.clone() for key, value in tagger.state_dict().items()}
     rows = loaders.token_loader(loaders.tokenize(TEXTS[:4], packaged.tokenizer, max_length=16), np.eye(4)[:, :3])
     {
-        "head_importance": lambda: export.head_importance(tagger, rows),
-        "prune_weights": lambda: export.prune_weights(tagger, 0.5),
-        "prune_heads": lambda: export.prune_heads(tagger, [(0, 1), (2, 0)]),
-        "keep_layers": lambda: export.keep_layers(tagger, [0, 2]),
+        "head_importance": lambda: export.compression.head_importance(tagger, rows),
+        "prune_weights": lambda: export.compression.prune_weights(tagger, 0.5),
+        "prune_heads": lambda: export.compression.prune_heads(tagger, [(0, 1), (2, 0)]),
+        "keep_layers": lambda: export.compression.keep_layers(tagger, [0, 2]),
         "to_onnx": lambda: export.to_onnx(small, tmp_path / "onnx", tagger=tagger),
     }[name]()
     assert modes == [module.training for module in tagger.modules()]
@@ -339,24 +339,24 @@ def test_importance_does_not_depend_on_the_batches(packaged):
     tagger, labels = tiny(), np.arange(12).reshape(4, 3) % 2
     tokens = loaders.tokenize(["a b", "c d", "e f", "g h"], packaged.tokenizer)
     found = [
-        export.head_importance(tagger, loaders.token_loader(tokens, labels, batch_size=size, bucket=False))
+        export.compression.head_importance(tagger, loaders.token_loader(tokens, labels, batch_size=size, bucket=False))
         for size in (1, 3, 4)
     ]
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=0)
     torch.testing.assert_close(found[0], found[2], rtol=1e-4, atol=0)
     assert found[0].min() > 0
     with pytest.raises(ValueError, match="no batch"):
-        export.head_importance(tagger, [])
+        export.compression.head_importance(tagger, [])
     inputs, targets = next(iter(loaders.token_loader(tokens, labels)))
     for batch in (dict(inputs) | {"labels": targets}, (inputs["input_ids"], targets), (inputs, targets[:, 0])):
         with pytest.raises(ValueError, match=r"expected a batch \(inputs, labels\)"):
-            export.head_importance(tagger, [batch])
+            export.compression.head_importance(tagger, [batch])
 
 
 def test_pruned_heads_keep_type_and_frozenness():
     tagger = tiny().double()
     tagger.freeze()
-    pruned = export.prune_heads(tagger, [(1, 1)])
+    pruned = export.compression.prune_heads(tagger, [(1, 1)])
     trained = [name for name, weight in pruned.named_parameters() if weight.requires_grad]
     assert trained == ["head.weight", "head.bias"]
     assert {weight.dtype for weight in pruned.parameters()} == {torch.float64}
@@ -365,15 +365,20 @@ def test_pruned_heads_keep_type_and_frozenness():
 
 def test_the_smallest_weights_become_zero():
     tagger = tiny()
-    pruned = export.prune_weights(tagger, 0.7)
+    pruned = export.compression.prune_weights(tagger, 0.7)
     weights = [(a.weight, b.weight) for a, b in zip(linears(tagger), linears(pruned), strict=True)]
     zeros = [int((after == 0).sum()) for _, after in weights]
     assert sum(zeros) / sum(after.numel() for _, after in weights) == pytest.approx(0.7, abs=1e-3)
     cut = max(before[after == 0].abs().max().item() for before, after in weights)
     assert min(after[after != 0].abs().min().item() for _, after in weights) >= cut
-    assert all(map(torch.equal, *([m.weight for m in linears(t)] for t in (tagger, export.prune_weights(tagger, 0.0)))))
+    assert all(
+        map(
+            torch.equal,
+            *([m.weight for m in linears(t)] for t in (tagger, export.compression.prune_weights(tagger, 0.0))),
+        )
+    )
     with pytest.raises(ValueError, match="share"):
-        export.prune_weights(tagger, 1.5)
+        export.compression.prune_weights(tagger, 1.5)
 
 
 def linears(tagger):
@@ -387,7 +392,7 @@ INPUTS["attention_mask"] = (INPUTS["input_ids"] > 0).long()
 def test_a_pruned_head_is_a_head_whose_output_is_zero():
     tagger = tiny()
     heads = [(0, 1), (0, 3), (2, 0)]
-    pruned = export.prune_heads(tagger, heads)
+    pruned = export.compression.prune_heads(tagger, heads)
     size = tagger.layers()[0].attention.self.attention_head_size
     for layer, head in heads:  # the same by hand: what the head says is multiplied by zero
         with torch.no_grad():
@@ -398,11 +403,11 @@ def test_a_pruned_head_is_a_head_whose_output_is_zero():
     assert sum(w.numel() for w in pruned.parameters()) < sum(w.numel() for w in tagger.parameters())
     for bad in ([(3, 0)], [(0, 4)], [(1, head) for head in range(4)]):
         with pytest.raises(ValueError, match="layer"):
-            export.prune_heads(tagger, bad)
+            export.compression.prune_heads(tagger, bad)
 
 
 def test_pruned_heads_are_exported_but_not_saved(packaged, small, tmp_path):
-    pruned = export.prune_heads(tiny(), [(0, 1), (1, 2)])
+    pruned = export.compression.prune_heads(tiny(), [(0, 1), (1, 2)])
     with pytest.raises(ValueError, match="to_onnx"):
         save(tmp_path / "torch", pruned, packaged.tokenizer)
     export.to_onnx(small, tmp_path / "onnx", tagger=pruned)
@@ -419,7 +424,7 @@ def test_the_importance_of_a_head_is_the_derivative_at_its_gate(frozen, packaged
         tagger.freeze()
     labels = torch.tensor([[1.0, 0.0, 1.0]], dtype=torch.double)
     inputs = {name: tensor[:1] for name, tensor in INPUTS.items()}
-    found = export.head_importance(tagger, [(inputs, labels)])
+    found = export.compression.head_importance(tagger, [(inputs, labels)])
     assert found.shape == (3, 4)
     step, size = 1e-6, 6
     for layer, head in [(0, 0), (1, 3), (2, 1)]:
@@ -435,7 +440,7 @@ def test_the_importance_of_a_head_is_the_derivative_at_its_gate(frozen, packaged
 
 def test_a_student_begins_with_its_teachers_layers():
     tagger = tiny()
-    student = export.keep_layers(tagger, [0, 2])
+    student = export.compression.keep_layers(tagger, [0, 2])
     assert student.encoder.config.num_hidden_layers == 2
     assert len(student.layers()) == 2
     for mine, theirs in zip(student.layers(), (tagger.layers()[0], tagger.layers()[2]), strict=True):
@@ -443,11 +448,11 @@ def test_a_student_begins_with_its_teachers_layers():
     models.parameter_groups(student, lr=1e-4, layer_decay=0.9)
     for bad in ([], [3], [-1], [1, 1]):
         with pytest.raises(ValueError, match="layers"):
-            export.keep_layers(tagger, bad)
+            export.compression.keep_layers(tagger, bad)
 
 
 def test_a_student_is_saved_and_read_like_any_tagger(packaged, tmp_path):
-    student = export.keep_layers(tiny(), [2])
+    student = export.compression.keep_layers(tiny(), [2])
     models.save_tagger(tmp_path / "student", student, packaged.tokenizer, labels=LABELS)
     with torch.inference_mode():
         torch.testing.assert_close(models.load_tagger(tmp_path / "student").tagger(**INPUTS), student(**INPUTS))

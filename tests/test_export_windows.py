@@ -9,6 +9,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from helpers import export, loaders, loops, models, text
+from helpers.loaders.tokens import pool_windows
 
 LABELS = ["rude", "kind"]
 TEXTS = ["You are a goat.", "word " * 300 + "goat", "", "a lovely " * 40, "No"]
@@ -35,7 +36,7 @@ def test_a_long_text_is_read_in_the_windows_of_training(kind, pooling, parts, tm
     texts = [words or " " for words in TEXTS]
     windows = loaders.tokenize(texts, tokenizer, max_length=16, windows=True, overlap=4)
     logits = loops.logits(tagger, loaders.token_loader(windows, bucket=False))
-    expected = 1 / (1 + np.exp(-loaders.pool_windows(logits, windows, how=pooling)))
+    expected = 1 / (1 + np.exp(-pool_windows(logits, windows, how=pooling)))
     predictor = export.Predictor.load(tmp_path / kind)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -88,7 +88,13 @@ CALLS = {
     plots.reliability: {"curves": {"a": evaluation.reliability(ONE, ONE_SCORES, n_bins=3)}},
     plots.roc: {"curves": {"a": metrics.roc_points(ONE, ONE_SCORES)}},
     plots.spread: {"values": {"a": [1, 2]}, "target": 1.5, "unit": "u", "name": "n"},
-    plots.word_weights: {"words": ["a", "b"], "weights": [0.1, -0.2], "largest": 1.0, "per_line": 20, "key": True},
+    plots.diagrams.word_weights: {
+        "words": ["a", "b"],
+        "weights": [0.1, -0.2],
+        "largest": 1.0,
+        "per_line": 20,
+        "key": True,
+    },
     widgets.LabelExplorer: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"], "measure": "shares"},
     widgets.ThresholdExplorer: {**NAMED, "start": 0.5, "tuned": [0.4, 0.6], "label": "a"},
     widgets.cooccurrence: {"frame": FRAME, "chosen": ["a"], "labels": ["a", "b"]},
@@ -187,7 +193,7 @@ def test_names_are_drawn_as_they_are(name):
         plots.precision_recall({name: metrics.precision_recall_points(ONE, ONE_SCORES)}),
         plots.label_counts(pd.DataFrame({name: [1, 0]}), labels=[name]),
         plots.heads([name], {name: 1}),
-        plots.word_weights([name], [1.0]),
+        plots.diagrams.word_weights([name], [1.0]),
     ]
     figures = [ax.figure for ax in pictures]
     figures.append(widgets.ThresholdExplorer(TRUTH, SCORES, labels=[name, "b"]).figure())

@@ -13,7 +13,7 @@ from transformers import ByT5Tokenizer
 
 from helpers import datasets, loaders, loops, text
 from helpers.loaders.row_order import EpochBatchSampler
-from helpers.loaders.tokens import TokenRows
+from helpers.loaders.tokens import TokenRows, pool_windows
 
 TEXTS = ["goat", "", "a long text " * 40, "You are a goat.", "word " * 20, "née à Zürich 😀"]
 
@@ -51,11 +51,11 @@ def test_windows_are_pooled_by_text(tokenizer):
     values = np.random.default_rng(0).normal(size=(len(tokens.text), 3))
     for how, pool in (("max", np.max), ("mean", np.mean)):
         expected = [pool(values[tokens.text == number], axis=0) for number in range(6)]
-        np.testing.assert_allclose(loaders.pool_windows(values, tokens, how=how), expected)
+        np.testing.assert_allclose(pool_windows(values, tokens, how=how), expected)
     with pytest.raises(ValueError, match="how='sum'"):
-        loaders.pool_windows(values, tokens, how="sum")
+        pool_windows(values, tokens, how="sum")
     with pytest.raises(ValueError, match=r"values of shape \(3, 3\) for"):
-        loaders.pool_windows(values[:3], tokens)
+        pool_windows(values[:3], tokens)
 
 
 def test_a_batch_is_padded_to_its_longest_as_the_tokenizer_pads(tokenizer):
@@ -143,7 +143,7 @@ def test_windows_are_pooled_before_the_sigmoid(tokenizer):
     tokens = loaders.tokenize(TEXTS, tokenizer, max_length=16, windows=True, overlap=4)
     found = loops.logits(Length(), loaders.token_loader(tokens, batch_size=3))
     np.testing.assert_allclose(found[:, 0], tokens.lengths / 100, rtol=1e-6)
-    pooled = loaders.pool_windows(found, tokens, how="mean")[:, 0]
+    pooled = pool_windows(found, tokens, how="mean")[:, 0]
     expected = [tokens.lengths[tokens.text == number].mean() / 100 for number in range(6)]
     np.testing.assert_allclose(pooled, expected, rtol=1e-6)
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from helpers import loaders, loops, losses, models
 from helpers.loops.checkpoints import load_last
+from helpers.loops.fine_tuning import fit_head
 
 NAN = float("nan")
 
@@ -146,7 +147,7 @@ def test_data_without_a_known_label_are_refused(unknown):
     with pytest.raises(ValueError, match="valid: none of the 48 labels is known"):
         fitted(valid=rows(torch.full((24, 2), unknown)))
     with pytest.raises(ValueError, match="none of the 48 labels is known"):
-        loops.fit_head(Tagger(), rows(torch.full((24, 2), unknown)), loss=losses.bce)
+        fit_head(Tagger(), rows(torch.full((24, 2), unknown)), loss=losses.bce)
 
 
 class Tagger(nn.Module):

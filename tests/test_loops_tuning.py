@@ -8,6 +8,7 @@ from torch import nn
 
 from helpers import loaders, loops, losses, metrics, models
 from helpers.loops import fine_tuning
+from helpers.loops.fine_tuning import fit_head
 
 
 class Tiny(nn.Module):
@@ -42,7 +43,7 @@ def loader_of(numbers, labels, **options):
 def test_the_head_learns_the_encoder_stays_and_is_asked_once():
     model, (numbers, labels) = Tiny(), data()
     before = {name: weight.clone() for name, weight in model.encoder.state_dict().items()}
-    done = loops.fit_head(model, loader_of(numbers, labels), loss=losses.bce)
+    done = fit_head(model, loader_of(numbers, labels), loss=losses.bce)
     assert model.asked == 4, "one pass: four batches"
     assert all(torch.equal(before[name], weight) for name, weight in model.encoder.state_dict().items())
     assert len(done.history) == 40
@@ -53,7 +54,7 @@ def test_the_head_learns_the_encoder_stays_and_is_asked_once():
 
 def test_shuffled_batches_keep_features_and_labels_together():
     model, (numbers, labels) = Tiny(), data()
-    loops.fit_head(model, loader_of(numbers, labels, shuffle=True), loss=losses.bce)
+    fit_head(model, loader_of(numbers, labels, shuffle=True), loss=losses.bce)
     model.eval()
     assert metrics.mean_auc(labels, loops.predict_proba(model, loader_of(numbers, labels))) > 0.97
 
@@ -61,7 +62,7 @@ def test_shuffled_batches_keep_features_and_labels_together():
 def test_the_bias_begins_at_the_log_odds_of_the_known_labels():
     model, (numbers, labels) = Tiny(), data(unknown=0.4)
     labels[:, 1] = np.nan
-    loops.fit_head(model, loader_of(numbers, labels), loss=losses.bce, epochs=1, lr=0.0)
+    fit_head(model, loader_of(numbers, labels), loss=losses.bce, epochs=1, lr=0.0)
     share = np.nanmean(labels[:, 0])
     expected = [np.log(share / (1 - share)), 0.0]
     np.testing.assert_allclose(model.head.bias.detach(), expected, atol=1e-5)
@@ -70,7 +71,7 @@ def test_the_bias_begins_at_the_log_odds_of_the_known_labels():
 def test_unknown_labels_teach_nothing():
     (numbers, labels), (_, gaps) = data(), data(unknown=0.5)
     model = Tiny()
-    loops.fit_head(model, loader_of(numbers, gaps), loss=losses.bce)
+    fit_head(model, loader_of(numbers, gaps), loss=losses.bce)
     model.eval()
     said = loops.predict_proba(model, loader_of(numbers, labels))
     assert metrics.mean_auc(labels, said) > 0.95
@@ -79,7 +80,7 @@ def test_unknown_labels_teach_nothing():
 
 def test_the_rest_can_be_trained_afterwards():
     model, (numbers, labels) = Tiny(), data()
-    loops.fit_head(model, loader_of(numbers, labels), loss=losses.bce, epochs=2)
+    fit_head(model, loader_of(numbers, labels), loss=losses.bce, epochs=2)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     done = loops.fit(model, loader_of(numbers, labels), loss=losses.bce, optimizer=optimizer, epochs=5, progress=False)
     assert done.history["train_loss"].iloc[-1] < done.history["train_loss"].iloc[0]
@@ -88,7 +89,7 @@ def test_the_rest_can_be_trained_afterwards():
 def test_labels_of_another_number_are_refused():
     numbers, labels = data()
     with pytest.raises(ValueError, match=r"labels \(200, 2\) are not \(N, 3\)"):
-        loops.fit_head(Tiny(n_labels=3), loader_of(numbers, pd.DataFrame(labels)), loss=losses.bce)
+        fit_head(Tiny(n_labels=3), loader_of(numbers, pd.DataFrame(labels)), loss=losses.bce)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_fine_tuning_is_the_head_then_the_loop_of_notebook_04(four):
     torch.manual_seed(1)
     loops.fine_tune(whole, four, lr=1e-4, layers=2, **options)
     torch.manual_seed(1)
-    loops.fit_head(steps, four, loss=losses.bce)
+    fit_head(steps, four, loss=losses.bce)
     steps.unfreeze_last(2)
     optimizer = torch.optim.AdamW(models.parameter_groups(steps, lr=1e-4), fused=True)
     schedule = loops.linear_warmup(optimizer, steps=len(four))

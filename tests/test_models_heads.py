@@ -34,7 +34,7 @@ def fuse(backbone, heads):
 
 def test_fused_heads_are_separate_linear_heads_gradients_too():
     torch.manual_seed(0)
-    heads, backbone = separate(), models.MLP()
+    heads, backbone = separate(), models.backbones.MLP()
     model = fuse(backbone, heads)
     features = torch.randn(17, 12)
     expected = {name: head(backbone(features)) for name, head in heads.items()}
@@ -54,7 +54,7 @@ def test_fused_heads_are_separate_linear_heads_gradients_too():
 
 def test_a_head_is_a_part_of_the_projection():
     heads = separate()
-    model = fuse(models.MLP(), heads)
+    model = fuse(models.backbones.MLP(), heads)
     for name, head in heads.items():
         weight, bias = model.head(name)
         assert torch.equal(weight, head.weight)
@@ -101,7 +101,7 @@ def test_what_heads_in_a_plain_list_lose():
     class Forgetful(nn.Module):
         def __init__(self):
             super().__init__()
-            self.backbone, self.heads = models.MLP(), [nn.Linear(256, 1) for _ in range(5)]
+            self.backbone, self.heads = models.backbones.MLP(), [nn.Linear(256, 1) for _ in range(5)]
 
     assert not [name for name in Forgetful().state_dict() if name.startswith("heads")]
     assert {head.weight.device.type for head in Forgetful().to("meta").heads} == {"cpu"}
@@ -111,10 +111,10 @@ def test_what_heads_in_a_plain_list_lose():
 @pytest.mark.parametrize(
     "backbone",
     [
-        models.PooledSequence(30),
-        models.PooledSequence(30, pooling="max"),
-        models.RecurrentSequence(30, hidden=8),
-        models.RecurrentSequence(30, hidden=8, cell="lstm", bidirectional=False),
+        models.backbones.PooledSequence(30),
+        models.backbones.PooledSequence(30, pooling="max"),
+        models.backbones.RecurrentSequence(30, hidden=8),
+        models.backbones.RecurrentSequence(30, hidden=8, cell="lstm", bidirectional=False),
     ],
 )
 def test_padding_changes_nothing_in_a_sequence(backbone, padding):
@@ -135,9 +135,9 @@ def test_padding_changes_nothing_in_a_sequence(backbone, padding):
 @pytest.mark.parametrize(
     "backbone",
     [
-        models.RecurrentSequence(30, hidden=16),
-        models.RecurrentSequence(30, hidden=16, cell="lstm", bidirectional=False),
-        nn.Sequential(models.PooledSequence(30), nn.Linear(30, 16), nn.ReLU()),
+        models.backbones.RecurrentSequence(30, hidden=16),
+        models.backbones.RecurrentSequence(30, hidden=16, cell="lstm", bidirectional=False),
+        nn.Sequential(models.backbones.PooledSequence(30), nn.Linear(30, 16), nn.ReLU()),
     ],
 )
 def test_the_readers_shape_trains(backbone):
@@ -158,8 +158,8 @@ def test_the_readers_shape_trains(backbone):
 def test_max_and_mean_are_what_they_say():
     features = torch.tensor([[[1.0, -4.0], [3.0, -2.0], [99.0, 99.0]]])
     mask = torch.tensor([[True, True, False]])
-    assert models.PooledSequence(2)(features, mask).tolist() == [[2.0, -3.0]]
-    assert models.PooledSequence(2, pooling="max")(features, mask).tolist() == [[3.0, -2.0]]
+    assert models.backbones.PooledSequence(2)(features, mask).tolist() == [[2.0, -3.0]]
+    assert models.backbones.PooledSequence(2, pooling="max")(features, mask).tolist() == [[3.0, -2.0]]
 
 
 def test_a_transformers_encoder_is_averaged_over_its_tokens():
@@ -229,28 +229,31 @@ def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"the backbone gives \(2, 3, 5\), the heads read \(B, 5\)"):
         models.MultiHead(nn.Identity(), heads=HEADS, width=5)(torch.zeros(2, 3, 5))
     with pytest.raises(ValueError, match=r"mask \(2, 3\) must be \(2, 4\)"):
-        models.PooledSequence(5)(torch.zeros(2, 4, 5), torch.ones(2, 3))
+        models.backbones.PooledSequence(5)(torch.zeros(2, 4, 5), torch.ones(2, 3))
     with pytest.raises(ValueError, match=r"features \(2, 4, 6\) must be \(B, T, 5\)"):
-        models.RecurrentSequence(5)(torch.zeros(2, 4, 6))
+        models.backbones.RecurrentSequence(5)(torch.zeros(2, 4, 6))
     with pytest.raises(ValueError, match="padding before a vector"):
-        models.RecurrentSequence(5)(torch.zeros(1, 3, 5), torch.tensor([[0, 1, 1]]))
+        models.backbones.RecurrentSequence(5)(torch.zeros(1, 3, 5), torch.tensor([[0, 1, 1]]))
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: models.MLP(hidden=()), "hidden is empty: expected at least one width"),
-        (lambda: models.MLP(hidden=8), "hidden is a int: expected a list of widths"),
-        (lambda: models.MLP(hidden=(8, 2.5)), r"hidden=2\.5: expected a whole number, at least 1"),
-        (lambda: models.MLP(0), "n_features=0"),
-        (lambda: models.MLP(4, n_labels=0), "n_labels=0"),
-        (lambda: models.PooledSequence(5, pooling="sum"), "expected 'mean' or 'max'"),
-        (lambda: models.RecurrentSequence(5, cell="rnn"), "expected 'gru' or 'lstm'"),
-        (lambda: models.RecurrentSequence(5, hidden=True), "hidden=True"),
+        (lambda: models.backbones.MLP(hidden=()), "hidden is empty: expected at least one width"),
+        (lambda: models.backbones.MLP(hidden=8), "hidden is a int: expected a list of widths"),
+        (lambda: models.backbones.MLP(hidden=(8, 2.5)), r"hidden=2\.5: expected a whole number, at least 1"),
+        (lambda: models.backbones.MLP(0), "n_features=0"),
+        (lambda: models.backbones.MLP(4, n_labels=0), "n_labels=0"),
+        (lambda: models.backbones.PooledSequence(5, pooling="sum"), "expected 'mean' or 'max'"),
+        (lambda: models.backbones.RecurrentSequence(5, cell="rnn"), "expected 'gru' or 'lstm'"),
+        (lambda: models.backbones.RecurrentSequence(5, hidden=True), "hidden=True"),
         (lambda: models.MultiHead(heads={"a": 2.5}), r"heads\['a'\]=2\.5: expected a whole number"),
         (lambda: models.MultiHead(heads={7: 1}), "head 7: expected a name"),
         (lambda: models.MultiHead(heads={"a": 1}, dropout=float("nan")), "dropout=nan"),
-        (lambda: models.MultiHead(models.MLP(4, n_labels=2), heads={"a": 1}), "the width of MLP's features is unknown"),
+        (
+            lambda: models.MultiHead(models.backbones.MLP(4, n_labels=2), heads={"a": 1}),
+            "the width of MLP's features is unknown",
+        ),
         (lambda: FastDropout(float("nan")), "p=nan"),
         (lambda: head_probabilities(torch.zeros(2, 1)), "logits is a Tensor"),
         (lambda: models.predict_labels({"a": torch.zeros(3)}), r"logits of head 'a' are torch\.Size\(\[3\]\)"),
@@ -270,22 +273,22 @@ def test_an_mlp_with_labels_ends_in_a_linear_layer_and_learns_rare_labels():
     features = torch.randn(512, 4)
     labels = (features[:, :1] > 1.5).float()
     loader = loaders.array_loader({"features": features}, labels, batch_size=64, shuffle=True)
-    model = models.MLP(4, hidden=(16,), n_labels=1)
+    model = models.backbones.MLP(4, hidden=(16,), n_labels=1)
     assert not hasattr(model, "width")
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     loops.fit(model, loader, loss=losses.bce, optimizer=optimizer, epochs=10, progress=False)
     assert model(features).min() < -1
-    assert models.MLP(4, hidden=(16,))(features).min() == 0
+    assert models.backbones.MLP(4, hidden=(16,))(features).min() == 0
 
 
 @pytest.mark.parametrize(
     "backbone",
     [
-        models.MLP(4, hidden=(8, 1)),
+        models.backbones.MLP(4, hidden=(8, 1)),
         models.CountMLP(4, None, hidden=(8, 1)),
-        models.PooledSequence(4),
-        models.RecurrentSequence(4, hidden=1),
-        torch.compile(models.MLP(4, hidden=(8, 1))),
+        models.backbones.PooledSequence(4),
+        models.backbones.RecurrentSequence(4, hidden=1),
+        torch.compile(models.backbones.MLP(4, hidden=(8, 1))),
     ],
 )
 def test_a_backbone_is_not_trained_as_a_classifier(backbone):
@@ -345,7 +348,7 @@ def test_a_model_with_a_head_of_its_own_is_no_encoder():
     with pytest.raises(ValueError, match="gives no last_hidden_state: take its encoder"):
         models.MultiHead(whole, heads=HEADS)(input_ids=torch.ones(1, 3, dtype=torch.long))
     with pytest.raises(ValueError, match=r"features \(2, 0, 5\) must be \(B, T, 5\), T 1 or more"):
-        models.PooledSequence(5)(torch.zeros(2, 0, 5))
+        models.backbones.PooledSequence(5)(torch.zeros(2, 0, 5))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -215,7 +215,9 @@ def test_words_stand_in_their_order_side_by_side(styled, per_line):
     with plt.rc_context():
         if styled:
             plots.use_style()
-        ax = plots.word_weights(pd.Series(WORDS, index=range(7, 7 + len(WORDS))), pd.Series(WEIGHTS), per_line=per_line)
+        ax = plots.diagrams.word_weights(
+            pd.Series(WORDS, index=range(7, 7 + len(WORDS))), pd.Series(WEIGHTS), per_line=per_line
+        )
         ax.set_title("a finding")
         assert texts(ax) == WORDS
         assert max(check_places(ax, per_line)) == {20: 4, 64: 1, 90: 1}[per_line]
@@ -224,7 +226,7 @@ def test_words_stand_in_their_order_side_by_side(styled, per_line):
 @pytest.mark.parametrize("size", [(9, 2.2), (9, 1.2), (4, 4)])
 def test_words_fit_into_axes_that_are_there(size):
     axes = plt.subplots(1, 2, figsize=size, layout="constrained")[1]
-    assert plots.word_weights(WORDS, WEIGHTS, per_line=40, ax=axes[1]) is axes[1]
+    assert plots.diagrams.word_weights(WORDS, WEIGHTS, per_line=40, ax=axes[1]) is axes[1]
     check_places(axes[1], 40)
     axes[1].set_title("a finding that comes later")
     check_places(axes[1], 40)
@@ -234,7 +236,7 @@ def test_words_fit_into_axes_that_are_there(size):
 def test_titles_and_neighbours_that_come_later_move_the_words_but_not_into_each_other():
     figure, axes = plt.subplots(3, 1, figsize=(11, 2.6), layout="constrained")
     for ax in axes:
-        plots.word_weights(WORDS, WEIGHTS, ax=ax, key=ax is axes[2])
+        plots.diagrams.word_weights(WORDS, WEIGHTS, ax=ax, key=ax is axes[2])
         ax.set_title("p = 0.99", fontsize=11)
     assert [ax.get_legend() is None for ax in axes] == [True, True, False]
     check_places(axes[2], 64)
@@ -247,7 +249,7 @@ def test_titles_and_neighbours_that_come_later_move_the_words_but_not_into_each_
 
 
 def test_the_colour_says_direction_and_strength_and_can_be_read():
-    ax = plots.word_weights(["up", "more", "none", "down"], [1.0, 4.0, 0.0, -4.0])
+    ax = plots.diagrams.word_weights(["up", "more", "none", "down"], [1.0, 4.0, 0.0, -4.0])
     up, more, none, down = (np.array(text.get_bbox_patch().get_facecolor()[:3]) for text in ax.texts)
     assert none.tolist() == [1, 1, 1]
     assert more[0] > more[2] and down[2] > down[0]
@@ -258,19 +260,21 @@ def test_the_colour_says_direction_and_strength_and_can_be_read():
     keys = [patch.get_facecolor()[:3] for patch in ax.get_legend().get_patches()]
     np.testing.assert_allclose(keys, [more, down])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["raises the logit", "lowers it"]
-    shared = plots.word_weights(["up", "more"], [1.0, 4.0], largest=8)
+    shared = plots.diagrams.word_weights(["up", "more"], [1.0, 4.0], largest=8)
     np.testing.assert_allclose(shared.texts[1].get_bbox_patch().get_facecolor()[0], (1 + more[0]) / 2, atol=1e-6)
-    beyond = plots.word_weights(["more"], [4.0], largest=1)
+    beyond = plots.diagrams.word_weights(["more"], [4.0], largest=1)
     np.testing.assert_allclose(beyond.texts[0].get_bbox_patch().get_facecolor()[:3], more)
 
 
 def test_words_of_all_kinds_are_drawn():
-    ax = plots.word_weights(["x" * 500, "$a$", "\u4e2d\u6587\u5b57", "e\u0301", "a"], [1.0, 0, 0, 0, 0], per_line=12)
+    ax = plots.diagrams.word_weights(
+        ["x" * 500, "$a$", "\u4e2d\u6587\u5b57", "e\u0301", "a"], [1.0, 0, 0, 0, 0], per_line=12
+    )
     assert texts(ax)[:2] == ["x" * 11 + "…", "$a$"]
     assert not ax.texts[1].get_parse_math()
     assert [text.get_position()[0] for text in ax.texts] == [0, 0, 4, 11, 0]
-    assert texts(plots.word_weights([], [])) == []
-    assert texts(plots.word_weights(["nothing"], [0.0])) == ["nothing"]
+    assert texts(plots.diagrams.word_weights([], [])) == []
+    assert texts(plots.diagrams.word_weights(["nothing"], [0.0])) == ["nothing"]
 
 
 @pytest.mark.parametrize(
@@ -285,4 +289,4 @@ def test_words_of_all_kinds_are_drawn():
 )
 def test_words_and_weights_that_do_not_fit_are_refused(words, weights, options, message):
     with pytest.raises(ValueError, match=message):
-        plots.word_weights(words, weights, **options)
+        plots.diagrams.word_weights(words, weights, **options)

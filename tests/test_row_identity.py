@@ -33,7 +33,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from helpers import loaders, loops, text
 from helpers.loaders.batches import ArrayRows, BatchLoader, SparseRows
 from helpers.loaders.row_order import EpochBatchSampler, check_batch, in_row_order, row_numbers
-from helpers.loaders.tokens import TokenRows, Tokens
+from helpers.loaders.tokens import TokenRows, Tokens, pool_windows
 from helpers.loops.prediction import predict_proba_share, resolve_device
 
 
@@ -585,7 +585,7 @@ def test_windows_keep_their_rows():
     tokens = loaders.tokenize(texts, tokenizer, max_length=8, windows=True, overlap=2)
     found = loops.logits(TellsLengths(), loaders.token_loader(tokens, batch_size=3, shuffle=True))
     np.testing.assert_array_equal(found[:, 0], tokens.lengths)
-    assert loaders.pool_windows(found, tokens).ravel().tolist() == [8, 5, 8, 5]
+    assert pool_windows(found, tokens).ravel().tolist() == [8, 5, 8, 5]
 
 
 class TellsLengths(nn.Module):

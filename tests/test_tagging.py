@@ -116,7 +116,7 @@ def scored(rows=200):
 @pytest.mark.parametrize("size", [200, 64, 7, 1])
 def test_the_streamed_auc_is_ours_with_unknown_labels_and_a_label_without_positives(size):
     targets, logits = scored()
-    score = tagging.LabelAUROC(["a", "b", "c"])
+    score = tagging.module.LabelAUROC(["a", "b", "c"])
     for start in range(0, len(targets), size):
         score.update(logits[start : start + size], targets[start : start + size])
     score.update(logits[:0], targets[:0])  # a process without rows
@@ -127,7 +127,7 @@ def test_the_streamed_auc_is_ours_with_unknown_labels_and_a_label_without_positi
 
 def test_one_label_has_an_auc_too():
     targets, logits = scored()
-    score = tagging.LabelAUROC(["a"])
+    score = tagging.module.LabelAUROC(["a"])
     score.update(logits[:, :1], targets[:, :1])
     known = ~targets[:, 0].isnan()
     expected = metrics.mean_auc(targets[known, :1], torch.sigmoid(logits[known, :1]))

@@ -7,7 +7,7 @@ A table of comments that `load_*` gives has the columns `id`, `comment_text`, th
 
 from helpers.datasets.labels import as_comments, as_html, label_names
 from helpers.datasets.loading import load_comments, load_reviews, load_templates
-from helpers.datasets.near_duplicates import duplicate_groups, near_duplicate_groups
+from helpers.datasets.near_duplicates import near_duplicate_groups
 from helpers.datasets.reading import DataError
 from helpers.datasets.registry import bundled_file, download, list_datasets
 from helpers.datasets.splitting import downsample_negatives, label_distribution, split, subsample
@@ -19,7 +19,6 @@ __all__ = [
     "bundled_file",
     "download",
     "downsample_negatives",
-    "duplicate_groups",
     "label_distribution",
     "label_names",
     "list_datasets",

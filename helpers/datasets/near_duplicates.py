@@ -31,7 +31,7 @@ def duplicate_groups(texts: Iterable[str]) -> np.ndarray:
 
     Examples:
         >>> from helpers import datasets
-        >>> datasets.duplicate_groups(["Go away!", "go  AWAY", "Stay."]).tolist()
+        >>> datasets.near_duplicates.duplicate_groups(["Go away!", "go  AWAY", "Stay."]).tolist()
         [0, 0, 1]
     """
     return pd.factorize(np.array(_keys(texts), dtype=object))[0]

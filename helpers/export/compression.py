@@ -35,7 +35,7 @@ def prune_weights(tagger: BertTagger, share: float) -> BertTagger:
         >>> from transformers import BertConfig, BertModel
         >>> from helpers import export, models
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64)
-        >>> pruned = export.prune_weights(models.BertTagger(BertModel(settings), 1), 0.4)
+        >>> pruned = export.compression.prune_weights(models.BertTagger(BertModel(settings), 1), 0.4)
         >>> matrices = [weight for name, weight in pruned.layers()[0].named_parameters() if weight.ndim == 2]
         >>> zeros = sum(int((weight == 0).sum()) for weight in matrices)
         >>> round(zeros / sum(weight.numel() for weight in matrices), 2)
@@ -80,7 +80,7 @@ def head_importance(
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
         >>> tagger = models.BertTagger(BertModel(settings), 1)
         >>> tokens = loaders.tokenize(["You are kind.", "Go away!"], text.load_tokenizer())
-        >>> importance = export.head_importance(tagger, loaders.token_loader(tokens, [[0], [1]]))
+        >>> importance = export.compression.head_importance(tagger, loaders.token_loader(tokens, [[0], [1]]))
         >>> importance.shape, bool((importance >= 0).all())
         (torch.Size([2, 4]), True)
     """
@@ -130,7 +130,7 @@ def prune_heads(tagger: BertTagger, heads: Sequence[tuple[int, int]]) -> BertTag
         >>> from transformers import BertConfig, BertModel
         >>> from helpers import export, models
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
-        >>> pruned = export.prune_heads(models.BertTagger(BertModel(settings), 1), [(0, 1), (0, 3)])
+        >>> pruned = export.compression.prune_heads(models.BertTagger(BertModel(settings), 1), [(0, 1), (0, 3)])
         >>> [layer.attention.self.num_attention_heads for layer in pruned.layers()]
         [2, 4]
     """
@@ -168,7 +168,7 @@ def keep_layers(tagger: BertTagger, layers: Sequence[int]) -> BertTagger:
         >>> from transformers import BertConfig, BertModel
         >>> from helpers import export, models
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64)
-        >>> student = export.keep_layers(models.BertTagger(BertModel(settings), 1), [0, 2])
+        >>> student = export.compression.keep_layers(models.BertTagger(BertModel(settings), 1), [0, 2])
         >>> len(student.layers())
         2
     """

@@ -204,7 +204,7 @@ class _CountPredictor(Predictor):
 
 
 def _pooled(logits: np.ndarray, starts: np.ndarray, how: str) -> np.ndarray:
-    """One row per text from one row per window, as `loaders.pool_windows` does it."""
+    """One row per text from one row per window, as `loaders.tokens.pool_windows` does it."""
     if how == "max":
         return np.maximum.reduceat(logits, starts, axis=0)
     counts = np.diff([*starts, len(logits)])

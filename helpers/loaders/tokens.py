@@ -234,10 +234,11 @@ def pool_windows(values: np.ndarray, tokens: Tokens, *, how: Literal["max", "mea
     Examples:
         >>> import numpy as np
         >>> from helpers import loaders, text
+        >>> from helpers.loaders.tokens import pool_windows
         >>> texts = ["Go away, please!", "Hi"]
         >>> tokens = loaders.tokenize(texts, text.load_tokenizer(), max_length=5, windows=True, overlap=1)
         >>> logits = np.arange(len(tokens.text))[:, None]  # of the windows, as a model would give them
-        >>> loaders.pool_windows(logits, tokens).tolist()  # the largest of each text
+        >>> pool_windows(logits, tokens).tolist()  # the largest of each text
         [[1], [2]]
     """
     check_choice("how", how, ("max", "mean"))

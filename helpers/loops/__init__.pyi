@@ -1,5 +1,5 @@
 from .checkpoints import CheckpointError as CheckpointError, load_best as load_best
-from .fine_tuning import fine_tune as fine_tune, fit_head as fit_head, linear_warmup as linear_warmup
+from .fine_tuning import fine_tune as fine_tune
 from .prediction import (
     evaluate as evaluate,
     features as features,
@@ -7,4 +7,5 @@ from .prediction import (
     predict as predict,
     predict_proba as predict_proba,
 )
+from .schedulers import linear_warmup as linear_warmup
 from .training import LossError as LossError, fit as fit

@@ -40,7 +40,7 @@ class CheckpointError(RuntimeError):
         >>> from helpers import loops, models
         >>> Path("run").mkdir()
         >>> _ = Path("run/best.safetensors").write_bytes(b"no weights")
-        >>> loops.load_best("run", models.MLP())
+        >>> loops.load_best("run", models.backbones.MLP())
         Traceback (most recent call last):
             ...
         helpers.loops.checkpoints.CheckpointError: ...best.safetensors: no whole weights ...
@@ -247,7 +247,7 @@ def load_best(folder: str | Path, model: nn.Module) -> None:
         >>> from helpers import loaders, loops, losses, models
         >>> features, labels = torch.randn(64, 4), torch.randint(0, 2, (64, 1))
         >>> rows = loaders.array_loader({"features": features}, labels)
-        >>> model = models.MLP(4, hidden=(8,), n_labels=1)
+        >>> model = models.backbones.MLP(4, hidden=(8,), n_labels=1)
         >>> optimizer = torch.optim.Adam(model.parameters())
         >>> settings = {"loss": losses.bce, "optimizer": optimizer, "epochs": 2, "progress": False}
         >>> run = loops.fit(model, rows, valid=rows, folder="run", **settings)

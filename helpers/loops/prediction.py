@@ -109,7 +109,7 @@ def predict_proba(
         >>> import torch
         >>> from helpers import loaders, loops, models
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
-        >>> probabilities = loops.predict_proba(models.MLP(4, hidden=(8,), n_labels=2), loader)
+        >>> probabilities = loops.predict_proba(models.backbones.MLP(4, hidden=(8,), n_labels=2), loader)
         >>> probabilities.shape, bool(((probabilities >= 0) & (probabilities <= 1)).all())
         ((5, 2), True)
     """
@@ -138,7 +138,7 @@ def predict_proba_share(
         >>> from helpers import loaders, models
         >>> from helpers.loaders.row_order import EpochBatchSampler, in_row_order
         >>> from helpers.loops.prediction import predict_proba_share
-        >>> model = models.MLP(4, hidden=(8, 2))
+        >>> model = models.backbones.MLP(4, hidden=(8, 2))
         >>> rows = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2)).dataset
         >>> shares = []
         >>> for rank in range(2):  # each in its own process, usually
@@ -162,7 +162,7 @@ def logits(
         >>> import torch
         >>> from scipy.special import expit
         >>> from helpers import loaders, loops, models
-        >>> model = models.MLP(4, hidden=(8,), n_labels=2)
+        >>> model = models.backbones.MLP(4, hidden=(8,), n_labels=2)
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
         >>> result = loops.logits(model, loader)
         >>> bool(abs(expit(result) - loops.predict_proba(model, loader)).max() < 1e-6)
@@ -200,10 +200,11 @@ def predict(
         >>> import torch
         >>> from helpers import loaders, loops, models
         >>> loader = loaders.array_loader({"features": torch.randn(5, 4)}, torch.zeros(5, 2))
-        >>> decisions = loops.predict(models.MLP(4, hidden=(8,), n_labels=2), loader, threshold=[0.4, float("inf")])
+        >>> model = models.backbones.MLP(4, hidden=(8,), n_labels=2)
+        >>> decisions = loops.predict(model, loader, threshold=[0.4, float("inf")])
         >>> decisions.shape, bool(decisions[:, 1].any())
         ((5, 2), False)
-        >>> model = models.MultiHead(models.MLP(4, hidden=(8,)), heads={"toxic": 1, "level": 3})
+        >>> model = models.MultiHead(models.backbones.MLP(4, hidden=(8,)), heads={"toxic": 1, "level": 3})
         >>> table = loops.predict(model, loader, threshold={"toxic": 0.4})
         >>> list(table.columns), len(table), bool(table["level"].between(0, 2).all())
         (['toxic', 'level'], 5, True)

@@ -31,7 +31,7 @@ class LossError(FloatingPointError):
         >>> import torch
         >>> from helpers import loaders, loops, losses, models
         >>> rows = loaders.array_loader({"features": torch.full((8, 4), float("inf"))}, torch.zeros(8, 1))
-        >>> model = models.MLP(4, hidden=(8,), n_labels=1)
+        >>> model = models.backbones.MLP(4, hidden=(8,), n_labels=1)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         >>> loops.fit(model, rows, loss=losses.bce, optimizer=optimizer, epochs=1, progress=False)
         Traceback (most recent call last):
@@ -116,7 +116,7 @@ def fit(
         >>> config.seed_everything(0)
         >>> features = torch.randn(256, 4)
         >>> rows = loaders.array_loader({"features": features}, features[:, :1] > 0, batch_size=32, shuffle=True)
-        >>> model = models.MultiHead(models.MLP(4, hidden=(16,)), heads={"positive": 1})
+        >>> model = models.MultiHead(models.backbones.MLP(4, hidden=(16,)), heads={"positive": 1})
         >>> optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
         >>> run = loops.fit(model, rows, loss=losses.multi_head, optimizer=optimizer, epochs=5, progress=False)
         >>> run.ended, run.history["train_loss"].is_monotonic_decreasing

@@ -1,10 +1,4 @@
-from .backbones import (
-    MLP as MLP,
-    EncoderBackbone as EncoderBackbone,
-    PooledSequence as PooledSequence,
-    RecurrentSequence as RecurrentSequence,
-    mean_pool as mean_pool,
-)
+from . import backbones as backbones
 from .bert import BertTagger as BertTagger, parameter_groups as parameter_groups, tagger_of as tagger_of
 from .encoders import load_encoder as load_encoder
 from .linear import NBSVM as NBSVM, CountTagger as CountTagger

@@ -31,10 +31,10 @@ class MLP(nn.Module):
     Examples:
         >>> import torch
         >>> from helpers import models
-        >>> classifier = models.MLP(12, hidden=(32, 64), n_labels=6)
+        >>> classifier = models.backbones.MLP(12, hidden=(32, 64), n_labels=6)
         >>> classifier(torch.zeros(5, 12)).shape
         torch.Size([5, 6])
-        >>> backbone = models.MLP(12, hidden=(32, 64))
+        >>> backbone = models.backbones.MLP(12, hidden=(32, 64))
         >>> backbone(torch.zeros(5, 12)).shape, backbone.width
         (torch.Size([5, 64]), 64)
     """
@@ -80,9 +80,9 @@ class PooledSequence(nn.Module):
         >>> import torch
         >>> from helpers import models
         >>> vectors = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]]])  # one text of three words
-        >>> models.PooledSequence(2)(vectors, mask=torch.tensor([[1, 1, 0]]))  # the third is padding
+        >>> models.backbones.PooledSequence(2)(vectors, mask=torch.tensor([[1, 1, 0]]))  # the third is padding
         tensor([[2., 4.]])
-        >>> models.PooledSequence(2, pooling="max")(vectors)
+        >>> models.backbones.PooledSequence(2, pooling="max")(vectors)
         tensor([[9., 9.]])
     """
 
@@ -126,7 +126,7 @@ class RecurrentSequence(nn.Module):
     Examples:
         >>> import torch
         >>> from helpers import models
-        >>> backbone = models.RecurrentSequence(8, hidden=16)
+        >>> backbone = models.backbones.RecurrentSequence(8, hidden=16)
         >>> backbone(torch.zeros(5, 7, 8)).shape  # both directions, 16 each
         torch.Size([5, 32])
     """
@@ -169,7 +169,8 @@ class EncoderBackbone(nn.Module):
         >>> from transformers import BertConfig, BertModel
         >>> from helpers import models
         >>> settings = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
-        >>> model = models.MultiHead(models.EncoderBackbone(BertModel(settings)), heads={"toxic": 1, "level": 3})
+        >>> backbone = models.backbones.EncoderBackbone(BertModel(settings))
+        >>> model = models.MultiHead(backbone, heads={"toxic": 1, "level": 3})
         >>> {name: tuple(logits.shape) for name, logits in model(input_ids=torch.ones(4, 9, dtype=torch.long)).items()}
         {'toxic': (4, 1), 'level': (4, 3)}
     """
@@ -202,7 +203,7 @@ def mean_pool(features: Tensor, mask: Tensor) -> Tensor:
         >>> import torch
         >>> from helpers import models
         >>> vectors = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]]])
-        >>> models.mean_pool(vectors, torch.tensor([[1, 1, 0]]))
+        >>> models.backbones.mean_pool(vectors, torch.tensor([[1, 1, 0]]))
         tensor([[2., 4.]])
     """
     present = (mask != 0).unsqueeze(2)

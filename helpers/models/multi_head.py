@@ -42,7 +42,7 @@ class MultiHead(nn.Module):
     Examples:
         >>> import torch
         >>> from helpers import models
-        >>> model = models.MultiHead(models.MLP(12, hidden=(32,)), heads={"toxic": 1, "level": 3})
+        >>> model = models.MultiHead(models.backbones.MLP(12, hidden=(32,)), heads={"toxic": 1, "level": 3})
         >>> logits = model(torch.zeros(5, 12))
         >>> {name: tuple(part.shape) for name, part in logits.items()}
         {'toxic': (5, 1), 'level': (5, 3)}
@@ -191,8 +191,8 @@ def refuse_backbone(model: nn.Module) -> None:
     Examples:
         >>> from helpers import models
         >>> from helpers.models.multi_head import refuse_backbone
-        >>> refuse_backbone(models.MLP(4, hidden=(8,), n_labels=1))
-        >>> refuse_backbone(models.MLP(4, hidden=(8, 1)))
+        >>> refuse_backbone(models.backbones.MLP(4, hidden=(8,), n_labels=1))
+        >>> refuse_backbone(models.backbones.MLP(4, hidden=(8, 1)))
         Traceback (most recent call last):
             ...
         ValueError: MLP gives features (B, 1), not logits: pass n_labels=, or put it into models.MultiHead

@@ -41,7 +41,7 @@ class SavedTagger:
         keep: what was left of a text that was truncated, its `head` or its `tail`, as in `loaders.tokenize`.
         windows: whether longer texts are split into windows instead, as in `loaders.tokenize`.
         overlap: tokens that neighbouring windows share.
-        window_pooling: how the windows' logits become one row per text, as in `loaders.pool_windows`.
+        window_pooling: how the windows' logits become one row per text, as in `loaders.tokens.pool_windows`.
     """
 
     tagger: "BertTagger | CountTagger"
@@ -84,12 +84,12 @@ def save_tagger(
         windows: True where training and evaluation split longer texts into windows (`loaders.tokenize(windows=True)`):
             `export.Predictor` then does the same. False truncates them.
         overlap: tokens that neighbouring windows share.
-        window_pooling: how the windows' logits become one row per text, as in `loaders.pool_windows`.
+        window_pooling: how the windows' logits become one row per text, as in `loaders.tokens.pool_windows`.
 
     Raises:
         ValueError: labels that do not fit the tagger; thresholds for other labels, or neither from 0 to 1 nor inf;
             another `keep`; a limit beyond what the encoder reads; a tokenizer of another encoder; attention heads that
-            `export.prune_heads` took away; a tagger that was not fitted.
+            `export.compression.prune_heads` took away; a tagger that was not fitted.
         FileExistsError: the folder holds something else than a tagger, or something beside one.
 
     Examples:

@@ -15,7 +15,7 @@ from helpers.plots.charts import (
     roc,
     spread,
 )
-from helpers.plots.diagrams import heads, word_weights
+from helpers.plots.diagrams import heads
 from helpers.plots.style import PALETTE, label_colors, use_style
 
 __all__ = [
@@ -33,5 +33,4 @@ __all__ = [
     "roc",
     "spread",
     "use_style",
-    "word_weights",
 ]

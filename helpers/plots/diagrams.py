@@ -117,7 +117,7 @@ def word_weights(
 
     Examples:
         >>> from helpers import plots
-        >>> ax = plots.word_weights(["You", "are", "unkind."], [0.1, -0.2, 1.5])
+        >>> ax = plots.diagrams.word_weights(["You", "are", "unkind."], [0.1, -0.2, 1.5])
         >>> [text.get_text() for text in ax.texts]
         ['You', 'are', 'unkind.']
     """

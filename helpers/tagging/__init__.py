@@ -2,6 +2,6 @@
 
 from helpers.tagging.callbacks import EpochLines, quiet
 from helpers.tagging.datamodule import CommentDataModule, predict_proba
-from helpers.tagging.module import CommentTagger, LabelAUROC
+from helpers.tagging.module import CommentTagger
 
-__all__ = ["CommentDataModule", "CommentTagger", "EpochLines", "LabelAUROC", "predict_proba", "quiet"]
+__all__ = ["CommentDataModule", "CommentTagger", "EpochLines", "predict_proba", "quiet"]

@@ -41,7 +41,7 @@ class LabelAUROC(Metric):
     Examples:
         >>> import torch
         >>> from helpers import tagging
-        >>> areas = tagging.LabelAUROC(["toxic", "threat"])
+        >>> areas = tagging.module.LabelAUROC(["toxic", "threat"])
         >>> areas.update(torch.tensor([[2.0, 0.0], [-1.0, 1.0]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
         >>> areas.update(torch.tensor([[0.5, 0.0]]), torch.tensor([[float("nan"), 0.0]]))
         >>> areas.compute()  # no row is a threat
