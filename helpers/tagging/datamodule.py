@@ -132,7 +132,7 @@ class CommentDataModule(pl.LightningDataModule):
         labels = self.columns if name == "train" else self._label_columns()
         try:
             table = datasets.as_comments(self.sources[name], text=self.text, labels=labels, allow_unknown=True)
-        except datasets.DataError as error:
+        except ValueError as error:
             raise datasets.DataError(f"{name}: {error}") from error
         self.text, self.columns = table.attrs["text"], table.attrs["labels"]
         return table
