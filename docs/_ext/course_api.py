@@ -1,4 +1,4 @@
-"""The directive `floor`: a module of `helpers` with a table of its public names, and each name's docstring."""
+"""The directive `public-names`: a module of `helpers` with a table of its public names, and each name's docstring."""
 
 import importlib
 import inspect
@@ -14,22 +14,25 @@ from sphinx.util.typing import ExtensionMetadata
 def public_names(module: ModuleType) -> dict[str, str]:
     """Return {name: directive of autodoc} for the functions and classes that a module gives away, in its order.
 
-    Without `__all__`, these are the ones defined in the module itself whose names have no leading underscore.
+    Without `__all__`, these are the ones defined in the module itself whose names have no leading underscore. A module
+    that is given away comes with its own names, such as `backbones.MLP`.
     """
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     names = getattr(module, "__all__", [name for name in own if not name.startswith("_")])
-    found = {}
+    result = {}
     for name in names:
         value = getattr(module, name)
         if inspect.isclass(value):
-            found[name] = "autoexception" if issubclass(value, BaseException) else "autoclass"
+            result[name] = "autoexception" if issubclass(value, BaseException) else "autoclass"
         elif inspect.isroutine(value):
-            found[name] = "autofunction"
-    return found
+            result[name] = "autofunction"
+        elif inspect.ismodule(value):
+            result |= {f"{name}.{inner}": directive for inner, directive in public_names(value).items()}
+    return result
 
 
-class Floor(SphinxDirective):
-    """`.. floor:: helpers.metrics` writes the page of a module."""
+class PublicNames(SphinxDirective):
+    """`.. public-names:: helpers.metrics` writes the page of a module."""
 
     required_arguments = 1
 
@@ -62,6 +65,6 @@ def skip_borrowed(_app: Sphinx, _what: str, _name: str, member: object, _skip: b
 
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Add the directive."""
-    app.add_directive("floor", Floor)
+    app.add_directive("public-names", PublicNames)
     app.connect("autodoc-skip-member", skip_borrowed)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
