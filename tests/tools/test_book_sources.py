@@ -51,7 +51,7 @@ def test_every_module_of_helpers_has_a_page_and_a_place_in_the_index():
     assert written == modules
     index = (DOCS / "api" / "index.md").read_text(encoding="utf-8")
     for name in modules:
-        assert f".. floor:: helpers.{name}\n" in (DOCS / "api" / f"{name}.md").read_text(encoding="utf-8")
+        assert f".. public-names:: helpers.{name}\n" in (DOCS / "api" / f"{name}.md").read_text(encoding="utf-8")
         assert f"| [`{name}`]({name}.md) |" in index
         assert f"\n{name}\n" in index
 
