@@ -310,7 +310,7 @@ def read_counts(folder: Path, settings: dict[str, Any]) -> CountTagger:
 
     for name in (WEIGHTS, VOCABULARY):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} is missing: the folder holds not the whole of a tagger")
+            raise FileNotFoundError(f"{folder / name} is missing: the folder of the tagger is incomplete")
     try:
         options = dict(settings["options"])
         pattern = options.pop("token_pattern", 1)
