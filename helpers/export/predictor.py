@@ -98,7 +98,9 @@ class Predictor:
             saved: Any = models.load_tagger(folder)
             run, settings["pad_id"] = by_torch(saved.tagger), saved.tokenizer.pad_token_id or 0
         else:
-            raise FileNotFoundError(f"{folder} holds neither {GRAPH} nor {WEIGHTS}: the folder of the tagger is incomplete")
+            raise FileNotFoundError(
+                f"{folder} holds neither {GRAPH} nor {WEIGHTS}: the folder of the tagger is incomplete"
+            )
         if not tokenizer_file.is_file():
             raise FileNotFoundError(f"{tokenizer_file} is missing: the folder of the tagger is incomplete")
         try:
