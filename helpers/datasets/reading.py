@@ -1,4 +1,4 @@
-"""Find the delimiter, decode, unzip and parse tables: the only reader of CSV and Parquet files.
+"""Read CSV and Parquet files: delimiter, decoding, unzipping, parsing. The only reader of tables.
 
 Every refusal names the file and the row, and says what to do.
 """
@@ -145,13 +145,13 @@ def _short_rows(text: str, frame: pd.DataFrame) -> list[int]:
     if pd.api.types.is_numeric_dtype(last) or not last.eq("").any():
         return []
     with _fields_of_any_size():
-        rows = (row for row in csv.reader(io.StringIO(text, newline="")) if row and row != [""])
+        rows = (row for row in csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITER) if row and row != [""])
         return [index - 1 for index, row in enumerate(rows) if len(row) < frame.shape[1]]
 
 
 def _check_header(name: str, text: str) -> None:
     with _fields_of_any_size():
-        names = next(csv.reader(io.StringIO(text[:MAX_HEADER].lstrip(), newline="")), [])
+        names = next(csv.reader(io.StringIO(text[:MAX_HEADER].lstrip(), newline=""), delimiter=DELIMITER), [])
     _refuse_repeated(name, names)
     if "" in names:
         raise DataError(f"{name}: column {names.index('') + 1} has no name (a saved index?); name it or leave it out")
