@@ -53,7 +53,7 @@ def test_the_tutorials_network_trains_as_ours_from_the_same_weights():
     features, labels = torch.randn(64, 12), torch.randint(0, 2, (64, 5)).float()
     network = multi_head.TutorialNetwork()
     outs = [getattr(network, f"out{place}") for place in range(1, 6)]
-    backbone = multi_head.models.MLP()
+    backbone = multi_head.models.backbones.MLP()
     backbone.load_state_dict(network.backbone.state_dict())
     model = multi_head.models.MultiHead(backbone, heads={f"out{place}": 1 for place in range(1, 6)})
     weights = {"weight": torch.cat([out.weight for out in outs]), "bias": torch.cat([out.bias for out in outs])}

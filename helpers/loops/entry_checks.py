@@ -209,7 +209,8 @@ def _outputs(name: str, model: nn.Module, inputs: Mapping[str, Tensor], precisio
     """What the model gives in evaluation mode; no random number is drawn and no module is changed."""
     model, device = unwrapped(model), resolve_device(model, None)
     with modes_kept(model), torch.no_grad(), torch.random.fork_rng(devices=[]), autocast(device, precision):
-        model.eval()
+        for module in model.modules():  # `model.eval()` may be the caller's own, and do more
+            module.training = False
         try:
             return model(**move(inputs, device))
         except torch.OutOfMemoryError:
