@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from helpers import losses
+from helpers.losses import binary
 
 NAN = float("nan")
 WEIGHT = torch.tensor([0.5, 3.0, 20.0])
@@ -295,6 +296,18 @@ def test_values_that_are_no_targets_or_no_logits_raise(criterion):
             criterion(torch.zeros(2, 3, dtype=logits), torch.zeros(2, 3, dtype=targets))
     with pytest.raises(ValueError, match="reduction='average': expected 'mean' or 'sum' or 'none'"):
         criterion(torch.zeros(2, 3), torch.zeros(2, 3), reduction="average")
+
+
+@every_criterion
+@pytest.mark.parametrize("wrong", [torch.tensor([[0, 1, -1]]), torch.tensor([[0.0, NAN, 1.01]])])
+def test_where_asking_would_wait_values_that_are_no_targets_give_no_loss(criterion, wrong, monkeypatch):
+    monkeypatch.setattr(binary, "_on_cpu", lambda _: False)  # as on a GPU
+    assert criterion(torch.zeros(1, 3), wrong).isnan()
+    assert criterion(torch.zeros(1, 3), wrong, reduction="none").isnan().tolist() == [[False, False, True]]
+    logits, targets = batch(unknown=0.3)
+    elsewhere = criterion(logits, targets)
+    monkeypatch.undo()
+    assert elsewhere == criterion(logits, targets)
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def bce(logits: Tensor, targets: Tensor, *, pos_weight: Tensor | None = None, re
     Raises:
         TypeError: logits or targets that are no tensors, such as the dict of `MultiHead`.
         ValueError: shapes that are not one and the same (B, L), logits that are not floating point, a target outside 0
-            to 1 (looked for on the CPU only, since a GPU would have to wait for the answer), another reduction;
-            pos_weight of another shape than (L,), or not positive and finite.
+            to 1 (on another device, where the answer would take a wait, the loss becomes NaN instead), another
+            reduction; pos_weight of another shape than (L,), or not positive and finite.
 
     Examples:
         >>> import torch
@@ -202,10 +202,12 @@ def _check(logits: Tensor, targets: Tensor, reduction: str) -> tuple[Tensor | No
     dtype = torch.promote_types(logits.dtype, torch.float32)
     if _all_known(targets):
         return None, logits.to(dtype), targets.to(dtype)
-    if targets.device.type == "cpu" and ((targets < 0) | (targets > 1)).any():
+    known, outside = ~targets.isnan(), (targets < 0) | (targets > 1)
+    if _on_cpu(targets) and outside.any():
         raise ValueError("targets hold values outside 0 to 1: an unknown label is NaN, not -1")
-    known = ~targets.isnan()
-    return known, torch.where(known, logits, 0).to(dtype), torch.where(known, targets, 0).to(dtype)
+    # Elsewhere the answer would take a wait: the loss of such an entry is NaN, which `loops.fit` refuses.
+    numbers = torch.where(known, targets, 0).to(dtype).masked_fill(outside, math.nan)
+    return known, torch.where(known, logits, 0).to(dtype), numbers
 
 
 def _checked_weight(pos_weight: Tensor, logits: Tensor) -> Tensor:
@@ -220,9 +222,13 @@ def _checked_weight(pos_weight: Tensor, logits: Tensor) -> Tensor:
     return pos_weight.to(logits)
 
 
+def _on_cpu(targets: Tensor) -> bool:
+    return targets.device.type == "cpu"
+
+
 def _all_known(targets: Tensor) -> bool:
     """Whether all targets are from 0 to 1, the usual case, in one pass; a GPU would have to wait for the answer."""
-    if targets.device.type != "cpu" or not targets.numel():
+    if not _on_cpu(targets) or not targets.numel():
         return False
     low, high = targets.aminmax()
     return bool(low >= 0 and high <= 1)
