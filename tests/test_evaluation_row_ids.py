@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -21,6 +22,8 @@ from helpers.metrics.checks import id_texts, refuse_shared
         pd.Series([7, 8], index=[3, 1]),
         torch.tensor([7, 8]),
         [torch.tensor(7), torch.tensor(8.0)],
+        pa.array([7, 8]),
+        pa.chunked_array([[7.0], [8.0]]),
     ],
     ids=lambda ids: type(ids).__name__,
 )
@@ -37,6 +40,7 @@ def test_an_id_is_the_same_in_every_type(ids):
         (np.ones((2, 1)), "mine is a ndarray"),
         (["a", None], r"mine: row 1 \(from 0\) has none"),
         ([float("nan"), 1.0], r"mine: row 0 \(from 0\) has none"),
+        (pa.array([7, None]), r"mine: row 1 \(from 0\) has none"),
     ],
 )
 def test_what_is_not_an_id_a_row_is_refused(ids, message):

@@ -80,6 +80,7 @@ def id_texts(what: str, ids: Ids, rows: int) -> list[str]:
     Raises:
         ValueError: not one id per row, or a row without one; it says so of `what`.
     """
+    ids = ids.to_pylist() if hasattr(ids, "to_pylist") else ids  # entries of pyarrow hide numbers and missing values
     plain = [one.item() if hasattr(one, "item") else one for one in check_list(what, ids, "ids", size=rows)]
     if (missing := pd.Series(plain, dtype=object).isna()).any():
         raise ValueError(f"{what}: row {missing.to_numpy().argmax()} (from 0) has none")
