@@ -1,6 +1,7 @@
 """Bias by group: scikit-learn on the published masks, closed forms, what must not change a score, bad input."""
 
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -205,6 +206,7 @@ def test_the_score_refuses_what_is_no_report():
     for wrong in (1.1, -0.1, np.nan):
         with pytest.raises(ValueError, match="overall_auc="):
             bias_score(report(), wrong)
+    assert bias_score(report(), Decimal("0.875")) == bias_score(report(), 0.875)
 
 
 def test_mentions_finds_whole_words():

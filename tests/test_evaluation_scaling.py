@@ -269,7 +269,9 @@ def test_a_saved_calibration_is_the_same(method):
     targets[:, 2] = 1
     with pytest.warns(UserWarning, match="one class only"):
         fitted = evaluation.fit_calibration(targets, scores, method=method, ids=np.arange(50))
-    again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
+    read = json.loads(json.dumps(fitted.to_dict(), allow_nan=False))
+    assert read == fitted.to_dict()
+    again = Calibration.from_dict(read)
     assert again == fitted
     assert again.apply(scores, ids=np.arange(50, 100)).tolist() == fitted.apply(scores).tolist()
     pd.testing.assert_frame_equal(again.table(), fitted.table())

@@ -109,7 +109,7 @@ def bias_score(report: pd.DataFrame, overall_auc: float) -> float:
         0.827
     """
     check_table("report (of evaluation.bias_report)", report, AREAS)
-    check_number("overall_auc", overall_auc, at_least=0, at_most=1)
+    overall_auc = check_number("overall_auc", overall_auc, at_least=0, at_most=1)
     areas = as_numbers("report", report[list(AREAS)])
     refuse_cells("report", areas, (areas < 0) | (areas > 1), "in [0, 1], or NaN", AREAS)
     scored = ~np.isnan(areas).any(axis=1)

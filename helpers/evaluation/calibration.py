@@ -4,6 +4,7 @@
 fitted on rows that the model was not trained on; measure on rows that neither has seen.
 """
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -226,7 +227,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `json` can write and `from_dict` reads, ids of the fitted rows included."""
-        return {**asdict(self), "ids": sorted(self.ids)}
+        return json.loads(json.dumps({**asdict(self), "ids": sorted(self.ids)}))  # lists in place of tuples
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> "Calibration":
