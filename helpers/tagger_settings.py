@@ -80,13 +80,24 @@ def checked_thresholds(labels: Sequence[str], thresholds: Mapping[str, float]) -
         >>> tagger_settings.checked_thresholds(["rude", "kind"], {"kind": 0.3})
         {'rude': 0.5, 'kind': 0.3}
     """
+    return dict.fromkeys(labels, 0.5) | changed_thresholds(labels, thresholds)
+
+
+def changed_thresholds(labels: Sequence[str], thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Return the thresholds of the labels that are named, checked as `checked_thresholds` does, and no others.
+
+    Examples:
+        >>> from helpers import tagger_settings
+        >>> tagger_settings.changed_thresholds(["rude", "kind"], {"kind": 0.3})
+        {'kind': 0.3}
+    """
     try:
         named = dict(thresholds)
     except (TypeError, ValueError) as error:
         raise ValueError(f"thresholds={thresholds!r}: expected a number per label, such as {{'rude': 0.3}}") from error
     if bad := {name: value for name, value in named.items() if name not in labels or not _is_threshold(value)}:
         raise ValueError(f"thresholds {bad} are for no label of {list(labels)}, or not from 0 to 1 (or inf: never)")
-    return {name: float(named.get(name, 0.5)) for name in labels}
+    return {name: float(value) for name, value in named.items()}
 
 
 def _is_threshold(value: Any) -> bool:  # noqa: ANN401
@@ -215,6 +226,5 @@ def set_thresholds(folder: str | Path, thresholds: Mapping[str, float]) -> None:
         raise FileNotFoundError(f"{folder / SETTINGS} is missing: the folder holds no tagger")
     with folders.lock(folder):
         settings = read_settings(folder)
-        checked = checked_thresholds(settings["labels"], thresholds)
-        settings["thresholds"] |= {name: checked[name] for name in dict(thresholds)}
+        settings["thresholds"] |= changed_thresholds(settings["labels"], thresholds)
         write_settings(folder, settings)

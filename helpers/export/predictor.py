@@ -12,7 +12,7 @@ from scipy.special import expit
 
 from helpers import config, folders
 from helpers.arguments import check_count, iterate_texts
-from helpers.tagger_settings import checked_thresholds, read_settings
+from helpers.tagger_settings import changed_thresholds, checked_thresholds, read_settings
 from helpers.text import mostly_unknown, unknown_words, warn_of_unknown
 
 if TYPE_CHECKING:
@@ -139,11 +139,9 @@ class Predictor:
         Raises:
             ValueError: as `predict_proba`; a threshold for no label, or neither from 0 to 1 nor inf.
         """
-        limits = self.thresholds
-        if thresholds is not None:
-            own = checked_thresholds(self.labels, thresholds)
-            limits = limits | {label: own[label] for label in dict(thresholds)}
-        return self.predict_proba(texts).ge(pd.Series(limits), axis="columns").astype(np.int8)
+        own = {} if thresholds is None else changed_thresholds(self.labels, thresholds)
+        limits = pd.Series(checked_thresholds(self.labels, self.thresholds | own))
+        return self.predict_proba(texts).ge(limits, axis="columns").astype(np.int8)
 
     def _probabilities(self, texts: list[str], unknown: list[np.ndarray]) -> np.ndarray:
         """Probabilities (N, L); appends to `unknown` which texts are mostly unknown to the model, (N,) bool."""
