@@ -163,6 +163,10 @@ def test_decisions_follow_the_thresholds(folders, comments):
     assert predictor.predict(comments, thresholds={"rude": 0.0})["rude"].all()
     with pytest.raises(ValueError, match=r"thresholds \{'nobody': 0\.5\} are for no label"):
         predictor.predict(comments, thresholds={"nobody": 0.5})
+    assert predictor.predict(comments, thresholds=zip(LABELS, [0.0] * 3, strict=True)).all(axis=None)
+    predictor.thresholds["nobody"] = 0.5
+    with pytest.raises(ValueError, match=r"thresholds \{'nobody': 0\.5\} are for no label"):
+        predictor.predict(comments)
 
 
 @pytest.mark.parametrize("kind", ["torch", "onnx"])
@@ -181,6 +185,8 @@ def test_thresholds_set_later_are_obeyed_and_inf_never_gives_a_label(kind, folde
     assert 0 < tags[["rude", "kind"]].to_numpy().sum() < 40
     assert predictor.predict(sure, thresholds={"rude": np.inf})["rude"].sum() == 0
     assert predictor.predict(sure, thresholds={"odd": 0.0})["odd"].all()
+    models.set_thresholds(folder, zip(["kind"], [0.7], strict=True))
+    assert export.Predictor.load(folder).thresholds["kind"] == 0.7
 
 
 def test_never_is_exported_too(packaged, tmp_path):
@@ -284,6 +290,10 @@ def test_what_is_no_saved_tagger_is_not_exported(small, tmp_path):
         export.to_onnx(small, tmp_path / "nothing", tagger=torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="expected 2 different names, one per logit"):
         export.to_onnx(small, tmp_path / "nothing", tagger=tiny(2))
+    with pytest.raises(ValueError, match=r"the tokenizer has 30,522 tokens and the encoder 30,000"):
+        export.to_onnx(small, tmp_path / "nothing", tagger=tiny(vocab_size=30_000))
+    with pytest.raises(ValueError, match=r"max_length=128: expected a whole number, from 3 to 64"):
+        export.to_onnx(small, tmp_path / "nothing", tagger=tiny(max_position_embeddings=64))
     counts = models.CountTagger().fit(["a goat", "a lamp", "no goat"], pd.DataFrame({"goat": [1, 0, 1]}))
     with pytest.raises(ValueError, match="got a CountTagger"):
         export.to_onnx(models.save_tagger(tmp_path / "counts", counts), tmp_path / "nothing")

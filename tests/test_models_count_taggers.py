@@ -268,6 +268,14 @@ def test_a_folder_of_the_former_token_pattern_predicts_as_it_did(tmp_path):
     assert again.token_pattern == 2
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_label_that_no_folder_can_hold_is_refused_before_a_tagger_is_replaced(tmp_path, tagger, name):
+    folder = models.save_tagger(tmp_path / "goats", tagger)
+    with pytest.raises(ValueError, match=r"labels .*each a text"):
+        models.save_tagger(folder, CountTagger().fit(TEXTS, TARGETS.set_axis([name, "lamp"], axis=1)))
+    assert models.load_tagger(folder).labels == tagger.labels
+
+
 def test_a_token_pattern_of_a_later_version_is_named(tmp_path, tagger):
     folder = models.save_tagger(tmp_path / "goats", tagger)
     settings = json.loads((folder / "tagger.json").read_text())

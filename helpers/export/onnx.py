@@ -14,8 +14,8 @@ from helpers.arguments import check_choice, check_path
 from helpers.export.predictor import GRAPH
 from helpers.models.bert import BertTagger
 from helpers.models.encoders import longest_input
-from helpers.models.persistence import READING, checked_tagger, load_tagger, without_compiled
-from helpers.tagger_settings import check_labels, whole_folder, write_settings
+from helpers.models.persistence import READING, check_tokenizer, checked_tagger, load_tagger, without_compiled
+from helpers.tagger_settings import check_labels, checked_reading, whole_folder, write_settings
 
 OPSET = 23  # the first with attention as one operation, which onnxruntime runs in one piece
 
@@ -36,7 +36,8 @@ def to_onnx(source: str | Path, folder: str | Path, *, tagger: BertTagger | None
 
     Raises:
         FileNotFoundError: no tagger in `source`.
-        ValueError: a corrupt source, a tagger of another type or with another number of labels.
+        ValueError: a corrupt source; a tagger of another type, with another number of labels, or whose encoder has
+            fewer tokens than the tokenizer or reads shorter texts than the folder says.
         FileExistsError: the folder holds something else than an export.
 
     Examples:
@@ -55,7 +56,10 @@ def to_onnx(source: str | Path, folder: str | Path, *, tagger: BertTagger | None
     check_labels(saved.labels, network.head.out_features)
     check_choice("int8", int8, (True, False))
     tokenizer: Any = saved.tokenizer
-    settings = {name: getattr(saved, name) for name in ("labels", "thresholds", *READING)}
+    check_tokenizer(network, tokenizer)
+    reading: dict[str, Any] = {name: getattr(saved, name) for name in READING}
+    settings = {"labels": saved.labels, "thresholds": saved.thresholds}
+    settings |= checked_reading(**reading, longest=longest_input(network.encoder))
     with whole_folder(folder) as new:
         _write_graph(network, new / GRAPH)
         if int8:

@@ -106,10 +106,10 @@ def save_tagger(
     thresholds = {} if thresholds is None else thresholds
     if isinstance(tagger, CountTagger):
         _check_counts(tagger, {"tokenizer": tokenizer, "labels": list(labels), **reading})
-        filled = tagger_settings.checked_thresholds(tagger.labels, thresholds)
+        names = tagger_settings.check_labels(tagger.labels)
+        settings = {"labels": names, "thresholds": tagger_settings.checked_thresholds(names, thresholds)}
         with tagger_settings.whole_folder(folder) as new:
-            settings = {"labels": tagger.labels, "thresholds": filled, **write_counts(tagger, new)}
-            tagger_settings.write_settings(new, settings)
+            tagger_settings.write_settings(new, settings | write_counts(tagger, new))
         return Path(folder)
     plain = checked_tagger(tagger)
     names = tagger_settings.check_labels(labels, plain.head.out_features)
@@ -139,12 +139,24 @@ def checked_tagger(tagger: Any) -> BertTagger:  # noqa: ANN401
     return plain
 
 
-def _check_network(tagger: BertTagger, tokenizer: Any) -> None:  # noqa: ANN401
+def check_tokenizer(tagger: BertTagger, tokenizer: Any) -> None:  # noqa: ANN401
+    """ValueError for what is no tokenizer, or one with more tokens than the tagger's encoder.
+
+    Examples:
+        >>> from helpers import models
+        >>> from helpers.models.persistence import check_tokenizer
+        >>> encoder, tokenizer = models.load_encoder()
+        >>> check_tokenizer(models.BertTagger(encoder, 1), tokenizer)
+    """
     if not hasattr(tokenizer, "save_pretrained"):
         raise ValueError(f"tokenizer: expected that of the tagger's encoder, got a {type(tokenizer).__name__}")
     known = tagger.encoder.get_input_embeddings().num_embeddings
     if len(tokenizer) > known:
         raise ValueError(f"the tokenizer has {len(tokenizer):,} tokens and the encoder {known:,}: it is another one's")
+
+
+def _check_network(tagger: BertTagger, tokenizer: Any) -> None:  # noqa: ANN401
+    check_tokenizer(tagger, tokenizer)
     whole = getattr(tagger.encoder.config, "num_attention_heads", None)
     if any(getattr(module, "num_attention_heads", whole) != whole for module in tagger.modules()):
         raise ValueError(
