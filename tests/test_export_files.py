@@ -201,6 +201,14 @@ def test_a_name_is_no_pattern(kind, model, rows, tmp_path):
     assert read(tmp_path / "out.csv")["id"].tolist() == rows["id"].head(5).tolist()
 
 
+def test_a_state_of_more_rows_than_the_source_has_is_not_resumed(model, source, tmp_path):
+    start(model, source, tmp_path / "out.csv", steps=10)
+    state = unfinished(tmp_path / "out.csv") / "progress.json"
+    state.write_text(state.read_text().replace('"rows": 1000', '"rows": 1001'))
+    with pytest.raises(FileExistsError, match="are of another source, whose first 1,001 rows differ"):
+        export.predict_file(model, source, tmp_path / "out.csv")
+
+
 @pytest.mark.parametrize("change", ["source", "model", "tags"])
 def test_another_file_model_or_setting_is_not_resumed(change, model, source, tmp_path):
     mine = shutil.copytree(model, tmp_path / "mine")

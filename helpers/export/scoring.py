@@ -261,7 +261,7 @@ class _Unfinished:
             left -= len(ids)
             if not left:
                 break
-        if seen.hexdigest() != digest:
+        if left or seen.hexdigest() != digest:
             raise self._refusal(f"are of another source, whose first {rows:,} rows differ")
         self._size = size
         return rows, truncated, seen
