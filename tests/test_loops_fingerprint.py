@@ -1,6 +1,7 @@
 """What a fingerprint sees of a run, and what it leaves out."""
 
 import copy
+import enum
 import time
 from functools import partial
 
@@ -148,6 +149,7 @@ def by_global(logits, labels):
         (nn.BCEWithLogitsLoss(), nn.BCEWithLogitsLoss(reduction="sum")),
         (nn.BCEWithLogitsLoss(pos_weight=torch.ones(2)), nn.BCEWithLogitsLoss(pos_weight=torch.full((2,), 2.0))),
         (lambda out, labels: losses.bce(out, labels) * 2, lambda out, labels: losses.bce(out, labels) * 3),
+        (lambda out, labels: losses.bce(out, labels) * 2, lambda out, labels: losses.bce(out, labels) * 2.0),
         (lambda out, labels: losses.bce(out, labels), lambda out, labels: losses.focal(out, labels)),
         (
             lambda out, labels, by=1: losses.bce(out, labels) * by,
@@ -181,6 +183,14 @@ def test_a_global_of_the_loss_counts_and_a_counter_does_not(monkeypatch):
     assert parts(loss=counting) == before
 
 
+def test_a_function_may_hold_a_variable_that_is_not_bound_yet():
+    def loss(logits, labels):
+        return losses.bce(logits, labels) if len(logits) else later
+
+    assert parts(loss=loss)["loss"].endswith("loss")
+    later = 1
+
+
 def layers(*parts):
     return nn.Sequential(*parts)
 
@@ -204,6 +214,36 @@ def frozen():
 )
 def test_a_model_counts_with_its_settings(model, name):
     assert name in differing(model=model)
+
+
+class Layer(nn.Module):
+    """A layer that holds a function, in a class that describes itself."""
+
+    def __init__(self, function=torch.relu, p=0.1):
+        super().__init__()
+        self.function, self.dropout = function, nn.Dropout(p)
+
+    def to_dict(self):
+        return {"layer": 1}
+
+
+def differing_of(one, other):
+    one, other = (parts(model=layers(nn.Linear(4, 2), layer)) for layer in (one, other))
+    return {name for name in one | other if one.get(name) != other.get(name)}
+
+
+def test_each_use_of_a_function_counts():
+    one, other = (layers(*map(Layer, (torch.relu, torch.tanh, last))) for last in (torch.relu, torch.tanh))
+    assert differing_of(one, other) == {"model 1 2 function"}
+
+
+def test_what_describes_itself_counts_with_all_that_it_holds():
+    assert differing_of(Layer(p=0.1), Layer(p=0.2)) == {"model 1 dropout p"}
+
+
+@pytest.mark.parametrize("layer", [nn.Tanh(), nn.Identity(), nn.ReLU()])
+def test_the_mode_of_a_layer_without_settings_does_not_count(layer):
+    assert differing_of(copy.deepcopy(layer).eval(), layer) == set()
 
 
 def bert(**changes):
@@ -304,3 +344,31 @@ def test_sparse_counts_are_compared_by_content_whatever_the_types_of_their_posit
     position.indices[0] = (position.indices[0] + 1) % 30
     row.indptr[7] += 1
     assert len({str(described(other)) for other in (counts, value, position, row)}) == 4
+
+
+class Measured(torch.utils.data.Dataset):
+    """Rows that know a number of themselves, of any type."""
+
+    def __init__(self, number):
+        self.number, self.rows = number, torch.eye(4)
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, row):
+        return {"input": self.rows[row]}, self.rows[row, :2]
+
+
+class Kind(enum.IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize("number", [np.float64(0.5), np.mean([1.0, 2.0]), np.int64(3), Kind.ONE, True, None, 0.5])
+def test_numbers_of_any_type_are_saved_as_plain_values(number):
+    values = parts(data=DataLoader(Measured(number)), model=nn.Linear(4, 2)).values()
+    assert {type(value) for value in values} <= {str, int, float, bool, type(None)}
+
+
+def test_columns_of_one_name_count_each():
+    one, other = (pd.DataFrame([[number, 2], [3, 4]], columns=["a", "a"]) for number in (1, 9))
+    assert parts(data=one) != parts(data=other)

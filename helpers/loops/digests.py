@@ -45,13 +45,14 @@ _POSITION: dict[type, str] = {
 _CONFIG_STATE = {"transformers_version", "torch_dtype", "dtype", "name_or_path", "architectures"}
 
 
-def described(name: str, value: Any, seen: dict[int, Any]) -> Iterator[tuple[str, Plain]]:  # noqa: ANN401
+def described(name: str, value: Any, seen: dict[int, tuple[Any, str]]) -> Iterator[tuple[str, Plain]]:  # noqa: ANN401
     """Yield a setting and all that it consists of, each under its name, as plain values.
 
     Args:
         name: of the setting.
         value: a function, a module, any other object, or data.
-        seen: objects by `id`, of which nothing is said; those that are described are added.
+        seen: objects by `id` with the name under which they are described, empty for those of which nothing is said;
+            those that are described are added.
 
     Examples:
         >>> from functools import partial
@@ -60,11 +61,13 @@ def described(name: str, value: Any, seen: dict[int, Any]) -> Iterator[tuple[str
         {'order': 'sorted', 'order reverse': True}
     """
     if id(value) in seen:
+        if first := seen[id(value)][1]:
+            yield name, f"the same as {first}"
         return
     if is_content(value) and (_is_flat(value) or not isinstance(value, list | tuple | Mapping)):
         yield name, plain(value)
         return
-    seen[id(value)] = value  # kept, so that no other object gets its number
+    seen[id(value)] = value, name  # kept, so that no other object gets its number
     kind, parts = members(value)
     if kind:
         yield name, kind
@@ -102,7 +105,7 @@ def plain(value: Any) -> Plain:  # noqa: ANN401
         value = sorted(value, key=str)
     if not _is_flat(value) or len(str(value)) > 200:
         return digest(value)
-    return value if isinstance(value, _PLAIN) else str(value)
+    return value if type(value) in _PLAIN else str(value)  # an `IntEnum` is no plain number in a file
 
 
 def members(value: Any) -> tuple[str, Mapping[Any, Any]]:  # noqa: ANN401
@@ -132,10 +135,12 @@ def members(value: Any) -> tuple[str, Mapping[Any, Any]]:  # noqa: ANN401
         return getattr(value, "__qualname__", getattr(value, "__name__", kind)), {}
     if hasattr(type(value), "get_vocab"):  # a tokenizer
         return kind, {"vocabulary": value.get_vocab()}
-    if hasattr(type(value), "to_dict"):  # a configuration of transformers
+    if hasattr(type(value), "to_diff_dict"):  # a configuration of transformers
         items = value.to_dict().items()
         return kind, {key: part for key, part in items if not key.startswith("_") and key not in _CONFIG_STATE}
-    return kind, _attributes(value) | _class_code(type(value)) or _reduced(value)
+    parts = _attributes(value) | _class_code(type(value))
+    # What a module or a sampler without settings is pickled as says where it stands.
+    return kind, parts if parts or isinstance(value, tuple(_POSITION)) else _reduced(value)
 
 
 def _attributes(value: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -181,14 +186,18 @@ def _function(function: types.FunctionType) -> tuple[str, dict[str, Any]]:
 
     Variables that a function binds anew, as counters, are no settings.
     """
-    used = inspect.getclosurevars(function)
-    name, parts = function.__qualname__, dict(used.nonlocals)
+    code, name = function.__code__, function.__qualname__
+    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+    parts = {
+        key: cell.cell_contents for key, cell in cells if cell != types.CellType()
+    }  # an empty one is not bound yet
     if _is_installed(function.__module__):
         name = f"{function.__module__}.{name}"
     else:  # a script's functions belong to `__main__`, or to its module where it is imported: their code counts
         parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
         defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
-        parts = {**defaults, **used.globals, **parts, "code": function.__code__}
+        used = {key: function.__globals__[key] for key in code.co_names if key in function.__globals__}
+        parts = {**defaults, **used, **parts, "code": code}
     bound = [step.argval for step in dis.get_instructions(function) if step.opname in ("STORE_DEREF", "STORE_GLOBAL")]
     skipped = (types.ModuleType, type)
     return name, {key: part for key, part in parts.items() if key not in bound and not isinstance(part, skipped)}
@@ -268,7 +277,7 @@ def _content(value: Any) -> Any:  # noqa: ANN401
         with value.open("rb") as file:
             return hashlib.file_digest(file, xxhash.xxh3_128).digest()
     if isinstance(value, types.CodeType):
-        return [value.co_code, value.co_names, value.co_consts]
+        return [value.co_code, value.co_names, *map(_constant, value.co_consts)]
     if isinstance(value, Mapping):
         return [part for key in sorted(value, key=str) for part in (str(key), value[key])]
     if isinstance(value, Set):  # of texts, it has another order in each process
@@ -283,6 +292,13 @@ def _content(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, _VALUE):
         return f"value {value}".encode()
     return _tables(value) if is_hub_dataset(value) else _content(dict(described("", value, {})))
+
+
+def _constant(value: Any) -> Any:  # noqa: ANN401
+    """A constant in the code of a function, where 1, 1.0 and True differ; a set of texts in an order of its own."""
+    if isinstance(value, types.CodeType):
+        return value
+    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
 
 
 def _simple(value: Any) -> Any:  # noqa: ANN401

@@ -68,9 +68,9 @@ def fingerprint(
             parts = {f"{name} collate function": loader.collate_fn} | parts
     result |= dict(_data("validation", valid))
     weights = dict(_weights(model))
-    known = {id(one): one for one in (optimizer, *weights.values()) if one is not None}
+    known = {id(one): (one, "") for one in (optimizer, *weights.values()) if one is not None}
     for name, part in parts.items():
-        result |= dict(described(name, part, known | ({} if part is model else {id(model): model})))
+        result |= dict(described(name, part, known | ({} if part is model else {id(model): (model, "")})))
     result |= {name: _shape(weight) for name, weight in weights.items()}
     result |= {} if optimizer is None else dict(_optimizer(optimizer, model))
     return result | {_words(name): plain(value) for name, value in settings.items()}
@@ -91,14 +91,16 @@ def _data(name: str, data: Any) -> Iterator[tuple[str, Plain]]:  # noqa: ANN401
     for outer, columns in inner.items():
         flat |= {f"{outer} {key}" if key in flat else key: part for key, part in columns.items()}
     for key, part in flat.items():
-        yield f"{name} {key}", part if isinstance(part, int | float | None) else digest(part)
+        yield f"{name} {key}", plain(part) if isinstance(part, int | float | None) else digest(part)
 
 
 def _columns(data: Any) -> Mapping[Any, Any]:  # noqa: ANN401
     """The parts of data that have a name each; none of others."""
     if is_hub_dataset(data):
         return {column: data.select_columns([column]) for column in data.column_names}
-    return data if isinstance(data, Mapping) else dict(data.items()) if isinstance(data, pd.DataFrame) else {}
+    if isinstance(data, pd.DataFrame):
+        return dict(data.items()) if data.columns.is_unique else {}
+    return data if isinstance(data, Mapping) else {}
 
 
 def _order(loader: DataLoader[Any]) -> Iterator[tuple[str, Plain]]:
@@ -106,14 +108,14 @@ def _order(loader: DataLoader[Any]) -> Iterator[tuple[str, Plain]]:
     sampler: Any = loader.batch_sampler
     if hasattr(sampler, "identity"):
         yield "order", type(sampler).__name__
-        yield from ((_words(name), value) for name, value in sampler.identity().items() if name != "rows")
+        yield from ((_words(name), plain(value)) for name, value in sampler.identity().items() if name != "rows")
         yield "shuffle", bool(sampler.shuffle)
         return
     seeds = [one.initial_seed() for one in generators(loader)]
     yield "seed", plain(seeds) if len(seeds) > 1 else next(iter(seeds), None)
     yield "batch size", getattr(sampler, "batch_size", loader.batch_size)
     source = loader.dataset
-    yield from described("sampler", loader.sampler if sampler is None else sampler, {id(source): source})
+    yield from described("sampler", loader.sampler if sampler is None else sampler, {id(source): (source, "")})
 
 
 def generators(loader: DataLoader[Any]) -> list[Generator]:
