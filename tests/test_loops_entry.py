@@ -99,6 +99,25 @@ def test_batches_of_another_form_are_refused_before_anything_is_done(name, batch
     assert not (tmp_path / "run").exists()
 
 
+class Heads(nn.Module):
+    """A model that gives by head what a function makes of its logits."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.layer, self.outputs = nn.Linear(4, 1), outputs
+
+    def forward(self, input):
+        return self.outputs(self.layer(input))
+
+
+@pytest.mark.parametrize(
+    "outputs", [lambda out: {"yes": out[:, 0]}, lambda out: {"yes": out[:, :, None]}, lambda out: {}]
+)
+def test_heads_of_another_form_are_refused(outputs):
+    with pytest.raises(ValueError, match=r"train: expected logits .*head"):
+        fitted(Heads(outputs), rows(torch.zeros(24, 1)), loss=lambda out, labels: out["yes"].mean())
+
+
 class Stream(torch.utils.data.IterableDataset):
     def __init__(self, *batches):
         self.batches = batches
@@ -107,10 +126,13 @@ class Stream(torch.utils.data.IterableDataset):
         return iter(self.batches)
 
 
-def test_a_stream_is_looked_at_as_it_comes():
+def test_a_stream_is_looked_at_as_it_comes(tmp_path):
     inputs = {"input": torch.zeros(8, 4)}
     good, bad = (inputs, torch.zeros(8, 2)), (inputs, torch.full((8, 2), 3.0))
     fitted(train=DataLoader(Stream(good), batch_size=None))
+    with pytest.raises(ValueError, match="precision='16'"):
+        fitted(train=DataLoader(Stream(good), batch_size=None), precision="16", folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="label 3 in row 0, column 0"):
         fitted(train=DataLoader(Stream(good, bad), batch_size=None))
     unknown = (good[0], torch.full((8, 2), NAN))
@@ -305,6 +327,15 @@ def test_a_model_in_evaluation_mode_is_trained_as_a_whole_and_given_back_in_it()
     fitted(model, valid=rows())
     assert not any(modes(model))
     assert not torch.equal(model[1].running_mean, mean)
+
+
+def test_one_layer_in_training_mode_is_trained_alone_in_it():
+    model = normed().eval()
+    model[3].train()
+    before, mean = modes(model), model[1].running_mean.clone()
+    fitted(model, valid=rows())
+    assert modes(model) == before
+    assert torch.equal(model[1].running_mean, mean)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

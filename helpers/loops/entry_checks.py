@@ -233,7 +233,8 @@ def check_labels(name: str, outputs: Any, labels: Tensor, data: Tensor | None = 
         Whether all labels of the data set were looked at.
     """
     heads = outputs if isinstance(outputs, Mapping) else {"": outputs}
-    if not all(isinstance(part, Tensor) for part in heads.values()):
+    is_tensor = all(isinstance(part, Tensor) for part in heads.values())
+    if not heads or not is_tensor or (heads is outputs and any(part.ndim != 2 for part in heads.values())):
         kind = type(outputs).__name__
         raise ValueError(f"{name}: expected logits (B, L) or {{head: (B, C)}} of the model, got {kind}")
     sizes = [(len(part), len(heads)) for part in heads.values()] if heads is outputs else [tuple(outputs.shape)]

@@ -282,11 +282,12 @@ def modes_kept(model: nn.Module) -> Iterator[list[nn.Module]]:
     """Give each module its mode, training or evaluation, back at the end, whatever happens.
 
     Yields:
-        The modules in evaluation mode of a model that is not: they are in it on purpose.
+        The modules in evaluation mode of a model that is not in it as a whole: they are in it on purpose.
     """
     modes = [(module, module.training) for module in model.modules()]
     try:
-        yield [module for module, is_training in modes if model.training and not is_training]
+        some = any(is_training for _, is_training in modes)
+        yield [module for module, is_training in modes if some and not is_training]
     finally:
         for module, is_training in modes:
             module.training = is_training

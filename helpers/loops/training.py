@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -127,6 +127,7 @@ def fit(
     checkpoint_every = None if checkpoint_every is None else check_count("checkpoint_every", checkpoint_every)
     clip_norm = None if clip_norm is None else check_number("clip_norm", clip_norm, above=0)
     check_choice("monitor", monitor, BETTER)
+    check_choice("precision", precision, get_args(Precision))
     device, callbacks = entry_checks.check_device(device), entry_checks.check_functions("callbacks", callbacks)
     if patience is not None and valid is None:
         raise ValueError("patience needs valid: without a validation set there is nothing to monitor")
