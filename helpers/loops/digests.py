@@ -188,9 +188,8 @@ def _function(function: types.FunctionType) -> tuple[str, dict[str, Any]]:
     """
     code, name = function.__code__, function.__qualname__
     cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-    parts = {
-        key: cell.cell_contents for key, cell in cells if cell != types.CellType()
-    }  # an empty one is not bound yet
+    bound = [(key, cell) for key, cell in cells if cell != types.CellType()]  # an empty cell holds no variable yet
+    parts = {key: cell.cell_contents for key, cell in bound}
     if _is_installed(function.__module__):
         name = f"{function.__module__}.{name}"
     else:  # a script's functions belong to `__main__`, or to its module where it is imported: their code counts
@@ -198,9 +197,9 @@ def _function(function: types.FunctionType) -> tuple[str, dict[str, Any]]:
         defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
         used = {key: function.__globals__[key] for key in code.co_names if key in function.__globals__}
         parts = {**defaults, **used, **parts, "code": code}
-    bound = [step.argval for step in dis.get_instructions(function) if step.opname in ("STORE_DEREF", "STORE_GLOBAL")]
+    anew = [step.argval for step in dis.get_instructions(function) if step.opname in ("STORE_DEREF", "STORE_GLOBAL")]
     skipped = (types.ModuleType, type)
-    return name, {key: part for key, part in parts.items() if key not in bound and not isinstance(part, skipped)}
+    return name, {key: part for key, part in parts.items() if key not in anew and not isinstance(part, skipped)}
 
 
 @functools.cache
