@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
 from helpers import datasets, loaders, loops, losses, text
 from helpers.datasets import DataError, reading
@@ -362,7 +365,11 @@ def damage_empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("damage", [damage_cut, damage_flip, damage_empty, Path.unlink])
+def damage_text(path):
+    path.write_bytes(b"\xff" * 32)
+
+
+@pytest.mark.parametrize("damage", [damage_cut, damage_flip, damage_empty, damage_text, Path.unlink])
 @pytest.mark.parametrize("kind", ["arrow", "digest"])
 def test_a_damaged_cache_is_refused_by_name_or_made_anew(damage, kind, table, tokenizer, tmp_path):
     path = write(table.head(300), tmp_path / "rows.csv")
@@ -599,6 +606,14 @@ def test_a_column_twice_and_an_empty_file_are_refused(tokenizer, tmp_path):
         (tmp_path / "rows.csv").write_text(content)
         with pytest.raises(DataError, match=rf"rows.csv: {message}"):
             loaders.tokenize_files(tmp_path / "rows.csv", tokenizer, cache=tmp_path / "c")
+
+
+def test_token_numbers_beyond_16_bits_stay_whole_where_a_vocabulary_leaves_numbers_out(tmp_path):
+    words = WordLevel({"[UNK]": 0, "away": 1, "a text": 2, "go": 70_000}, unk_token="[UNK]")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), unk_token="[UNK]")
+    (tmp_path / "rows.csv").write_text("comment_text,rude\ngo,1\naway,0\n")
+    tokens = loaders.tokenize_files(tmp_path / "rows.csv", tokenizer, cache=tmp_path / "c")
+    assert tokens.table["input_ids"][:] == [[70_000], [1]]
 
 
 def test_no_network_is_tried(table, tokenizer, tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def _arrow_file(
         with folders.lock(partial, timeout=-1):  # another process that makes the same may take hours
             if not record.exists():
                 _write(table, partial, record, _batches(paths, digests, tokenizer, text, labels, length))
-            elif not table.is_file() or record.read_text() != _digest(table):
+            elif not table.is_file() or record.read_bytes() != _digest(table).encode():
                 message = f"{table} is not as {record.name} says: the cache is damaged"
                 raise DataError(f"{message}; delete {cache} and run again")
     except OSError as error:
@@ -250,7 +250,8 @@ def _batches(
     length: int,
 ) -> Iterator[pa.RecordBatch]:
     """Tokenize files, some rows at a time; labels are -1 where unknown."""
-    ids_type = np.uint16 if len(tokenizer) < 2**16 else np.int32
+    # Not the number of tokens: some vocabularies leave numbers out.
+    ids_type = np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.int32
     for path, digest in zip(paths, digests, strict=True):
         done = 0
         for part in read_columns(path, [text, *labels]):
