@@ -14,7 +14,6 @@ Keep = Literal["head", "tail"]
 WindowPooling = Literal["max", "mean"]
 
 SETTINGS = config.TAGGER_SETTINGS
-_LEAST_TOKENS = 3  # the two special ones and a word
 
 
 def whole_folder(folder: str | Path) -> AbstractContextManager[Path]:
@@ -108,7 +107,14 @@ def _is_threshold(value: Any) -> bool:  # noqa: ANN401
 
 
 def checked_reading(
-    *, max_length: int, keep: Keep, windows: bool, overlap: int, window_pooling: WindowPooling, longest: int | None
+    *,
+    max_length: int,
+    keep: Keep,
+    windows: bool,
+    overlap: int,
+    window_pooling: WindowPooling,
+    longest: int | None,
+    special_tokens: int = 2,
 ) -> dict[str, Any]:
     """Return how a tagger reads texts, checked.
 
@@ -119,6 +125,7 @@ def checked_reading(
         overlap: tokens that neighbouring windows share.
         window_pooling: of the windows' logits.
         longest: that the encoder reads; None sets no limit.
+        special_tokens: of each text or window, which leave room for one more.
 
     Raises:
         ValueError: a value outside its range, the argument named.
@@ -131,11 +138,11 @@ def checked_reading(
             ...
         ValueError: max_length=600: expected a whole number, from 3 to 512
     """
-    max_length = check_count("max_length", max_length, at_least=_LEAST_TOKENS, at_most=longest)
+    max_length = check_count("max_length", max_length, at_least=special_tokens + 1, at_most=longest)
     check_choice("keep", keep, ("head", "tail"))
     check_choice("windows", windows, (True, False))
     check_choice("window_pooling", window_pooling, ("max", "mean"))
-    overlap = check_count("overlap", overlap, at_least=0, at_most=max_length - 3 if windows else None)
+    overlap = check_count("overlap", overlap, at_least=0, at_most=max_length - special_tokens - 1 if windows else None)
     if windows and keep != "head":
         raise ValueError(f"keep={keep!r}, windows=True: windows read the whole text, so nothing is kept or lost")
     result: dict[str, Any] = {"max_length": max_length, "keep": str(keep), "windows": bool(windows)}

@@ -9,7 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from transformers import ByT5Tokenizer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from helpers import datasets, loaders, loops, text
 from helpers.loaders.row_order import EpochBatchSampler
@@ -210,6 +214,28 @@ def test_a_text_may_keep_its_tail(tokenizer):
 def test_an_argument_out_of_range_is_named(tokenizer, options, message):
     with pytest.raises(ValueError, match=message):
         loaders.tokenize(["a"], tokenizer, **options)
+
+
+@pytest.mark.parametrize(
+    ("special", "options", "message"),
+    [
+        ("[CLS] [LANG] $A [SEP]", {"max_length": 3}, "max_length=3: expected a whole number, from 4 to 64"),
+        ("[CLS] [LANG] $A [SEP]", {"max_length": 5, "windows": True, "overlap": 2}, "overlap=2: .*, from 0 to 1"),
+        ("$A", {"max_length": 0}, "max_length=0: expected a whole number, from 1 to 64"),
+        ("$A", {"max_length": 2, "windows": True, "overlap": 2}, "overlap=2: .*, from 0 to 1"),
+    ],
+)
+def test_there_is_room_for_words_whatever_number_of_special_tokens(special, options, message):
+    words = ["[CLS]", "[LANG]", "[SEP]", "[UNK]", "go", "away", "now"]
+    plain = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    plain.pre_tokenizer = Whitespace()
+    known = [(word, number) for number, word in enumerate(words[:3])]
+    plain.post_processor = TemplateProcessing(single=special, special_tokens=known)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="[UNK]", model_max_length=64)
+    with pytest.raises(ValueError, match=message):
+        loaders.tokenize(["go away now", "now"], tokenizer, **options)
+    tokens = loaders.tokenize(["go away now", "now"], tokenizer, **options | {"max_length": options["max_length"] + 1})
+    assert {4, 6} <= set(tokens.ids.tolist())  # go, now
 
 
 @pytest.mark.parametrize(

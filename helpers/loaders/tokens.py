@@ -84,9 +84,9 @@ def tokenize(
         batch_size: texts per call.
 
     Raises:
-        ValueError: texts as in `text.as_texts`, or none; a slow tokenizer; a `max_length` below 3 or beyond what the
-            tokenizer says its encoder reads; an overlap as long as a window; another `keep`; `keep="tail"` with
-            windows.
+        ValueError: texts as in `text.as_texts`, or none; a slow tokenizer; a `max_length` that leaves no room for words
+            or is beyond what the tokenizer says its encoder reads; an overlap as long as a window; another `keep`;
+            `keep="tail"` with windows.
 
     Examples:
         >>> from helpers import loaders, text
@@ -103,7 +103,8 @@ def tokenize(
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(f"{type(tokenizer).__name__} is no fast tokenizer: AutoTokenizer.from_pretrained gives one")
     reading: dict[str, Any] = {"max_length": max_length, "keep": keep, "windows": windows, "overlap": overlap}
-    checked_reading(**reading, window_pooling="max", longest=tokenizer.model_max_length)
+    reading |= {"longest": tokenizer.model_max_length, "special_tokens": tokenizer.num_special_tokens_to_add()}
+    checked_reading(**reading, window_pooling="max")
     check_count("batch_size", batch_size)
     options = {"truncation": True, "max_length": max_length, "stride": overlap if windows else 0}
     options |= {"return_attention_mask": False, "return_token_type_ids": False, "return_overflowing_tokens": windows}
