@@ -434,6 +434,7 @@ def test_shares_are_put_in_order_by_one_function(type_of):
         ([[0, 1], [0, 1]], [[1.0, 2.0], [3.0, 4.0]], 2, "came twice with different values"),
         ([[0, 2]], [[1.0, 2.0]], 3, "got 2 of 3 rows; the first one missing is row 1"),
         ([[0, 1]], [[1.0, 2.0]], 3, "the first one missing is row 2"),
+        ([[0, 10**13]], [[1.0, 2.0]], None, "the first one missing is row 1"),
         ([[0, 3]], [[1.0, 2.0]], 2, "row 3 is not one of the 2 rows"),
         ([[-1, 0]], [[1.0, 2.0]], 2, "row -1 is not one of the 2 rows"),
         ([[0, 1]], [[1.0, 2.0, 3.0]], 2, r"values of shape \(3,\) for 2 rows"),

@@ -328,7 +328,7 @@ def first_places(numbers: np.ndarray, n_rows: int | None) -> np.ndarray:
     if outside := [int(row) for row in result[[0, -1]] if not 0 <= row < total] if len(result) else []:
         raise ValueError(f"row {outside[0]} is not one of the {total} rows of the data set, 0 to {total - 1}")
     if len(result) < total:
-        missing = np.setdiff1d(np.arange(total), result)[0]
+        missing = int(np.argmax(np.append(result, total) != np.arange(len(result) + 1)))
         raise ValueError(
             f"got {len(result)} of {total} rows; the first one missing is row {missing}. Each row must come: "
             "world_size=1, no drop_last, no sampler that leaves rows out, not the middle of an epoch. The shares of "
