@@ -218,6 +218,15 @@ def test_a_zip_that_unpacks_to_more_than_memory_should_hold(tmp_path, monkeypatc
     assert_refused(lambda: read_file(path), "unpacks to", "unpack it first")
 
 
+def test_zip_files_that_hold_zip_files_without_end_are_refused(tmp_path):
+    content, name = (HEADER + "1,a,0\n").encode(), "a.csv"
+    for _ in range(12):
+        with zipfile.ZipFile(tmp_path / "nested.zip", "w") as archive:
+            archive.writestr(name, content)
+        content, name = (tmp_path / "nested.zip").read_bytes(), "a.csv.zip"
+    assert_refused(lambda: read_file(tmp_path / "nested.zip"), "over 10 zip files in each other", "unpack it by hand")
+
+
 def test_zero_rows_after_a_filter(comments_file):
     assert_refused(
         lambda: datasets.load_comments(comments_file(comment_text=[" "] * 4), on_empty="drop"), "no row has a text"

@@ -331,8 +331,11 @@ def test_empty_texts_are_refused_or_dropped():
     frame.loc[[3, 5], "body"] = [" \n", None]
     with pytest.raises(NAMED, match="row 4: column body is empty; pass on_empty='drop'"):
         datasets.as_comments(frame, text="body", labels=["rude"])
+    frame["rude"] = frame["rude"].astype(object)
+    frame.loc[[3, 5], "rude"] = ["", "not asked"]  # rows that are dropped need no labels
     kept = datasets.as_comments(frame, text="body", labels=["rude"], on_empty="drop")
     assert kept.index.tolist() == [0, 1, 2, 4, 6, 7, 8, 9]
+    assert kept["rude"].dtype == np.int8
     with pytest.raises(NAMED, match="no row has a text"):
         datasets.as_comments(frame.loc[[3, 5]], text="body", labels=["rude"], on_empty="drop")
     with pytest.raises(ValueError, match="on_empty='skip': expected 'error' or 'drop'"):

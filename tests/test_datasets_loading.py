@@ -114,6 +114,27 @@ def test_jigsaw_as_kaggle_ships_it_in_every_wrapping(comments_file, tmp_path, mo
     pd.testing.assert_frame_equal(datasets.load_comments("jigsaw"), as_csv)
 
 
+def test_the_file_of_that_name_is_taken_out_of_a_zip_of_kaggles(comments_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    plain, other = comments_file("jigsaw/train.csv"), comments_file("other/valid.csv")
+    path = tmp_path / "jigsaw" / "train.csv.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(other, "valid.csv")
+        archive.write(plain, "train.csv")
+    plain.unlink()
+    assert len(datasets.load_comments("jigsaw")) == 4
+    zipped(path, other)
+    with pytest.raises(datasets.DataError, match=r"expected one CSV file train\.csv inside, found valid\.csv"):
+        datasets.load_comments("jigsaw")
+
+
+def test_a_text_stays_a_text_where_its_column_is_a_label_too(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("message,rude\n1,0\n0,1\n")
+    frame = datasets.load_comments(path, text="message", id=None, labels=["message", "rude"])
+    assert frame["comment_text"].tolist() == ["1", "0"]
+
+
 def test_a_whole_kaggle_file_is_recognised_by_its_hash(comments_file, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     path = comments_file("jigsaw/train.csv")

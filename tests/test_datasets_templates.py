@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -148,6 +149,15 @@ You are a kind night owl,NOT_BAD,you_are_adj
 You are an ugly fire fighter,BAD,you_occupation
 Zita is a nasty Night Owl,BAD,name_adj
 """
+
+
+def test_the_one_file_in_the_published_zip_is_read_whatever_its_name(identity, tmp_path):
+    identity()
+    plain = datasets.load_templates("identity")
+    with zipfile.ZipFile(tmp_path / "identity" / "bias_madlibs_77k.zip", "w") as archive:
+        archive.writestr("madlibs.csv", MADLIBS)
+    (tmp_path / "identity" / "bias_madlibs_77k.csv").unlink()
+    pd.testing.assert_frame_equal(datasets.load_templates("identity"), plain)
 
 
 @pytest.fixture

@@ -123,6 +123,7 @@ def test_mask_leaves_first_letters_signs_and_lengths():
     assert text.mask("You are a fool, naïve one!") == "Y** a** a f***, n**** o**!"
     frame = pd.DataFrame({"comment_text": ["<b>Fool</b>"], "toxic": [1]})
     assert "&lt;b&gt;F***&lt;/b&gt;" in datasets.as_html(frame, masked=True)
+    assert datasets.as_html(frame, labels=[]) == datasets.as_html(frame)
 
 
 def test_a_folder_without_a_vocabulary_is_refused(tmp_path):

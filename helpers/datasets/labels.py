@@ -73,7 +73,6 @@ def validated(
 ) -> pd.DataFrame:
     """Check texts and labels and name their columns in a copy; DataError names file, row and column."""
     check_choice("on_empty", on_empty, ("error", "drop"))
-    values = {name: label_values(frame[name], name, file=file, allow_unknown=allow_unknown) for name in labels}
     cells = frame[text].tolist()
     empty = np.array([isinstance(cell, str) and not cell.strip() for cell in cells], dtype=bool)
     if on_empty == "drop":
@@ -83,6 +82,9 @@ def validated(
     _check_texts(["" if is_empty else cell for cell, is_empty in zip(cells, empty, strict=True)], text)
     if empty.all():
         raise DataError(f"{file}no row has a text")
+    # A file is checked as a whole; in a table in memory, rows that are dropped need no labels.
+    options: dict[str, Any] = {"file": file, "skipped": empty & (not file), "allow_unknown": allow_unknown}
+    values = {name: label_values(frame[name], name, **options) for name in labels}
     result = (frame[~empty] if empty.any() else frame).copy()
     for name in labels:
         result[name] = as_stored(values[name][~empty])
@@ -193,6 +195,7 @@ def label_values(
     *,
     file: str = "",
     first: int = 0,
+    skipped: np.ndarray | bool = False,
     allow_unknown: bool = False,
     words: Mapping[str, float] | None = None,
 ) -> np.ndarray:
@@ -203,13 +206,14 @@ def label_values(
         name: of the column, for messages.
         file: what messages begin with.
         first: row number of the first cell, for messages.
+        skipped: (N,) True where any cell is accepted, as unknown.
         allow_unknown: accept -1 and empty texts as unknown, beside missing cells.
         words: further words, in lower case, that mean 0 or 1.
 
     Raises:
         DataError: another value; the message names row and column.
     """
-    missing = column.isna().to_numpy(dtype=bool)
+    missing = column.isna().to_numpy(dtype=bool) | skipped
     if is_numeric(column):
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
         unknown = values == -1
@@ -300,8 +304,8 @@ def tidy(
     allow_unknown: bool = False,
 ) -> pd.DataFrame:
     """Check ids, texts and labels, name the columns and put them in order. Raises DataError with file and row."""
-    columns = ["id", TEXT, *labels, *keep]
-    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+    names = ["id", TEXT, *labels, *keep]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(
             f"{file}: {', '.join(twice)} would appear twice in the table of id, comment_text, labels and keep; "
             "rename the column in the file, or leave it out with drop=[...]"
@@ -309,8 +313,8 @@ def tidy(
     ids = _ids(frame, file, id_column)
     options: dict[str, Any] = {"on_empty": on_empty, "allow_unknown": allow_unknown, "file": f"{file}: "}
     rows = validated(frame, text=text, labels=labels, **options)
-    checked = {"id": ids[rows.index], TEXT: rows[text]} | {column: rows[column] for column in (*labels, *keep)}
-    return named(pd.DataFrame(checked).reset_index(drop=True), text=TEXT, labels=labels)
+    columns = {"id": ids[rows.index], TEXT: frame[text][rows.index], **{name: rows[name] for name in (*labels, *keep)}}
+    return named(pd.DataFrame(columns).reset_index(drop=True), text=TEXT, labels=labels)
 
 
 def _ids(frame: pd.DataFrame, file: str, column: str | None) -> pd.Series:
@@ -360,7 +364,7 @@ def as_html(
         <ul ...><li><b>toxic</b> <span ...>&lt;b&gt;Fool!&lt;/b&gt;</span></li></ul>
     """
     check_count("most", most)
-    names = [] if labels is None else check_names("labels", labels)
+    names = [] if labels is None else check_names("labels", labels, empty=True)
     verdicts = [_verdict(row, names) for row in label_matrix(frame, names)] if names else [""] * len(frame)
     items = []
     for verdict, whole in zip(verdicts, comment_texts(frame, text), strict=True):

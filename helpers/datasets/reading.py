@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DELIMITER, OTHER_DELIMITERS = ",", ";\t|"
-MAX_BYTES, MAX_HEADER = 4 * 2**30, 2**20
+MAX_BYTES, MAX_HEADER, MAX_ZIPS = 4 * 2**30, 2**20, 10
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -67,8 +67,10 @@ def read_file(path: str | Path, member: str | None = None) -> RawFile:
     path = check_path("source", path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file. Correct the path, or see `python -m helpers download --help`")
-    raw = RawFile(str(path), path.read_bytes())
+    raw, zips = RawFile(str(path), path.read_bytes()), 0
     while raw.name.lower().endswith(".zip"):
+        if (zips := zips + 1) > MAX_ZIPS:  # one may even hold itself
+            raise DataError(f"{path}: over {MAX_ZIPS} zip files in each other; unpack it by hand and pass the CSV file")
         raw = _unzip(raw, member)
     if not raw.content.strip():
         raise DataError(f"{raw.name}: the file is empty; download or write it again")

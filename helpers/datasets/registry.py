@@ -93,9 +93,9 @@ def real_file(folder: str, name: str) -> Path:
 
 
 def read_real_file(folder: str, name: str) -> RawFile:
-    """Read a file of the real data, out of a zip of several files by its name."""
+    """Read a file of the real data; out of Kaggle's zips, which hold several, by its name."""
     path = real_file(folder, name)
-    return read_file(path, member=name if path.name == _OUTER_ZIPS.get(folder) else None)
+    return read_file(path, member=name if folder == "jigsaw" and path.suffix == ".zip" else None)
 
 
 def is_whole(raw: RawFile, name: str) -> bool:
