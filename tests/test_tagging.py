@@ -435,6 +435,16 @@ def test_data_that_do_not_go_together_are_refused(parts, encoder, tmp_path):
         data.train_dataloader()
 
 
+def test_a_table_may_test_a_run_over_files_and_the_other_way_round(parts, encoder, tmp_path):
+    paths = [str(tmp_path / name) for name in ("one.csv", "two.csv")]
+    for table, path in zip(parts, paths, strict=False):
+        table[:20].to_csv(path, index=False)
+    assert tagging.CommentDataModule(*paths, parts[2], encoder=encoder).labels == LABELS
+    assert tagging.CommentDataModule(*parts[:2], paths[0], encoder=encoder).labels == LABELS
+    with pytest.raises(ValueError, match="test is the same as valid"):
+        tagging.CommentDataModule(*paths, paths[1], encoder=encoder)
+
+
 def test_rows_of_files_are_predicted_in_the_order_of_the_files(parts, encoder, tmp_path):
     paths = [str(tmp_path / name) for name in ("one.csv", "two.parquet")]
     parts[2][:30].to_csv(paths[0], index=False)
@@ -610,6 +620,37 @@ def test_a_checkpoint_that_does_not_know_its_run_is_not_resumed(parts, encoder, 
     torch.save(state, tmp_path / "old.ckpt")
     with pytest.raises(loops.CheckpointError, match=r"old.ckpt does not say which run it is of.*Begin a new run"):
         resume(fresh(encoder), data_of(parts, encoder), tmp_path / "old.ckpt")
+
+
+def test_a_checkpoint_after_a_test_still_knows_its_run(parts, encoder, tmp_path):
+    module, data = fresh(encoder), data_of(parts, encoder)
+    trainer = train(module, data, max_epochs=1)
+    with tagging.quiet():
+        trainer.test(module, data, verbose=False)
+    trainer.save_checkpoint(tmp_path / "tested.ckpt")
+    resumed = resume(fresh(encoder), data, tmp_path / "tested.ckpt", max_epochs=1)
+    assert resumed.global_step == trainer.global_step
+
+
+class Batched(list):
+    batch_size = 32
+
+
+class Counting(torch.utils.data.DataLoader):
+    """A loader that asks for its epoch."""
+
+    def set_epoch(self, epoch):
+        self.__dict__.setdefault("epochs", []).append(epoch)
+
+
+def test_a_loader_that_asks_for_its_epoch_is_told(parts, encoder):
+    data = data_of(parts, encoder)
+    data.setup()
+    batches = Batched(data.train_dataloader())
+    loader = Counting(batches, batch_size=None, collate_fn=lambda batch: batch)
+    with tagging.quiet():
+        pl.Trainer(**PLAIN | {"max_epochs": 2}).fit(fresh(encoder), loader)
+    assert loader.epochs == [0, 1]
 
 
 def test_a_run_is_resumed_by_a_tagger_that_was_opened_from_its_checkpoint(parts, encoder, halfway):

@@ -175,6 +175,7 @@ class ResumableRun(pl.Callback):
         Raises:
             ValueError: the gradient would be clipped to a negative length.
         """
+        self.restored = {}  # of an earlier run
         self.modes = [(module, module.training) for module in pl_module.modules()]
         self.patience = {f"patience for {one.monitor}": one.patience for one in _stoppers(trainer)}
         if stage == "fit" and trainer.gradient_clip_val is not None:
@@ -263,6 +264,11 @@ class ResumableRun(pl.Callback):
         if self.is_idle and _resumes(trainer) and trainer.is_global_zero:
             done = f"{trainer.fit_loop.epoch_progress.current.processed} epochs"
             print(f"{trainer.ckpt_path}: this run is finished after {done}; read back, nothing was trained", flush=True)
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:  # noqa: ANN401
+        """Pass the epoch to a loader that asks for it: Lightning passes it to samplers alone."""
+        if hasattr(trainer.train_dataloader, "set_epoch"):
+            trainer.train_dataloader.set_epoch(trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:  # noqa: ANN401
         """End the run where weights are not finite."""

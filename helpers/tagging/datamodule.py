@@ -112,7 +112,8 @@ class CommentDataModule(pl.LightningDataModule):
         test = self.sources["test"]
         for name in ("valid", "train"):
             other = self.sources[name]
-            if isinstance(test, pd.DataFrame | list) and (test is other or (isinstance(other, list) and test == other)):
+            are_files = isinstance(test, list) and isinstance(other, list)
+            if (isinstance(test, pd.DataFrame) and test is other) or (are_files and test == other):
                 raise ValueError(f"test is the same as {name}: scores on rows that trained or chose are optimistic")
         if self._is_table("train"):
             return

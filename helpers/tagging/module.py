@@ -193,6 +193,7 @@ class CommentTagger(pl.LightningModule):
         self.loss = getattr(losses, loss)
         self.mean_losses = nn.ModuleDict({f"{stage}_rows": KnownMean() for stage in STAGES})
         self.areas = nn.ModuleDict({f"{stage}_rows": LabelAUROC(labels) for stage in STAGES})
+        self._resumable = ResumableRun()  # kept, so that a checkpoint after a test still knows the run
         self._step_known, self._batch_known = 0, 0
         self._step_loss: float | Tensor = 0.0
 
@@ -212,7 +213,7 @@ class CommentTagger(pl.LightningModule):
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Guard the run, and let it be resumed."""
-        return [ResumableRun()]
+        return [self._resumable]
 
     def setup(self, stage: str) -> None:
         """Refuse data of other labels, and callbacks that watch a score which is never logged.
