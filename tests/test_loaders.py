@@ -261,3 +261,12 @@ def test_a_sampler_of_another_number_of_rows_is_refused(rows):
     data = ArrayRows({"features": np.zeros((5, 2))}, np.zeros((5, 1)))
     with pytest.raises(ValueError, match=f"order: a sampler of {rows} rows for a data set of 5"):
         loaders.loader_of(data, EpochBatchSampler(rows, batch_size=2, shuffle=True))
+
+
+def test_batches_are_skipped_in_the_epoch_that_was_chosen_and_not_in_the_next():
+    sampler = EpochBatchSampler(10, batch_size=3, shuffle=True)
+    first, second = (list(sampler) for _ in range(2))
+    sampler.start(epoch=0, skip=3)
+    resumed, after = (list(sampler) for _ in range(2))
+    assert [part.tolist() for part in resumed] == [first[3].tolist()]
+    assert [part.tolist() for part in after] == [part.tolist() for part in second]
