@@ -75,12 +75,14 @@ def test_word_dropout_drops_whole_words_in_training_only():
     counts = torch.ones(4000, 30)
     plain = models.CountMLP(30, 3, hidden=(8,), dropout=0.0)
     plain.load_state_dict(model.state_dict())
-    torch.testing.assert_close(model.eval()(counts), plain.eval()(counts))
     indices, offsets = torch.arange(30).repeat(4000), torch.arange(0, 120_000, 30)
+    ways = [{"counts": counts}, {"indices": indices, "offsets": offsets, "values": torch.ones(120_000)}]
+    for inputs in ways:
+        torch.testing.assert_close(model.eval()(**inputs), plain.eval()(counts), atol=1e-5, rtol=1e-5)
     first = []
-    for given in ({"counts": counts}, {"indices": indices, "offsets": offsets, "values": torch.ones(120_000)}):
-        model.train().layers.register_forward_pre_hook(lambda _, inputs: first.append(inputs[0].detach()))
-        model(**given)
+    for inputs in ways:
+        model.train().layers.register_forward_pre_hook(lambda _, sums: first.append(sums[0].detach()))
+        model(**inputs)
     whole = model.words.sum(dim=0)
     for activations in first:
         torch.testing.assert_close(activations.mean(dim=0), whole, atol=0.05, rtol=0)
