@@ -119,6 +119,10 @@ KEEPERS = {
 }
 PAIRS = {
     "collate function": (lambda: {"train": loader_of()}, lambda: {"train": loader_of(collate_fn=partial(pair, by=3))}),
+    "validation collate function": (
+        lambda: {"valid": loader_of()},
+        lambda: {"valid": loader_of(collate_fn=partial(pair, by=3))},
+    ),
     "seed was 0 and is 1": (lambda: {"train": shuffled(0)}, lambda: {"train": shuffled(1)}),
     "model skip was True": (lambda: {"model": Skipping()}, lambda: {"model": Skipping(skip=False)}),
     "model best was 1": (lambda: {"model": Skipping()}, lambda: {"model": Skipping(best=2)}),
