@@ -64,7 +64,8 @@ def described(name: str, value: Any, seen: dict[int, tuple[Any, str]]) -> Iterat
         if first := seen[id(value)][1]:
             yield name, f"the same as {first}"
         return
-    if is_content(value) and (_is_flat(value) or not isinstance(value, list | tuple | Mapping)):
+    is_part = isinstance(value, nn.Module)  # asked first, since the kinds of content take longer to rule out
+    if not is_part and is_content(value) and (_is_flat(value) or not isinstance(value, list | tuple | Mapping)):
         yield name, plain(value)
         return
     seen[id(value)] = value, name  # kept, so that no other object gets its number
@@ -197,6 +198,8 @@ def _function(function: types.FunctionType) -> tuple[str, dict[str, Any]]:
         defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
         used = {key: function.__globals__[key] for key in code.co_names if key in function.__globals__}
         parts = {**defaults, **used, **parts, "code": code}
+    if not parts:
+        return name, parts
     anew = [step.argval for step in dis.get_instructions(function) if step.opname in ("STORE_DEREF", "STORE_GLOBAL")]
     skipped = (types.ModuleType, type)
     return name, {key: part for key, part in parts.items() if key not in anew and not isinstance(part, skipped)}
@@ -261,8 +264,8 @@ def _numbers(part: np.ndarray) -> np.ndarray:
     for kind in (np.float32, np.float64):
         with np.errstate(over="ignore", invalid="ignore"):
             result = part.astype(kind, copy=False)
-            is_exact = np.array_equal(result.astype(part.dtype, copy=False), part, equal_nan=True)
-        if is_exact:  # NaN has many forms. A minimum is NaN where one is, and costs less than to look at each number
+            same = part.dtype == kind or np.array_equal(result.astype(part.dtype, copy=False), part, equal_nan=True)
+        if same:  # NaN has many forms. A minimum is NaN where one is, and costs less than to look at each number
             return np.where(np.isnan(result), kind(np.nan), result) if np.isnan(result.min()) else result
     return part.astype({"i": np.int64, "u": np.uint64}.get(part.dtype.kind, part.dtype))
 
