@@ -145,14 +145,14 @@ def run_figures(figures: dict[str, Callable[[], None]], description: str) -> Non
 
 def _met(value: float, asked: str) -> str:
     number = r"(-?[\d.,]+(?:/\d+)?)"
-    result, between, aim = (
+    match, between, aim = (
         re.match(rf"(>=|<=|<|>) {number}", asked),
         re.match(rf"{number} to {number}", asked),
         re.search(rf"\baim {number}", asked),
     )
     words = []
-    if result:
-        sign, bound = result[1], _plain(result[2])
+    if match:
+        sign, bound = match[1], _plain(match[2])
         held = {">=": value >= bound, ">": value > bound, "<=": value <= bound, "<": value < bound}
         words.append("yes" if held[sign] else "**no**")
     elif between:

@@ -110,11 +110,11 @@ def choose(train: pd.DataFrame, valid: pd.DataFrame) -> tuple[dict[str, float], 
     Returns:
         The mean AUC of each, the models whose logits each averages, and the name of the best logistic regression.
     """
-    result = fitted_logits(list(linear_models()), train, valid)
-    scores = {name: metrics.mean_auc(valid[LABELS], expit(logits)) for name, logits in result.items()}
+    logits_of = fitted_logits(list(linear_models()), train, valid)
+    scores = {name: metrics.mean_auc(valid[LABELS], expit(logits)) for name, logits in logits_of.items()}
     single = max((name for name in scores if name != "nbsvm"), key=lambda name: scores[name])
-    members = {name: [name] for name in result} | {"blend": [single, "nbsvm"]}
-    scores["blend"] = metrics.mean_auc(valid[LABELS], blend(result, members["blend"]))
+    members = {name: [name] for name in logits_of} | {"blend": [single, "nbsvm"]}
+    scores["blend"] = metrics.mean_auc(valid[LABELS], blend(logits_of, members["blend"]))
     for name, score in scores.items():
         print(f"validation rows, {name}: {score:.4f}", flush=True)
     return scores, members, single

@@ -162,10 +162,10 @@ def matmul_peak() -> float:
 
 def useful_flops(tokens: Tokens, encoder: nn.Module) -> float:
     """Operations of forward and backward over all tokens, as the module's docstring counts them."""
-    result = encoder.config
+    settings = encoder.config
     weights = sum(weight.numel() for name, weight in encoder.encoder.named_parameters() if weight.ndim == 2)
     lengths = tokens.lengths.astype(float)
-    attention = 4 * result.num_hidden_layers * result.hidden_size * (lengths**2).sum()
+    attention = 4 * settings.num_hidden_layers * settings.hidden_size * (lengths**2).sum()
     return 3 * (2 * weights * lengths.sum() + attention)
 
 
@@ -264,17 +264,17 @@ def trainer_training(
 
 def losses_of_the_loop(stored: DataLoader) -> list[Tensor]:
     """The losses of one epoch of our loop, without dropout."""
-    run, result = run_of(tagger(with_dropout=False), stored, steps=len(stored)), []
+    run, values = run_of(tagger(with_dropout=False), stored, steps=len(stored)), []
     loss = run["loss"]
 
     def noted(logits: Tensor, targets: Tensor) -> Tensor:
         value = loss(logits, targets)
-        result.append(value.detach())
+        values.append(value.detach())
         return value
 
     run["loss"] = noted
     loops.fit(**run, epochs=1)
-    return result
+    return values
 
 
 def record_trainer(rounds: int) -> None:

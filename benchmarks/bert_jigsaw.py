@@ -124,7 +124,7 @@ def main() -> None:
     bag = best_bag_of_words(rows[rows["role"] != "test"], test)
     both = expit((logit(probabilities.astype(float).clip(1e-7, 1 - 1e-7)) + logit(bag)) / 2)
     difference = evaluation.bootstrap("auc", test[LABELS], probabilities, baseline=bag).loc["mean"]
-    result = bag_of_words.interval(test, probabilities)
+    interval = bag_of_words.interval(test, probabilities)
     parts = {f"valid_{name}": round(value, 5) for name, value in valid_auc.items()}
     parts |= {"bag_of_words": round(metrics.mean_auc(test[LABELS], bag), 5)}
     parts |= {f"difference_{name}": round(float(difference[name]), 5) for name in ("value", "low", "high")}
@@ -136,14 +136,14 @@ def main() -> None:
         parts |= {"train_rows_per_s": round(len(history) * len(train) / seconds, 1)}
     record(
         "jigsaw.bert_gpu" if options.gpu else "jigsaw.bert_auc",
-        result.pop("value"),
+        interval.pop("value"),
         unit="",
         asked="minutes, rows a second, AUC" if options.gpu else ">= 0.988, aim 0.991, and above the best bag of words",
         data=f"Jigsaw train.csv: {len(train):,} rows to learn from, test rows 10,000-14,999; {options.encoder}",
         command=f"{COMMAND} {options_in_words(options)}".strip(),
         hardware_used=torch.cuda.get_device_name() if options.gpu else None,
         reading=chosen,
-        **result,
+        **interval,
         **parts,
     )
 

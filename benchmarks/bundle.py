@@ -20,15 +20,15 @@ def main() -> int:
     """Make the bundle, prove it, record its size; nothing is recorded for a bundle that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, help="a zip that is there (default: make one)")
-    arguments = parser.parse_args().bundle
-    if arguments is None:
+    bundle = parser.parse_args().bundle
+    if bundle is None:
         maker = [sys.executable, str(Path(make_bundle.__file__))]
         if subprocess.run(maker, check=False).returncode != 0:
             print("This benchmark fetches wheels, so it needs a network and a clone: or give a bundle with --bundle.")
             return NO_DATA
-    packed = (arguments or try_bundle.newest_bundle()).resolve()
+    packed = (bundle or try_bundle.newest_bundle()).resolve()
     try:
-        result = try_bundle.prove(packed, try_bundle.NOTEBOOKS)
+        proof = try_bundle.prove(packed, try_bundle.NOTEBOOKS)
     except try_bundle.TrialError as error:
         print(f"The bundle fails: {error}")
         return 1
@@ -39,7 +39,7 @@ def main() -> int:
         asked="< 700",
         data="the zip: course, wheels (CPU), encoder; installed with no network, notebooks 01 and 04 run there",
         command="python benchmarks/bundle.py",
-        **result,
+        **proof,
     )
     return 0
 

@@ -182,16 +182,16 @@ def sentiment_int8(checkpoints: str) -> dict[str, float]:
     _, valid = train_test_split(known, test_size=imdb.VALID, stratify=known["positive"], random_state=0)
     cut = {"max_length": imdb.TOKENS, "keep": "tail"}
     saved = SavedTagger(tagger_from(checkpoints, 1), models.load_encoder().tokenizer, ["positive"], {}, **cut)
-    result = {}
+    accuracy = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, int8 in (("float32", False), ("int8", True)):
             probabilities = export.Predictor.load(exported(saved, Path(folder, name), int8=int8)).predict_proba(
                 valid["comment_text"]
             )
-            result[f"sentiment_{name}"] = round(
+            accuracy[f"sentiment_{name}"] = round(
                 float(((probabilities["positive"] >= 0.5) == valid["positive"].to_numpy()).mean()), 4
             )
-    return result
+    return accuracy
 
 
 def measure_pipeline(train: pd.DataFrame) -> None:
@@ -270,7 +270,7 @@ def measure_student(saved: SavedTagger, train: pd.DataFrame, test: pd.DataFrame,
     layers = range(1, len(saved.tagger.layers()), 2)
     student = taught(export.compression.keep_layers(saved.tagger, layers), rows, np.load(kept), options.folder)
     probabilities = {"teacher": said_by(saved.tagger, test), "student": said_by(student, test)}
-    auc = {name: metrics.mean_auc(test[LABELS], result) for name, result in probabilities.items()}
+    auc = {name: metrics.mean_auc(test[LABELS], each) for name, each in probabilities.items()}
     lost = evaluation.bootstrap("auc", test[LABELS], probabilities["student"], baseline=probabilities["teacher"]).loc[
         "mean"
     ]
@@ -286,7 +286,7 @@ def measure_student(saved: SavedTagger, train: pd.DataFrame, test: pd.DataFrame,
     )
     ways = {"teacher": by_torch(saved.tagger), "student": by_torch(student)}
     seconds = {size: medians(ways, padded_batches(rows, size, count)) for size, count in ((32, 20), (1, 200))}
-    ratio = {size: result["teacher"] / result["student"] for size, result in seconds.items()}
+    ratio = {size: each["teacher"] / each["student"] for size, each in seconds.items()}
     record("export.student_speed", ratio[32], asked=">= 1.9", **common, batch_1=round(ratio[1], 3))
 
 

@@ -85,11 +85,11 @@ def logits(tagger: str) -> dict[str, dict[str, np.ndarray]]:
         partial = kept.with_suffix(".part.npz")
         np.savez(partial, **read_all(tagger, name))
         partial.replace(kept)
-    with np.load(kept) as result:
+    with np.load(kept) as arrays:
         probabilities: dict[str, dict[str, np.ndarray]] = {"bert": {}, "bag": {}, "all": {}}
-        for key in result.files:
+        for key in arrays.files:
             model, part = key.split("_")
-            probabilities[model][part] = result[key]
+            probabilities[model][part] = arrays[key]
         return probabilities
 
 
@@ -108,14 +108,14 @@ def winner() -> str:
 
 def read_all(tagger: str, name: str) -> dict[str, np.ndarray]:
     """Logits by model and part, as `bert_valid`."""
-    parts, result = rows(), {}
+    parts, logits_of = rows(), {}
     model, tokenizer = tagger_from(tagger, len(LABELS)), models.load_encoder().tokenizer
     line = bag_of_words.linear_models()[name].fit(parts["train"], parts["train"][LABELS].to_numpy())
     for part in read_parts():
         tokens = loaders.tokenize(parts[part]["comment_text"], tokenizer, max_length=TOKENS)
-        result[f"bert_{part}"] = loops.logits(model, loaders.token_loader(tokens, batch_size=8))
-        result[f"bag_{part}"] = line.decision_function(parts[part])
-    return result | {"all_test": bag_of_words.fitted_logits([name], parts["known"], parts["test"])[name]}
+        logits_of[f"bert_{part}"] = loops.logits(model, loaders.token_loader(tokens, batch_size=8))
+        logits_of[f"bag_{part}"] = line.decision_function(parts[part])
+    return logits_of | {"all_test": bag_of_words.fitted_logits([name], parts["known"], parts["test"])[name]}
 
 
 def mixed(said: dict[str, dict[str, np.ndarray]], part: str, share: float, bag: str = "bag") -> pd.DataFrame:
@@ -136,14 +136,14 @@ def measure_blend(tagger: str) -> None:
     probabilities, truth = logits(tagger), rows()["test"][LABELS]
     share, details = chosen_share(probabilities)
     ways = {"blend": share, "bert": 1.0, "bag": 0.0, "plain_average": 0.5}
-    result = {name: mixed(probabilities, "test", part, bag="all") for name, part in ways.items()}
-    own = evaluation.bootstrap("auc", truth, result["blend"]).loc["mean"]
+    mixtures = {name: mixed(probabilities, "test", part, bag="all") for name, part in ways.items()}
+    own = evaluation.bootstrap("auc", truth, mixtures["blend"]).loc["mean"]
     details |= {"share_of_bert": share, "low": own["low"], "high": own["high"]}
-    result["same_rows"] = mixed(probabilities, "test", share)
+    mixtures["same_rows"] = mixed(probabilities, "test", share)
     for name in ("bert", "bag", "plain_average", "same_rows"):
-        details[name] = metrics.mean_auc(truth, result[name])
+        details[name] = metrics.mean_auc(truth, mixtures[name])
     for one, other in (("blend", "bert"), ("blend", "bag"), ("same_rows", "bert")):
-        difference = evaluation.bootstrap("auc", truth, result[one], baseline=result[other]).loc["mean"]
+        difference = evaluation.bootstrap("auc", truth, mixtures[one], baseline=mixtures[other]).loc["mean"]
         details |= {f"{one}_over_{other}_{end}": difference[end] for end in ("value", "low", "high")}
     asked = "above both, with paired intervals; aim 0.993"
     write("jigsaw.blend_auc", own["value"], unit="", asked=asked, data=TEST, **details)
@@ -265,12 +265,12 @@ def measure_bootstrap_ratio(_: str) -> None:
     weights = np.hstack(list(resample_weights(len(truth), 1_000)))
 
     def loop(columns: range) -> np.ndarray:
-        result = []
+        differences = []
         for column in columns:
             again = np.repeat(np.arange(len(truth)), weights[:, column])
             scores = [roc_auc_score(truth[again], model[again], average=None) for model in (one, other)]
-            result.append(np.mean(scores[0] - scores[1]))
-        return np.array(result)
+            differences.append(np.mean(scores[0] - scores[1]))
+        return np.array(differences)
 
     taken: dict[str, list[float]] = {"loop": [], "ours": []}
     draws = []

@@ -100,15 +100,15 @@ def tutorial_loader(counts: sparse.csr_array, labels: np.ndarray) -> DataLoader:
 
 def tutorial_epoch(network: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Any]) -> list[torch.Tensor]:
     """The tutorial's loop over some batches; the loss of each."""
-    criterion, result = nn.BCELoss(), []
+    criterion, values = nn.BCELoss(), []
     network.train()
     for inputs, targets in batches:
         optimizer.zero_grad()
         loss = criterion(network(inputs), targets)
         loss.backward()
         optimizer.step()
-        result.append(loss.detach())
-    return result
+        values.append(loss.detach())
+    return values
 
 
 def tutorial_optimizer(network: nn.Module, **options: bool) -> torch.optim.Adam:
@@ -220,7 +220,7 @@ def record_speed(table: Table, rounds: int, epochs: int, wanted: Sequence[str]) 
 def valid_auc(table: Table, epochs: int) -> dict[str, float]:
     """Mean AUC on the validation rows over three seeds, after training with either settings to the end."""
     (train, labels), (valid, truth) = table.some(table.role == "train"), table.some(table.role == "valid")
-    result: dict[str, list[float]] = {"course": [], "tutorial": []}
+    auc_of: dict[str, list[float]] = {"course": [], "tutorial": []}
     for seed in range(SEEDS):
         sides = {
             "course": (course_run(train, labels, epochs=epochs, seed=seed), valid.log1p()),
@@ -229,9 +229,9 @@ def valid_auc(table: Table, epochs: int) -> dict[str, float]:
         for side, (run, rows) in sides.items():
             loops.fit(**run, epochs=epochs)
             scores = loops.evaluate(run["model"], loaders.sparse_loader(rows, truth), loss=losses.bce)
-            result[side].append(scores["auc"])
+            auc_of[side].append(scores["auc"])
             print(f"validation AUC, {side}, seed {seed}: {scores['auc']:.5f}", flush=True)
-    return {side: statistics.mean(values) for side, values in result.items()}
+    return {side: statistics.mean(values) for side, values in auc_of.items()}
 
 
 def record_keras(table: Table, rounds: int) -> None:
@@ -248,7 +248,7 @@ def record_keras(table: Table, rounds: int) -> None:
 
 def record_overhead(table: Table, rounds: int) -> None:
     """Time our loop and the bare one by turns, at the course's batch and at 64; record the overhead in percent."""
-    result = {}
+    overheads = {}
     for batch, batches in OVERHEAD_BATCHES.items():
         some = table.some(slice(batch * batches))
         # The bare loop has no schedule, so ours has none here.
@@ -260,11 +260,11 @@ def record_overhead(table: Table, rounds: int) -> None:
         for name in ("fit", "fit_with_bar"):
             ratios = [own / bare for own, bare in zip(times[name], times["bare"], strict=True)]
             for part, value in zip(("_from", "", "_to"), statistics.quantiles(ratios, n=4), strict=True):
-                result[f"{name}_b{batch}{part}"] = round(100 * (value - 1), 2)
-    value = result.pop("fit_b1024")
+                overheads[f"{name}_b{batch}{part}"] = round(100 * (value - 1), 2)
+    value = overheads.pop("fit_b1024")
     data = f"real Jigsaw rows, epochs of {' and '.join(f'{n} batches of {b:,}' for b, n in OVERHEAD_BATCHES.items())}"
     about = {"data": f"{data}, {FEATURES:,} counted words", "command": COMMAND}
-    record("loop.overhead", value, unit="%", asked="<= 3 %", **about, **result)
+    record("loop.overhead", value, unit="%", asked="<= 3 %", **about, **overheads)
 
 
 def record_memory(table: Table) -> None:

@@ -162,13 +162,13 @@ def measure_table(seeds: int = SEEDS) -> dict[str, dict[str, list[float]]]:
 
 def outside(table: dict[str, dict[str, list[float]]]) -> list[str]:
     """The figures that lie outside what is expected."""
-    result = []
+    misses = []
     for variant, expected in EXPECTED.items():
         for name, (mean, sd) in expected.items():
             value, own_sd = statistics.mean(table[variant][name]), statistics.stdev(table[variant][name])
             if abs(value - mean) > max(3 * sd, 3 * min(own_sd, 0.015)):  # a spread of its own does not excuse all
-                result.append(f"{variant}, {name}: {value:.4f}, expected {mean} ± {sd}")
-    return result
+                misses.append(f"{variant}, {name}: {value:.4f}, expected {mean} ± {sd}")
+    return misses
 
 
 def record_table() -> None:
@@ -272,8 +272,8 @@ class TutorialNetwork(nn.Module):
 
     def forward(self, features: Tensor) -> list[Tensor]:
         """Probabilities (B, 1) of each head."""
-        result = self.backbone(features)
-        return [torch.sigmoid(head(result)) for head in (self.out1, self.out2, self.out3, self.out4, self.out5)]
+        shared = self.backbone(features)
+        return [torch.sigmoid(head(shared)) for head in (self.out1, self.out2, self.out3, self.out4, self.out5)]
 
 
 def tutorial_loader(features: np.ndarray, labels: np.ndarray) -> DataLoader:

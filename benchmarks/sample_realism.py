@@ -67,15 +67,15 @@ def near_duplicates(texts: list[str], threshold: float = 0.8) -> float:
     sets = [shingles(text) for text in texts]
     counts = Counter(gram for grams in sets for gram in grams)
     index: dict[tuple[str, ...], list[int]] = {}
-    result = set()
+    duplicates = set()
     for row, grams in enumerate(sets):
         rarest = sorted(grams, key=lambda gram: (counts[gram], gram))[: int(len(grams) * (1 - threshold)) + 1]
         for other in {earlier for gram in rarest for earlier in index.get(gram, ())}:
             if len(grams & sets[other]) > threshold * len(grams | sets[other]):
-                result |= {row, other}
+                duplicates |= {row, other}
         for gram in rarest:
             index.setdefault(gram, []).append(row)
-    return len(result) / len(texts)
+    return len(duplicates) / len(texts)
 
 
 def token_stream(texts: list[str], seed: int = 0) -> list[str]:

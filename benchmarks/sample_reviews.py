@@ -55,15 +55,15 @@ def near_duplicates(texts: Iterable[str], limit: float = 0.8) -> float:
     sets = [set(zip(words, words[1:], words[2:], strict=False)) for words in map(tokens, texts)]
     count = Counter(gram for grams in sets for gram in grams)
     holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    result: set[int] = set()
+    duplicates: set[int] = set()
     for row, grams in enumerate(sets):
         rarest = sorted(grams, key=lambda gram: (count[gram], gram))[: len(grams) - math.ceil(limit * len(grams)) + 1]
         for other in {other for gram in rarest for other in holders[gram]}:
             if len(grams & sets[other]) > limit * len(grams | sets[other]):
-                result |= {row, other}
+                duplicates |= {row, other}
         for gram in rarest:
             holders[gram].append(row)
-    return len(result) / len(sets)
+    return len(duplicates) / len(sets)
 
 
 def distinct2(texts: Iterable[str], count: int | None = None) -> tuple[float, int]:

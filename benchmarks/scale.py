@@ -55,7 +55,7 @@ def record_loop(rows: int, rounds: int) -> None:
             pl.Trainer(**PLAIN, **options).fit(module, datamodule=data)
 
     times = times_by_turns({"loop": lambda: loops.fit(**run, epochs=1), "lightning": lightning}, rounds)
-    speed = {name: rows / statistics.median(result) for name, result in times.items()}
+    speed = {name: rows / statistics.median(seconds) for name, seconds in times.items()}
     details = {f"{name}_rows_per_s": round(value, 1) for name, value in speed.items()}
     where = f"{rows:,} real Jigsaw comments, at most 128 tokens, batch {BATCH}, packaged encoder, float32"
     ratio = speed["lightning"] / speed["loop"]
@@ -130,9 +130,9 @@ def record_scaling(rows: int, rounds: int) -> None:
         folder = Path(name)
         some_comments(rows).to_csv(folder / "rows.csv", index=False)
         steps_per_second(folder, 1)
-        result = [[steps_per_second(folder, processes) for processes in (1, 2)] for _ in range(rounds)]
+        speeds = [[steps_per_second(folder, processes) for processes in (1, 2)] for _ in range(rounds)]
         two_threads = steps_per_second(folder, 1, threads=2) * BATCH
-    one, two = (statistics.median(column) * BATCH for column in zip(*result, strict=True))
+    one, two = (statistics.median(column) * BATCH for column in zip(*speeds, strict=True))
     details = {"one_rows_per_s": round(one, 1), "two_rows_per_s": round(two, 1)}
     details["one_process_two_threads_rows_per_s"] = round(two_threads, 1)
     where = f"{rows:,} real Jigsaw comments, at most 128 tokens, batch {BATCH}, packaged encoder, gloo, float32"

@@ -42,8 +42,8 @@ def sources() -> dict[str, str]:
         KeyError: a cell of the road has another id.
     """
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    result = {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
-    return {name: result[name] for name in (*BEGIN, COUNTS, BERT, "compare")}
+    cells = {cell.id: cell.source for cell in notebook.cells if cell.cell_type == "code"}
+    return {name: cells[name] for name in (*BEGIN, COUNTS, BERT, "compare")}
 
 
 def walk(split: int = 0) -> tuple[pd.DataFrame, dict[str, float]]:

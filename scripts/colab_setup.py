@@ -34,10 +34,10 @@ class SetupError(RuntimeError):
 def installed() -> dict[str, str]:
     """Return the version of every package that this kernel sees, by its canonical name."""
     versions: dict[str, str] = {}
-    for result in importlib.metadata.distributions():
-        name = result.metadata["Name"]
-        if name and result.version:
-            versions.setdefault(canonicalize_name(name), result.version)
+    for package in importlib.metadata.distributions():
+        name = package.metadata["Name"]
+        if name and package.version:
+            versions.setdefault(canonicalize_name(name), package.version)
     return versions
 
 

@@ -97,9 +97,9 @@ def check_files(bundle: Path) -> int:
             faults.append(f"{name} is damaged ({path.stat().st_size:,} bytes)")
     if faults:
         more = f"\n... and {len(faults) - 5} more" if len(faults) > 5 else ""
-        output = "\n".join(faults[:5]) + more
+        listing = "\n".join(faults[:5]) + more
         raise InstallError(
-            f"the copy is not whole:\n{output}\nCopy the bundle again (unzip it again), then start anew."
+            f"the copy is not whole:\n{listing}\nCopy the bundle again (unzip it again), then start anew."
         )
     return len(lines)
 

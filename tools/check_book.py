@@ -54,21 +54,22 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note the anchors, the addresses and the text of one element."""
-        slots = {name: value or "" for name, value in attrs}
-        self.anchors |= {slots[name] for name in ("id", "name") if slots.get(name)}
+        attributes = {name: value or "" for name, value in attrs}
+        self.anchors |= {attributes[name] for name in ("id", "name") if attributes.get(name)}
         self._style = tag == "style"
         self._titled = self._titled or tag == "title"
-        if tag == "html" and not slots.get("lang"):
+        if tag == "html" and not attributes.get("lang"):
             self.faults.append("the page does not say its language")
-        if tag == "img" and not slots.get("alt", "").strip() and slots.get("role") != "presentation":
-            self.faults.append(f"line {self.getpos()[0]}: a picture without a text: {slots.get('src', '')[:60]}")
-        if tag in _LOADED and slots.get(_LOADED[tag]):
-            self._add(slots[_LOADED[tag]], loaded=True)
-        elif slots.get("href"):
+        if tag == "img" and not attributes.get("alt", "").strip() and attributes.get("role") != "presentation":
+            self.faults.append(f"line {self.getpos()[0]}: a picture without a text: {attributes.get('src', '')[:60]}")
+        if tag in _LOADED and attributes.get(_LOADED[tag]):
+            self._add(attributes[_LOADED[tag]], loaded=True)
+        elif attributes.get("href"):
             self._add(
-                slots["href"], loaded=tag == "link" and bool(_LOADED_RELATIONS & set(slots.get("rel", "").split()))
+                attributes["href"],
+                loaded=tag == "link" and bool(_LOADED_RELATIONS & set(attributes.get("rel", "").split())),
             )
-        self._add_css(slots.get("style", ""))
+        self._add_css(attributes.get("style", ""))
 
     def handle_data(self, data: str) -> None:
         """Note what a style sheet inside the page loads."""

@@ -32,10 +32,10 @@ def find() -> str:
     Raises:
         NoBrowserError: none of `NAMES` is on the PATH.
     """
-    result = next(filter(None, map(shutil.which, NAMES)), None)
-    if result is None:
+    program = next(filter(None, map(shutil.which, NAMES)), None)
+    if program is None:
         raise NoBrowserError(MISSING)
-    return result
+    return program
 
 
 @contextmanager

@@ -201,9 +201,9 @@ class LiveNotebook:
             self.until(lambda: cells.count() == number, seconds, f"not all of its {number} cells are in the page")
 
     def _listen(self, message: Any) -> None:  # noqa: ANN401
-        output = f"{message.text} ({message.location.get('url', '')})"
-        if message.type == "error" and not any(words in output for words in HARMLESS):
-            self.console.append(output)
+        line = f"{message.text} ({message.location.get('url', '')})"
+        if message.type == "error" and not any(words in line for words in HARMLESS):
+            self.console.append(line)
 
     def _has_kernel(self) -> bool:
         kernels = [s["kernel"] for s in self.lab.ask("sessions") if s["path"] == self.path]
@@ -261,10 +261,10 @@ class LiveNotebook:
         self.until(over, seconds, "still running")
 
     def _prompts(self, numbers: list[int]) -> list[str]:
-        result = self.page.locator(".jp-Notebook .jp-Cell").evaluate_all(
+        numbers_shown = self.page.locator(".jp-Notebook .jp-Cell").evaluate_all(
             "cells => cells.map(cell => cell.querySelector('.jp-InputPrompt')?.textContent ?? '')"
         )
-        return [result[number - 1] for number in numbers]
+        return [numbers_shown[number - 1] for number in numbers]
 
     def cell(self, number: int) -> "Locator":
         """Return a cell's place in the page."""
@@ -315,16 +315,18 @@ class LiveNotebook:
         A fault is an error or a red box where none belongs, a cell that did not run, a figure that is missing or wider
         than its place, a widget that never came, a dialog, an error in the browser's console.
         """
-        result: dict[int, list[str]] = {}
+        faults_of: dict[int, list[str]] = {}
         for cells in self._screens(pictures):
             for number, cell in enumerate(cells, start=1):
-                result.setdefault(number, []).extend(fault for fault in cell.faults if fault not in result[number])
+                faults_of.setdefault(number, []).extend(
+                    fault for fault in cell.faults if fault not in faults_of[number]
+                )
         notebook, last = read_notebook(self.file), self.cells()
         for number, cell in run_cells(notebook):
-            result[number].extend(_contents(cell, last[number - 1]))
+            faults_of[number].extend(_contents(cell, last[number - 1]))
         faults = [
             fault_at(number, notebook.cells[number - 1], message)
-            for number, messages in result.items()
+            for number, messages in faults_of.items()
             for message in messages
         ]
         dialogs = self.page.locator(".jp-Dialog").all_inner_texts()

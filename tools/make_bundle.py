@@ -91,9 +91,9 @@ def git(*arguments: str) -> bytes:
     except OSError as error:
         raise setup_env.SetupError(f"the bundle holds a commit, so git is needed: {error}") from error
     if done.returncode != 0:
-        output = done.stderr.decode(errors="replace").strip()
+        reason = done.stderr.decode(errors="replace").strip()
         raise setup_env.SetupError(
-            f"git {' '.join(arguments)} failed: {output}\nRun this in a clone of the repository."
+            f"git {' '.join(arguments)} failed: {reason}\nRun this in a clone of the repository."
         )
     return done.stdout
 

@@ -201,8 +201,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no such folder: {options.solutions}")
     try:
         if options.check:
-            result = out_of_step(options.solutions, options.exercises)
-            problems = [f"{path}: {reason}; fix it by: {COMMAND}" for path, reason in result.items()]
+            reasons = out_of_step(options.solutions, options.exercises)
+            problems = [f"{path}: {reason}; fix it by: {COMMAND}" for path, reason in reasons.items()]
         else:
             problems = write(options.solutions, options.exercises, force=options.force)
     except ValueError as error:

@@ -60,8 +60,8 @@ def _section(notebook: NotebookNode, words: str) -> tuple[int, NotebookNode, str
     heading = re.compile(rf"^(?:#{{1,6}}[ \t]+|\*\*)[^\n]*\b{words}\b[^\n]*$", re.MULTILINE | re.IGNORECASE)
     for number, cell in cells_of(notebook, "markdown"):
         text = _FENCE.sub("", cell.source)
-        if result := heading.search(text):
-            return number, cell, re.split(r"^#{1,6}[ \t]", text[result.end() :], flags=re.MULTILINE)[0]
+        if match := heading.search(text):
+            return number, cell, re.split(r"^#{1,6}[ \t]", text[match.end() :], flags=re.MULTILINE)[0]
     return None
 
 
@@ -81,8 +81,8 @@ def goal_faults(notebook: NotebookNode) -> list[Fault]:
     learn, takeaways = _section(notebook, "You will learn"), _section(notebook, "Takeaways")
     faults = [
         Fault(None, f"no Markdown heading '{name}'")
-        for name, result in (("You will learn", learn), ("Takeaways", takeaways))
-        if result is None
+        for name, section in (("You will learn", learn), ("Takeaways", takeaways))
+        if section is None
     ]
     if learn and not BULLETS[0] <= (goals := len(_BULLET.findall(learn[2]))) <= BULLETS[1]:
         faults.append(fault_at(*learn[:2], f"'You will learn' has {goals} bullets, not {BULLETS[0]} to {BULLETS[1]}"))
@@ -125,7 +125,7 @@ def guard_faults(notebook: NotebookNode, address: stamp_links.Address | None) ->
             "setup" in tags(next_cell) for next_cell in notebook.cells[number : number + 1]
         ),
     }
-    return [fault_at(number, cell, message) for message, result in wrong.items() if result]
+    return [fault_at(number, cell, message) for message, is_wrong in wrong.items() if is_wrong]
 
 
 def content_note_faults(notebook: NotebookNode) -> list[Fault]:
@@ -265,12 +265,12 @@ def file_faults(path: Path) -> list[Fault]:
     """Faults of a lesson or a solution on disk, broken links among them."""
     notebook, size = read_notebook(path), path.stat().st_size
     links = link_faults(notebook, lambda target: (path.parent / target).exists())
-    slots = {"size": size, "private": private_folders(), "address": stamp_links.read_address()}
+    settings = {"size": size, "private": private_folders(), "address": stamp_links.read_address()}
     if path.parent.name == "solutions":
-        return run_faults(notebook, **slots) + links
+        return run_faults(notebook, **settings) + links
     lessons = sorted(other.name for other in path.parent.glob("[0-9][0-9]_*.ipynb"))
     following = next((name for name in lessons if name > path.name), None)
-    return lesson_faults(notebook, path.name, next_name=following, **slots) + links
+    return lesson_faults(notebook, path.name, next_name=following, **settings) + links
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -282,9 +282,9 @@ def main(arguments: list[str] | None = None) -> int:
     paths = paths or [*sorted(folder.glob("[0-9]*.ipynb")), *sorted(folder.glob("solutions/[0-9]*.ipynb"))]
     if not paths:
         parser.error(f"no notebooks in {folder}")
-    result = [f"{path}: {fault}" for path in paths for fault in file_faults(path)]
-    print("\n".join(result) or f"{len(paths)} notebooks, no faults")
-    return int(bool(result))
+    faults = [f"{path}: {fault}" for path in paths for fault in file_faults(path)]
+    print("\n".join(faults) or f"{len(paths)} notebooks, no faults")
+    return int(bool(faults))
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def output_faults(notebook: NotebookNode, private: Iterable[str] = ()) -> list[F
                 for output in cell.outputs
             ),
         }
-        faults += [fault_at(number, cell, f"the cell {what}") for what, result in wrong.items() if result]
+        faults += [fault_at(number, cell, f"the cell {what}") for what, is_wrong in wrong.items() if is_wrong]
     return faults
 
 

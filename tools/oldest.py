@@ -45,10 +45,10 @@ def floors(requirements: Iterable[str]) -> dict[str, str]:
     """
     lowest = {}
     for needed in map(Requirement, requirements):
-        result = [one.version for one in needed.specifier if one.operator in (">=", "==")]
-        if not result:
+        versions = [one.version for one in needed.specifier if one.operator in (">=", "==")]
+        if not versions:
             raise setup_env.SetupError(f"pyproject.toml gives {needed.name} no floor: write {needed.name}>=VERSION.")
-        lowest[str(canonicalize_name(needed.name))] = result[0]
+        lowest[str(canonicalize_name(needed.name))] = versions[0]
     return lowest
 
 
@@ -65,8 +65,8 @@ def constraints(pins: str, requirements: Iterable[str]) -> str:
 
 
 def _name(line: str) -> str:
-    result = re.match(r"([A-Za-z0-9._-]+)==", line)
-    return str(canonicalize_name(result.group(1))) if result else ""
+    match = re.match(r"([A-Za-z0-9._-]+)==", line)
+    return str(canonicalize_name(match.group(1))) if match else ""
 
 
 def set_up(venv: Path, index: str) -> None:
@@ -108,8 +108,8 @@ def main() -> int:
     if options.set_up:
         return 0
     python = str(setup_env.python_of(options.venv.resolve()))
-    output = "from importlib.metadata import version as v; print(*(f'{n} {v(n)}' for n in %r), sep=', ', flush=True)"
-    subprocess.run([python, "-c", output % ((*AT_THE_FLOOR, "torch"),)], check=True)
+    program = "from importlib.metadata import version as v; print(*(f'{n} {v(n)}' for n in %r), sep=', ', flush=True)"
+    subprocess.run([python, "-c", program % ((*AT_THE_FLOOR, "torch"),)], check=True)
     for name, reason in LEFT_OUT.items():
         print(f"left out: {name}, for {reason}", flush=True)
     ignored = [f"--ignore={name}" for name in LEFT_OUT]

@@ -178,12 +178,12 @@ def stamp_pyproject(text: str, address: Address | None) -> str:
     Raises:
         ValueError: the table [tool.counts-to-bert] is not written as `_TABLE` reads it.
     """
-    result = _TABLE.search(text)
-    if result is None:
+    match = _TABLE.search(text)
+    if match is None:
         raise ValueError('pyproject.toml: no table [tool.counts-to-bert] with repository = "" and branch = "main"')
     repository, branch = address or ("", "main")
-    table = text[result.start() : result.start(1)] + f'{repository}"\nbranch = "{branch}"'
-    return text[: result.start()] + table + text[result.end() :]
+    table = text[match.start() : match.start(1)] + f'{repository}"\nbranch = "{branch}"'
+    return text[: match.start()] + table + text[match.end() :]
 
 
 # ---------------------------------------------------------------- the files

@@ -125,18 +125,18 @@ def prove(packed: Path, notebooks: tuple[str, ...]) -> dict[str, float | int | s
         done, seconds = start(installer, home, folder=bundle)
         expect(done, "install.py")
         print(f"installed in {seconds:.0f} s", flush=True)
-        result: dict[str, float | int | str] = {"install_s": round(seconds)}
+        figures: dict[str, float | int | str] = {"install_s": round(seconds)}
         for name in notebooks:
-            result[f"notebook_{name[:2]}_s"] = round(run_notebook(course, home, name))
-            print(f"notebook {name} ran in {result[f'notebook_{name[:2]}_s']} s", flush=True)
+            figures[f"notebook_{name[:2]}_s"] = round(run_notebook(course, home, name))
+            print(f"notebook {name} ran in {figures[f'notebook_{name[:2]}_s']} s", flush=True)
         again, _ = start(installer, home, folder=bundle)
         expect(again, "install.py, the second time")
         if f"{len(notebooks)} files were there and differ" not in again.stdout:
             raise TrialError(f"what had changed did not stay:\n{again.stdout}")
-        result["folder_mb"] = round(make_bundle.size_mb(bundle))
-        result["packages"] = len(list((bundle / "wheels").glob("*.whl")))
-        result["installed_mb"] = round(make_bundle.size_mb(course))
-    return {**result, "network": "cut by a namespace" if network_cutter() else "proxies that lead nowhere"}
+        figures["folder_mb"] = round(make_bundle.size_mb(bundle))
+        figures["packages"] = len(list((bundle / "wheels").glob("*.whl")))
+        figures["installed_mb"] = round(make_bundle.size_mb(course))
+    return {**figures, "network": "cut by a namespace" if network_cutter() else "proxies that lead nowhere"}
 
 
 def newest_bundle() -> Path:
@@ -160,11 +160,11 @@ def main() -> int:
     parser.add_argument("--notebooks", nargs="+", default=NOTEBOOKS, metavar="NAME", help="names without .ipynb")
     options = parser.parse_args()
     try:
-        result = prove((options.bundle or newest_bundle()).resolve(), tuple(options.notebooks))
+        figures = prove((options.bundle or newest_bundle()).resolve(), tuple(options.notebooks))
     except TrialError as error:
         print(f"\nThe bundle fails: {error}", file=sys.stderr)
         return 1
-    print(", ".join(f"{name}: {value}" for name, value in result.items()))
+    print(", ".join(f"{name}: {value}" for name, value in figures.items()))
     return 0
 
 

@@ -12,10 +12,10 @@ from sphinx.util.typing import ExtensionMetadata
 
 
 def public_names(module: ModuleType) -> dict[str, str]:
-    """Return {name: directive of autodoc} for the functions and classes that a module gives away, in its order.
+    """Return {name: directive of autodoc} for the functions and classes that a module exports, in its order.
 
     Without `__all__`, these are the ones defined in the module itself whose names have no leading underscore. A module
-    that is given away comes with its own names, such as `backbones.MLP`.
+    that is exported comes with its own names, such as `backbones.MLP`.
     """
     own = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     names = getattr(module, "__all__", [name for name in own if not name.startswith("_")])

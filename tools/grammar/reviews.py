@@ -135,8 +135,8 @@ def rough(grammar: Grammar, text: str, sentiment: str) -> str:
 
 def words_of(text: str) -> list[re.Match[str]]:
     """Lower-case words of five letters or more that may be spoilt without changing what a review says."""
-    result = re.finditer(r"(?<![\w<'])[a-z]{5,}(?![\w'])", text)
-    return [match for match in result if match.group() not in KEEP]
+    candidates = re.finditer(r"(?<![\w<'])[a-z]{5,}(?![\w'])", text)
+    return [match for match in candidates if match.group() not in KEEP]
 
 
 def mistype(grammar: Grammar, text: str) -> str:

@@ -114,19 +114,19 @@ def partners(grammar: Grammar, topic: str) -> list[str]:
 
 def sentences(grammar: Grammar, topics: list[str], used: Counter[str]) -> list[str]:
     """A sentence a topic, or one for two neighbouring topics that have sentences of their own."""
-    result, position = [], 0
+    chosen, position = [], 0
     while position < len(topics):
         here = topics[position]
         pair = [f"both_{here}_{other}" for other in topics[position + 1 : position + 2]]
         pair += [f"both_{other}_{here}" for other in topics[position + 1 : position + 2]]
         pair = [symbol for symbol in pair if symbol in grammar.rules]
         if pair and grammar.chance(0.6):
-            result.append(filled(grammar, grammar.pick(pair[0])))
+            chosen.append(filled(grammar, grammar.pick(pair[0])))
             position += 2
             continue
-        result.append(filled(grammar, grammar.pick(f"{tier(grammar, here, used)}_{here}")))
+        chosen.append(filled(grammar, grammar.pick(f"{tier(grammar, here, used)}_{here}")))
         position += 1
-    return result
+    return chosen
 
 
 def tier(grammar: Grammar, topic: str, used: Counter[str]) -> str:
