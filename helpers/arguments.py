@@ -239,7 +239,8 @@ def check_table(name: str, value: Any, columns: Iterable[Any] = (), *, empty: bo
     import pandas as pd
 
     if not isinstance(value, pd.DataFrame):
-        raise ValueError(f"{name} is a {type(value).__name__}: expected a DataFrame")
+        hint = ", as .to_frame() makes of it" if isinstance(value, pd.Series) else ""
+        raise ValueError(f"{name} is a {type(value).__name__}: expected a DataFrame{hint}")
     result, columns = list(value.columns), list(columns)
     if any(result.count(column) != 1 for column in columns):
         raise ValueError(f"{name}: expected the columns {columns}, found {result}")

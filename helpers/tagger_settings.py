@@ -136,9 +136,14 @@ def checked_reading(
         >>> tagger_settings.checked_reading(max_length=600, longest=512, **options)
         Traceback (most recent call last):
             ...
-        ValueError: max_length=600: expected a whole number, from 3 to 512
+        ValueError: max_length=600: expected a whole number, from 3 to 512; windows=True reads longer texts
     """
-    max_length = check_count("max_length", max_length, at_least=special_tokens + 1, at_most=longest)
+    try:
+        max_length = check_count("max_length", max_length, at_least=special_tokens + 1, at_most=longest)
+    except ValueError as error:
+        if longest is None or not isinstance(max_length, int) or max_length <= longest:
+            raise
+        raise ValueError(f"{error}; windows=True reads longer texts") from error
     check_choice("keep", keep, ("head", "tail"))
     check_choice("windows", windows, (True, False))
     check_choice("window_pooling", window_pooling, ("max", "mean"))
