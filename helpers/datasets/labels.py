@@ -79,7 +79,9 @@ def validated(
         empty |= frame[text].isna().to_numpy(dtype=bool)
     elif empty.any():
         raise DataError(f"{file}{rows_in_words(np.flatnonzero(empty))}: column {text} is empty; pass on_empty='drop'")
-    _check_texts(["" if is_empty else cell for cell, is_empty in zip(cells, empty, strict=True)], text)
+    if empty.any():
+        cells = ["" if is_empty else cell for cell, is_empty in zip(cells, empty, strict=True)]
+    _check_texts(cells, text)
     if empty.all():
         raise DataError(f"{file}no row has a text")
     # A file is checked as a whole; in a table in memory, rows that are dropped need no labels.
