@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from helpers.arguments import check_count
 
@@ -68,6 +68,21 @@ class Profile:
     batch_size: int
     precision: str
     device: str
+
+    def tagger_settings(self) -> dict[str, Any]:
+        """How the course's tagger of comments is trained, as arguments for `loops.kept_tagger`.
+
+        Examples:
+            >>> from helpers import config
+            >>> settings = config.profile("quick").tagger_settings()
+            >>> settings["epochs"], settings["train_length"], settings["max_length"]
+            (2, 64, 128)
+        """
+        where = {"encoder": self.encoder, "device": self.device, "precision": self.precision}
+        if self.name == "quick":
+            return where | {"epochs": 2, "lr": 2e-4, "batch_size": 32, "train_length": 64, "max_length": 128}
+        lengths = dict.fromkeys(("train_length", "max_length"), self.max_length)
+        return where | lengths | {"epochs": self.epochs, "lr": 5e-5, "batch_size": self.batch_size}
 
     def table(self) -> "pd.DataFrame":
         """The profile as a table with one row a setting, for the first cell of a notebook."""
@@ -171,6 +186,19 @@ def repository_folder() -> Path | None:
     """
     folder = Path(__file__).resolve().parent.parent
     return folder if (folder / "notebooks").is_dir() and (folder / "data").is_dir() else None
+
+
+def runs_folder() -> Path:
+    """The folder for what training keeps: `$COURSE_RUNS`, else `runs` in the course's folder or in the working folder.
+
+    Examples:
+        >>> from helpers import config
+        >>> config.runs_folder().name
+        'runs'
+    """
+    if named := os.environ.get("COURSE_RUNS"):
+        return Path(named).expanduser()
+    return (repository_folder() or Path.cwd()) / "runs"
 
 
 def bundled_folders() -> list[Path]:

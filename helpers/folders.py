@@ -199,7 +199,7 @@ def _remove_remains(folder: Path) -> None:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Replace a text file of a folder whose lock is held: whole or not at all, with the old file's mode.
+    """Replace or write a text file whose lock is held: whole or not at all, with the old file's mode.
 
     Examples:
         >>> from pathlib import Path
@@ -216,7 +216,8 @@ def replace_file(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         partial.write_text(text, encoding="utf-8")
-        shutil.copymode(path, partial)
+        with suppress(FileNotFoundError):
+            shutil.copymode(path, partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

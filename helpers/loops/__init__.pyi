@@ -1,5 +1,6 @@
 from .checkpoints import CheckpointError as CheckpointError, load_best as load_best
 from .fine_tuning import fine_tune as fine_tune
+from .kept import KeptTagger as KeptTagger, kept_tagger as kept_tagger
 from .prediction import (
     evaluate as evaluate,
     features as features,
