@@ -52,6 +52,7 @@ unit: setup  ## run the unit tests
 	$(PYTEST) tests
 
 notebooks-test: setup  ## run every notebook top to bottom, cell by cell
+	$(BIN)/python tools/keep_tagger.py
 	$(PYTEST) --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg $(NOTEBOOKS)
 
 test-colab: setup  ## emulate Colab: install what it lacks (network), then run notebooks 01 and 04 as opened there
@@ -61,6 +62,7 @@ bench: setup  ## run every benchmark that needs no GPU; writes benchmarks/result
 	$(BIN)/python benchmarks/run_all.py
 
 notebooks: setup  ## run the notebooks and store their outputs
+	$(BIN)/python tools/keep_tagger.py
 	$(BIN)/python tools/run_notebooks.py
 
 exercises: setup  ## make notebooks/exercises from notebooks/solutions

@@ -91,7 +91,13 @@ def test_each_line_of_a_shell_is_run_here_or_elsewhere(names, folder):
         assert 0 < scored[f"{label}_tag"].sum() < len(scored)
 
 
-MINUTES = {"under a minute": "1", "a minute": "1", "a minute and a half": "1½", "two minutes": "2"}
+MINUTES = {
+    "under a minute": "1",
+    "a minute": "1",
+    "a minute and a half": "1½",
+    "two minutes": "2",
+    "three minutes": "3",
+}
 HOURS = {
     "a quarter of an hour": "¼",
     "an hour": "1",

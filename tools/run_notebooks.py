@@ -38,8 +38,8 @@ from notebook_outputs import (
 )
 from PIL import Image
 
-SLOW_SECONDS = 90
-SLOW_SECONDS_OF = {"04": 120, "05": 120, "06": 120}
+SLOW_SECONDS = 180
+SLOW_SECONDS_OF = {"04": 360, "05": 360}
 TRACEBACK_LINES = 15
 KEPT_OUT = {"widgets", "signature", "colab", "vscode", "toc", "varInspector", "orig_nbformat"}
 KEPT_OUT_OF_CELLS = {"execution", "ExecuteTime", "collapsed", "scrolled", "colab", "vscode", "id", "outputId"}

@@ -230,7 +230,7 @@ def test_lessons_and_solutions_keep_their_places_under_out(tmp_path):
 
 
 def test_slow_notebooks_are_announced(tmp_path, capsys, monkeypatch):
-    for name, seconds in {"03_c": 91, "04_d": 119, "05_e": 121}.items():
+    for name, seconds in {"03_c": 181, "04_d": 359, "05_e": 361}.items():
         monkeypatch.setattr(run_notebooks, "run", lambda *_, seconds=seconds, **__: seconds)
         run_notebooks.main([str(write(tmp_path / f"{name}.ipynb", "1"))])
     printed = capsys.readouterr().out.splitlines()

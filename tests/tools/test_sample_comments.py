@@ -4,19 +4,24 @@ import hashlib
 import ipaddress
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from make_sample import write
 
+from helpers import datasets
 from tools.grammar.comments import COLUMNS, JOINT, ROWS, make, shingles
+from tools.grammar.engine import Grammar
 
 ROOT = Path(__file__).resolve().parents[2]
 CSV = ROOT / "data" / "comments.csv"
 GRAMMAR = sorted((ROOT / "tools" / "grammar").glob("comments_*.toml"))
 RUDE = re.compile(
-    r"\b(?:stupid|idiots?|dumb|fools?|jerk|losers?|crap|damn|bloody|shut up|rubbish|kill\w*)\b", re.IGNORECASE
+    r"\b(?:stupid|idiots?|dumb|fools?|jerk|losers?|crap\w*|damn\w*|bloody|shut up|rubbish|kill\w*|hell|bum|butt|fart\w*"
+    r"|liar|clown|troll|coward|lazy|useless|silly|pathetic|ignorant)\b",
+    re.IGNORECASE,
 )
 MARKUP = (
     r"^== .+ ==",
@@ -34,7 +39,12 @@ ODD = (
     r"\b\w(?: \w){3,}\b",
     "[\U0001f300-\U0001faff]",
 )
-HARD = (r"<script>alert\(1\)</script>", r"kill for a coffee", r"brains were handed out", r'calling people ""')
+HARD = (
+    r"<script>alert\(1\)</script>",
+    r"\b(?:kill|murder) (?:for )?a \w+",
+    r"\bhanded out\b",
+    r"\b[Cc]all(?:ed|ing)? (?:people|me|anybody|anyone|another editor|\w+) (?:an? |\"\")",
+)
 TONGUES = (r"\bIch\b|\bnicht\b", r"\bHola\b|artículo", r"\bMerci\b|\bBonjour\b", r"\bGrazie\b|\bCiao\b")
 
 
@@ -126,6 +136,45 @@ def test_words_alone_do_not_decide(comments):
     assert 0.2 < (~rude[toxic]).mean() < 0.7
 
 
+def test_most_insults_of_a_test_set_are_rare_in_training(comments):
+    heads = tomllib.loads((GRAMMAR[0].parent / "comments_heads.toml").read_text(encoding="utf-8"))
+    swearing = tomllib.loads((GRAMMAR[0].parent / "comments_swearing.toml").read_text(encoding="utf-8"))
+    compounds = rf"(?:{'|'.join(heads['cbad'])})[- ]?(?:{'|'.join(heads['cbody'])})"
+    names = sorted({name.lower() for name in heads["iw"] + swearing["butt"] if "{" not in name}, key=len, reverse=True)
+    head = re.compile(rf"\b({compounds}|{'|'.join(map(re.escape, names))})s?\b")
+    rows = datasets.as_comments(comments, labels=list(COLUMNS))
+    for seed in range(3):
+        parts = datasets.split(rows, valid=0.15, test=0.25, seed=seed, groups="near-duplicates")
+        known = Counter(name for text in parts.train["comment_text"] for name in head.findall(text.lower()))
+        insults = parts.test.loc[parts.test["insult"] == 1, "comment_text"]
+        found = {name for text in insults for name in head.findall(text.lower())}
+        assert len(found) > 100
+        assert sum(known[name] > 5 for name in found) <= 0.4 * len(found)
+        assert sum(known[name] == 0 for name in found) >= 0.1 * len(found)
+
+
+def test_kind_and_unkind_sentences_share_their_frames():
+    frames = tomllib.loads((GRAMMAR[0].parent / "comments_frames.toml").read_text(encoding="utf-8"))
+
+    def openings(symbol):
+        return {" ".join(re.sub(r"\{\w+\}", "_", text).lower().split()[:2]) for text in frames[symbol]}
+
+    assert len(openings("clean_word") & openings("ins_word")) > 30
+
+
+def test_rules_in_zipf_prefer_their_first_alternatives_and_use_all():
+    grammar = Grammar({"word": [str(k) for k in range(50)]}, seed=1)
+    grammar.zipf = {"word": 5}
+    drawn = Counter(grammar.pick("word") for _ in range(5_000))
+    assert len(drawn) == 50
+    assert drawn["0"] > 2 * drawn["20"] > 2 * drawn["49"]
+
+
+def test_a_symbol_in_capitals_is_written_in_capitals():
+    grammar = Grammar({"word": ["a {thing}"], "thing": ["goat"]}, seed=1)
+    assert grammar.expand("{WORD}, {word}, {USER}", user="Moth") == "A GOAT, a goat, MOTH"
+
+
 def test_every_symbol_of_the_grammar_is_defined_and_used():
     rules: dict[str, list[str]] = {}
     for path in GRAMMAR:
@@ -137,7 +186,7 @@ def test_every_symbol_of_the_grammar_is_defined_and_used():
         name
         for name in rules
         if f"{{{name}}}" not in text
-        and name not in code
+        and name.removesuffix("_more") not in code
         and not name.startswith(("foreign_", "rude_", "welcome_", "warn_"))
     ]
     assert not unused

@@ -9,7 +9,8 @@ import re
 
 import pandas as pd
 
-from .comments_compose import Composer, Labels
+from .comments_acts import Labels
+from .comments_compose import Composer
 from .comments_lexicon import Lexicon
 
 COLUMNS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
@@ -27,8 +28,8 @@ JOINT: dict[Labels, int] = {
     (1, 0, 0, 1, 1, 0): 2, (0, 0, 1, 1, 0, 0): 1, (0, 0, 0, 1, 0, 0): 1, (1, 1, 0, 0, 0, 1): 1,
     (1, 1, 0, 0, 1, 0): 1, (1, 1, 0, 0, 1, 1): 1, (1, 1, 1, 0, 0, 1): 1, (1, 1, 1, 1, 0, 0): 1,
 }  # fmt: skip
-MISREAD = 50  # pairs of a clean and a labelled comment whose labels are exchanged
-CONFUSED = 40  # pairs of labelled comments whose labels are exchanged
+MISREAD = 8  # pairs of a clean and a labelled comment whose labels are exchanged
+CONFUSED = 8  # pairs of labelled comments whose labels are exchanged
 GROUPS = (2,) * 24 + (3,) * 6  # sizes of the groups of comments posted more than once
 DISPUTED = 8  # of these groups, how many carry different labels
 SIMILAR = 0.7  # word-3-gram Jaccard above which a fresh comment is written again
@@ -120,7 +121,7 @@ def repost(texts: list[str], deserved: list[Labels], lexicon: Lexicon) -> None:
             texts[spare] = texts[source] if number % 4 < 2 else one_word_changed(texts[source], lexicon)
 
 
-def make(seed: int = 2009) -> pd.DataFrame:
+def make(seed: int = 5) -> pd.DataFrame:
     """Write the comments.
 
     Args:

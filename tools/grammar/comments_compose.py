@@ -2,10 +2,9 @@
 
 import math
 
+from .comments_acts import ANGRY, CIVIL, HARMLESS, INTENTS, Labels, Weights, acts, another, weighted
 from .comments_lexicon import Lexicon, upper_first
 from .comments_voice import dump_quotes, repair, typed
-
-Labels = tuple[int, int, int, int, int, int]
 
 # Length in characters at given shares of the comments, drawn log-linearly in between. A little below the real ones,
 # since invented names make more tokens a character.
@@ -13,20 +12,7 @@ SHARES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 1.0)
 CLEAN_LENGTHS = (14, 22, 33, 47, 96, 202, 432, 880, 1360, 2423, 3614, 4990)
 RUDE_LENGTHS = (19, 22, 28, 36, 64, 126, 272, 541, 1090, 3000, 4600, 4990)
 MOST = 5000
-
-# What a clean comment is about, with weights.
-INTENTS = {
-    "sources": 13, "deletion": 9, "revert": 13, "thanks": 8, "question": 12, "naming": 6, "images": 5, "style": 9,
-    "neutral": 7, "policy": 9, "facts": 10, "chat": 6, "peace": 6, "grumble": 7,
-}  # fmt: skip
-ANGRY = {
-    "grumble": 22, "revert": 22, "sources": 10, "deletion": 8, "facts": 14, "style": 6, "policy": 8, "neutral": 6,
-    "naming": 4,
-}  # fmt: skip
-HARD = {
-    "hard_quote": 26, "hard_negation": 20, "hard_self": 14, "hard_idiom": 28, "hard_groups": 10, "hard_swear_ok": 6,
-    "sarcasm_clean": 6,
-}  # fmt: skip
+MOST_ACTS = 6
 
 
 class Composer:
@@ -34,15 +20,6 @@ class Composer:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-
-    def weighted(self, weights: dict[str, int]) -> str:
-        """A key, drawn in proportion to its weight."""
-        mark = self.lexicon.random() * sum(weights.values())
-        for key, weight in weights.items():
-            mark -= weight
-            if mark < 0:
-                return key
-        return key
 
     def length(self, quantiles: tuple[int, ...]) -> int:
         """A target length in characters."""
@@ -52,42 +29,21 @@ class Composer:
         part = (share - SHARES[above - 1]) / (SHARES[above] - SHARES[above - 1])
         return int(round(math.exp(low + part * (high - low)), 3))
 
-    def acts(self, labels: Labels) -> list[str]:
-        """Symbols whose sentences earn the labels."""
-        toxic, severe, obscene, threat, insult, hate = labels
-        chance = self.lexicon.chance
-        if not toxic:
-            names = ("mild_obscene", "mild_threat", "mild_insult", "mild_hate")
-            return [name for name, on in zip(names, (obscene, threat, insult, hate), strict=True) if on]
-        acts = []
-        if severe and obscene and insult:
-            acts += ["severe"] * (2 + self.lexicon.below(3))
-        if obscene and insult:
-            acts += ["obs_ins"] if chance(0.8) else ["obs_only", "ins_plain"]
-        elif obscene:
-            acts.append("obs_only")
-        elif insult:
-            acts.append("ins_word" if chance(0.66) else "ins_plain")
-        if threat:
-            acts.append("threat")
-        if hate:
-            acts.append("hate_obs" if obscene and chance(0.4) else "hate")
-        if not acts:
-            acts.append("tox_rude" if chance(0.75) else "tox_plain")
-        if severe and not (obscene and insult):
-            acts += acts * 2
-        extra = "obs_ins" if obscene and insult else "ins_word" if insult else "obs_only" if obscene else "tox_rude"
-        return acts + [extra] * (chance(0.3) + chance(0.12))
-
-    def fill(self, given: dict[str, str], target: int, start: list[str], weights: dict[str, int]) -> list[str]:
+    def fill(self, given: dict[str, str], target: int, start: list[str], weights: Weights) -> list[str]:
         """Add sentences to `start` until the target length is met as closely as six draws a sentence allow."""
-        main, sentences = self.weighted(weights), list(start)
+        main, sentences = weighted(self.lexicon, weights), list(start)
         short = "short_angry" if weights is ANGRY else "short"
         size = sum(len(sentence) + 1 for sentence in sentences)
         while size < target * 0.9:
             best = ""
             for _ in range(6):
-                symbol = short if target - size < 48 else main if self.lexicon.chance(0.7) else self.weighted(weights)
+                symbol = (
+                    short
+                    if target - size < 48
+                    else main
+                    if self.lexicon.chance(0.7)
+                    else weighted(self.lexicon, weights)
+                )
                 sentence = self.lexicon.sentence(symbol, given)
                 if not best or abs(size + len(sentence) - target) < abs(size + len(best) - target):
                     best = sentence
@@ -113,7 +69,7 @@ class Composer:
 
     def block(self, given: dict[str, str], target: int) -> str:
         """A pasted block: suggested article text, a reading list, a list of items, mark-up."""
-        kind = self.weighted({"article_text": 8, "refitem": 4, "listitem": 4, "wikitext": 1})
+        kind = weighted(self.lexicon, {"article_text": 8, "refitem": 4, "listitem": 4, "wikitext": 1})
         lines, size = [], 0
         while size < target:
             lines.append(self.lexicon.sentence(kind, given))
@@ -135,8 +91,10 @@ class Composer:
             tone = "welcome" if lexicon.chance(0.45) else "warn"
             opening = [lexicon.sentence(f"{tone}_open", given)]
             return self.paragraphs(self.fill(given, target, opening, {f"{tone}_mid": 1}))
-        start = [lexicon.sentence(self.weighted(HARD), given)] if lexicon.chance(0.085) else []
-        arc = self.arc("arc", given, target) if lexicon.chance(0.65) else []
+        chances = ((HARMLESS, 0.07), (CIVIL, 0.3))
+        start = [lexicon.sentence(weighted(lexicon, kinds), given) for kinds, share in chances if lexicon.chance(share)]
+        angry = lexicon.chance(0.15)
+        arc = self.arc("arc_angry" if angry else "arc", given, target) if lexicon.chance(0.65) else []
         if target < 500 or lexicon.chance(0.45):
             rest = self.shuffled(self.fill(given, target - sum(map(len, arc)), start, INTENTS))
             return self.paragraphs(self.joined(arc, rest))
@@ -164,7 +122,7 @@ class Composer:
 
     def foreign(self, given: dict[str, str], target: int) -> list[str]:
         """Sentences of one other language, none twice."""
-        tongue = self.weighted({"de": 6, "es": 6, "fr": 5, "it": 4, "pt": 2, "nl": 2, "pl": 1, "sv": 1})
+        tongue = weighted(self.lexicon, {"de": 6, "es": 6, "fr": 5, "it": 4, "pt": 2, "nl": 2, "pl": 1, "sv": 1})
         sentences: list[str] = []
         for _ in range(len(self.lexicon.rules[f"foreign_{tongue}"])):
             sentence = self.lexicon.sentence(f"foreign_{tongue}", given)
@@ -183,15 +141,17 @@ class Composer:
     def rude_body(self, given: dict[str, str], target: int, labels: Labels) -> str:
         """The body of a comment with labels: its acts, in order or scattered, among other sentences."""
         lexicon = self.lexicon
-        start = [lexicon.sentence(act, given) for act in self.acts(labels)]
+        start = [lexicon.sentence(act, given) for act in acts(lexicon, labels)]
+        unkind = target * lexicon.random() if labels[0] and lexicon.chance(0.85) else 0
+        while sum(map(len, start)) < unkind and len(start) < MOST_ACTS:
+            start.append(lexicon.sentence(another(lexicon, labels), given))
         if labels[0] and labels[4] and sum(labels) == 2 and lexicon.chance(0.07):
-            return lexicon.sentence(f"rude_{self.weighted({'de': 3, 'es': 3, 'fr': 2, 'it': 2})}", given)
-        if target > 900 and labels[0] and lexicon.chance(0.6 if labels[1] else 0.25):
-            line = (" " if lexicon.chance(0.6) else "\n") + " ".join(start)
-            return (line * (target // len(line) + 1)).strip()[:target]
+            return lexicon.sentence(f"rude_{weighted(self.lexicon, {'de': 3, 'es': 3, 'fr': 2, 'it': 2})}", given)
         arc = self.arc("arc_angry" if labels[0] else "arc", given, target) if lexicon.chance(0.4) else []
-        sentences = self.fill(given, target - sum(map(len, arc)), start, ANGRY if labels[0] else INTENTS)
-        return self.paragraphs(self.joined(arc, self.shuffled(sentences) if lexicon.chance(0.75) else sentences))
+        angry = labels[0] and lexicon.chance(0.75)
+        sentences = self.fill(given, target - sum(map(len, arc)), start, ANGRY if angry else INTENTS)
+        mixed = lexicon.chance(0.2)
+        return self.paragraphs(self.joined(arc, self.shuffled(sentences)) if mixed else sentences + arc)
 
     def greeting(self, given: dict[str, str]) -> str:
         """A greeting with the space or the empty line after it."""
@@ -223,7 +183,12 @@ class Composer:
         rude = bool(labels[0])
         target = self.length(RUDE_LENGTHS if rude else CLEAN_LENGTHS)
         room = max(12, int(target * (0.95 if target > 90 else 1.0)))
-        body = self.rude_body(slots, room, labels) if any(labels) else self.clean_body(slots, room)
+        pasted = target > 900 and rude and lexicon.chance(0.6 if labels[1] else 0.25)
+        short = min(room, 150 + lexicon.below(200)) if pasted else room
+        body = self.rude_body(slots, short, labels) if any(labels) else self.clean_body(slots, room)
         body = typed(repair(body), lexicon, rude=rude)
+        if pasted:
+            line = body + (" " if lexicon.chance(0.6) else "\n")
+            body = (line * (room // len(line) + 1)).strip()[:room]
         text = dump_quotes(repair(self.layout(body, slots, target, rude=rude)))
         return text[:MOST].strip()

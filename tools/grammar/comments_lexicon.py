@@ -12,16 +12,17 @@ IRREGULAR = {
     "mycelium": "mycelia", "genus": "genera", "spectrum": "spectra", "subspecies": "subspecies", "axis": "axes",
     "ox": "oxen", "fish": "fish", "thief": "thieves", "diagnosis": "diagnoses", "counterexample": "counterexamples",
 }  # fmt: skip
-SHOUTED = ("iw", "iadj", "swear", "butt", "turd")
+# Rude words that some writers hide from a filter, beside all mild swear words.
+HIDDEN = (
+    "stupid", "idiot", "idiots", "dumb", "loser", "losers", "jerk", "fool", "pathetic", "shut up", "sucks", "rubbish",
+    "liar", "clown", "troll", "coward", "worthless", "useless", "hate", "garbage", "hypocrite", "bully",
+)  # fmt: skip
 TWICE = re.compile(r"\b([a-z]{3,}(?: \w+)?),? (?:and|but|or|not|rather than|and not) (?:a |an |the )?\1\b")
 START = re.compile(r"(?<![A-Z.])([.?!] )([a-z])")
-MORE = {
-    "arc": "arc_more",
-    "arc_angry": "angry_more",
-    "tox_rude": "more_rude",
-    "ins_word": "more_insult",
-    "ins_plain": "more_plain",
-}
+# Symbols drawn by Zipf's law, and how flat: the larger the number, the less the first alternatives are preferred.
+ZIPF = {"iw": 15, "iws": 15, "iadj": 12, "swear": 4, "butt": 10, "praise": 12, "padj": 12, "threat": 40, "hate": 30}
+COMPOUNDS = 0.1  # share of insult heads that are made up, such as "turnip-brain"
+OFTEN = 10  # groups that are named often: the first of the list
 CAPITALISED = ("gadj", "gnoun")
 
 
@@ -68,6 +69,7 @@ class Lexicon(Grammar):
     def __init__(self, rules: dict[str, list[str]], seed: int) -> None:
         super().__init__(rules, seed)
         self.topics: list[str] = []
+        self.rude = re.compile("$^")  # words that a writer may hide from a filter
 
     @classmethod
     def of_comments(cls, seed: int) -> "Lexicon":
@@ -78,16 +80,25 @@ class Lexicon(Grammar):
             for name, topic in tomllib.loads(path.read_text(encoding="utf-8")).items():
                 lexicon.topics.append(name)
                 lexicon.rules.update(topic_rules(name, topic))
-        for symbol in SHOUTED:
-            lexicon.rules[symbol.upper()] = [text.upper() for text in lexicon.rules[symbol]]
+        lexicon.rules["iws"] = [plural(text) for text in lexicon.rules["iw"]]
+        lexicon.zipf = ZIPF
         for symbol in CAPITALISED:
             lexicon.rules[upper_first(symbol)] = [upper_first(text) for text in lexicon.rules[symbol]]
+        for symbol in [symbol for symbol in lexicon.rules if symbol.endswith("_more")]:
+            lexicon.rules[symbol.removesuffix("_more")] += lexicon.rules.pop(symbol)
         for symbol in ("part", "cite", "place"):
             lexicon.rules[f"any_{symbol}"] = lexicon.rules[symbol]
-        for symbol, more in MORE.items():
-            lexicon.rules[symbol] = lexicon.rules[symbol] + lexicon.rules[more]
         lexicon.rules["topic"] = list(lexicon.topics)
+        often, seldom = lexicon.rules["group"][:OFTEN], lexicon.rules["group"][OFTEN:]
+        lexicon.rules |= {"group_often": often, "group_seldom": seldom}
+        rude = {text for symbol in ("swear", "butt") for text in lexicon.rules[symbol]} | set(HIDDEN)
+        longest_first = sorted(rude, key=lambda text: (-len(text), text))
+        lexicon.rude = re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b", re.IGNORECASE)
         return lexicon
+
+    def pick(self, symbol: str) -> str:
+        """One alternative of `symbol`; in place of an insult head sometimes a compound that nobody has used before."""
+        return super().pick("compound" if symbol == "iw" and self.chance(COMPOUNDS) else symbol)
 
     def scene(self) -> dict[str, str]:
         """What stays the same through one comment: topic, article, the people spoken to and of, a group."""
@@ -98,9 +109,9 @@ class Lexicon(Grammar):
         slots["article"] = f"[[{article}]]" if self.chance(0.05) else f'"{article}"' if self.chance(0.2) else article
         slots["user"] = self.expand("{username}")
         slots["other"] = self.expand("{username}")
-        slots["USER"] = slots["user"].upper()
-        which = self.below(len(self.rules["group"]))
-        slots["group"], slots["groups"] = self.rules["group"][which], self.rules["groups"][which]
+        slots["signer"] = self.expand("{username}")
+        slots["group"] = self.pick("group_often" if self.chance(0.75) else "group_seldom")
+        slots["groups"] = self.rules["groups"][self.rules["group"].index(slots["group"])]
         return self.focused(slots)
 
     def focused(self, given: dict[str, str]) -> dict[str, str]:

@@ -2,11 +2,8 @@
 
 import re
 
-from .engine import Grammar
+from .comments_lexicon import Lexicon
 
-RUDE = re.compile(
-    r"\b(stupid|idiot|dumb|crap|damn|loser|jerk|fool|butt|pathetic|bloody|shut up|sucks|rubbish)\b", re.IGNORECASE
-)
 A_TO_AN = re.compile(r"\b([Aa]) (?=[aeioAEIO]|un(?!i[tqv])|ul|up|[uU]gl|8|1[18]\d\d\b)(?!one\b|on[ce]e|eu|Eu)")
 LEET = str.maketrans("aeiost", "431057")
 
@@ -18,19 +15,19 @@ def repair(text: str) -> str:
     return re.sub(r"(?<![.])\.\.(?![.])", ".", text).replace("?.", "?").replace("!.", "!")
 
 
-def misspell(text: str, rate: float, grammar: Grammar) -> str:
+def misspell(text: str, rate: float, lexicon: Lexicon) -> str:
     """Each word but links is mistyped with probability `rate`: a known slip, letters swapped, dropped or doubled."""
-    slips = dict(pair.split() for pair in grammar.rules["slips"])
+    slips = dict(pair.split() for pair in lexicon.rules["slips"])
 
     def mistype(match: re.Match[str]) -> str:
         word = match.group()
-        if "." in word or "/" in word or not grammar.chance(rate):
+        if "." in word or "/" in word or not lexicon.chance(rate):
             return word
         if word in slips:
             return slips[word]
         if len(word) < 4:
             return word.lower()
-        at, kind = 1 + grammar.below(len(word) - 2), grammar.below(3)
+        at, kind = 1 + lexicon.below(len(word) - 2), lexicon.below(3)
         if kind == 0:
             return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
         return word[:at] + word[at + 1 :] if kind == 1 else word[:at] + word[at] + word[at:]
@@ -43,20 +40,21 @@ def lazy(text: str) -> str:
     return text.lower().replace("'", "").rstrip(".")
 
 
-def obfuscate(text: str, grammar: Grammar) -> str:
+def obfuscate(text: str, lexicon: Lexicon) -> str:
     """Hide rude words from a filter: a star, digits for letters, spaces between letters, a doubled letter."""
 
     def hide(match: re.Match[str]) -> str:
-        word, kind = match.group(), grammar.below(4)
+        word, kind = match.group(), lexicon.below(4)
         if kind == 0:
-            return word[0] + "*" * (1 + grammar.below(2)) + word[2:]
+            stars = 1 + lexicon.below(2)
+            return word[0] + "*" * stars + word[1 + stars :]
         if kind == 1:
             return word.lower().translate(LEET)
         if kind == 2:
             return " ".join(word.replace(" ", ""))
-        return word[:-1] + word[-1] * (2 + grammar.below(4))
+        return word[:-1] + word[-1] * (2 + lexicon.below(4))
 
-    return RUDE.sub(hide, text)
+    return lexicon.rude.sub(hide, text)
 
 
 def dump_quotes(text: str) -> str:
@@ -66,16 +64,16 @@ def dump_quotes(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def typed(text: str, grammar: Grammar, *, rude: bool) -> str:
+def typed(text: str, lexicon: Lexicon, *, rude: bool) -> str:
     """The text as its writer typed it. Angry writers are sloppier, louder, and dodge filters."""
-    if rude and grammar.chance(0.1):
-        text = obfuscate(text, grammar)
-    if grammar.chance(0.3 if rude else 0.14):
-        text = misspell(text, (0.03, 0.08, 0.2)[grammar.below(3)], grammar)
-    if grammar.chance(0.16 if rude else 0.05):
+    if rude and lexicon.chance(0.1):
+        text = obfuscate(text, lexicon)
+    if lexicon.chance(0.3 if rude else 0.14):
+        text = misspell(text, (0.03, 0.08, 0.2)[lexicon.below(3)], lexicon)
+    if lexicon.chance(0.16 if rude else 0.05):
         text = lazy(text)
-    elif grammar.chance(0.1 if rude else 0.012):
+    elif lexicon.chance(0.1 if rude else 0.012):
         text = text.upper()
-    if grammar.chance(0.2 if rude else 0.05):
-        text = text.rstrip(".!") + "!" * (1 + grammar.below(5))
+    if lexicon.chance(0.2 if rude else 0.05):
+        text = text.rstrip(".!") + "!" * (1 + lexicon.below(5))
     return text

@@ -3,7 +3,9 @@
 import random
 import re
 import tomllib
+from bisect import bisect
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 
 SLOT = re.compile(r"\{(\w+)\}")
@@ -13,8 +15,9 @@ class Grammar:
     """Rules of the form `symbol = ["text with {other_symbol}", ...]`, expanded at random.
 
     An alternative is drawn from a bag without replacement; the bag is refilled when it is empty, so every
-    alternative is used before one is used twice. Only `Random.random()` is called, the one method whose values Python
-    promises to keep between versions.
+    alternative is used before one is used twice. Alternatives of a symbol in `zipf` are drawn with replacement, the
+    one at position k with weight 1 / (k + its number): the first are common, the last are rare. Only `Random.random()`
+    is called, the one method whose values Python promises to keep between versions.
 
     Args:
         rules: alternatives by symbol.
@@ -24,7 +27,9 @@ class Grammar:
     def __init__(self, rules: dict[str, list[str]], seed: int) -> None:
         self.rules = rules
         self.random = random.Random(seed).random
+        self.zipf: dict[str, int] = {}
         self._bags: dict[str, list[str]] = {}
+        self._sums: dict[str, list[float]] = {}
 
     @classmethod
     def load(cls, paths: Iterable[Path], seed: int) -> "Grammar":
@@ -47,15 +52,27 @@ class Grammar:
 
     def pick(self, symbol: str) -> str:
         """One alternative of `symbol`, not yet expanded."""
+        if symbol in self.zipf:
+            if symbol not in self._sums:
+                weights = (1 / (k + self.zipf[symbol]) for k in range(1, len(self.rules[symbol]) + 1))
+                self._sums[symbol] = list(accumulate(weights))
+            sums = self._sums[symbol]
+            return self.rules[symbol][bisect(sums, self.random() * sums[-1])]
         bag = self._bags.get(symbol)
         if not bag:
             bag = self._bags[symbol] = list(self.rules[symbol])
         return bag.pop(self.below(len(bag)))
 
     def expand(self, text: str, **given: str) -> str:
-        """Replace every `{symbol}` in `text`, from `given` first, then from the rules, until none is left."""
+        """Replace every `{symbol}` in `text`, from `given` first, then from the rules, until none is left.
+
+        `{SYMBOL}`, where there is no such rule, is `{symbol}` in capitals.
+        """
         while match := SLOT.search(text):
             symbol = match.group(1)
-            value = given[symbol] if symbol in given else self.pick(symbol)
+            if symbol.isupper() and symbol not in self.rules:
+                value = self.expand(f"{{{symbol.lower()}}}", **given).upper()
+            else:
+                value = given[symbol] if symbol in given else self.pick(symbol)
             text = text[: match.start()] + value + text[match.end() :]
         return text
