@@ -555,5 +555,5 @@ def test_the_command_line_says_what_it_did_and_how_to_resume(model, source, tmp_
     assert main(command) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{target}\n"
-    summary = r"predict: 1,000 rows, 400 of them by an earlier call, 701 texts truncated, [\d.]+ s"
+    summary = r"predict: 1,000 rows, 400 of them by an earlier call, 712 texts truncated, [\d.]+ s"
     assert re.fullmatch(summary, shown.err.splitlines()[-1])
